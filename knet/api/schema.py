@@ -1,0 +1,389 @@
+"""Kubernetes' own schemas, compiled to what a server has to do with an object: check types, prune, find merge keys.
+
+The source is ``_definitions.json`` of the package kubernetes-validate: the OpenAPI definitions of a release, with
+descriptions, merge keys and list types.  Compiled, only structure remains (descriptions are read again when somebody
+asks for an OpenAPI document), one `Struct` per definition, shared wherever it is referred to.
+
+Most objects that arrive are well-formed, so every type has two readings: `fits` answers yes or no at about 0.1 µs a
+field; only after a no does `conform` walk the object again, keep track of where it is, prune unknown fields, drop
+nulls (absent and null are the same to the API), bring quantities into canonical form and word errors like upstream's
+Go decoder does.
+"""
+
+import base64
+import binascii
+import importlib.util
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from knet.api.quantity import parse_quantity
+
+#: the release whose definitions are preferred; any later one that is installed will do
+RELEASE = (1, 32)
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+class SchemaError(ValueError):
+    """A value has the wrong type; the message is the Go decoder's."""
+
+
+class Type(Protocol):
+    """How one value has to look.  Implemented by `Scalar`, `Struct`, `ListOf` and `MapOf`."""
+
+    fits: Callable[[Any], bool]
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """The value as it is to be stored; unknown fields are removed in place and named in ``unknown``.
+
+        ``path`` is where we are (``spec.containers[0].name``), ``owner`` the name of the enclosing struct.
+        Raises SchemaError.
+        """
+        ...
+
+
+def _json_kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _mismatch(value: Any, path: str, owner: str, go_type: str) -> SchemaError:
+    """``json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32``."""
+    field = re.sub(r"\[[^]]*\]", "", path)
+    return SchemaError(
+        f"json: cannot unmarshal {_json_kind(value)} into Go struct field {owner}.{field} of type {go_type}"
+        if field
+        else f"json: cannot unmarshal {_json_kind(value)} into Go value of type {go_type}"
+    )
+
+
+class Scalar:
+    """A leaf.  ``normal`` returns the value to store, or raises TypeError (wrong type) or ValueError (bad text)."""
+
+    __slots__ = ("fits", "go_type", "normal")
+
+    def __init__(self, go_type: str, fits: Callable[[Any], bool], normal: Callable[[Any], Any] | None = None) -> None:
+        self.go_type = go_type
+        self.fits = fits
+        self.normal = normal
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """See `Type.conform`."""
+        if self.fits(value):
+            return value
+        if self.normal is not None:
+            try:
+                return self.normal(value)
+            except TypeError:
+                pass
+            except ValueError as error:
+                raise SchemaError(str(error)) from None
+        raise _mismatch(value, path, owner, self.go_type)
+
+
+class Struct:
+    """An object with known fields."""
+
+    __slots__ = ("fields", "fits", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fits: Callable[[Any], bool]
+        self.fields: dict[str, Type] = {}
+        fields = self.fields
+
+        def fits(value: Any) -> bool:
+            if type(value) is not dict:
+                return False
+            for key, item in value.items():
+                known = fields.get(key)
+                if known is None or not known.fits(item):
+                    return False
+            return True
+
+        self.fits = fits
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """See `Type.conform`."""
+        if type(value) is not dict:
+            raise _mismatch(value, path, owner, f"v1.{self.name}")
+        for key in list(value):
+            known = self.fields.get(key)
+            if known is None:
+                unknown.append(f"{path}.{key}" if path else key)
+                del value[key]
+            elif value[key] is None:
+                del value[key]
+            else:
+                value[key] = known.conform(value[key], f"{path}.{key}" if path else key, self.name, unknown)
+        return value
+
+
+class MapOf:
+    """A map with free keys."""
+
+    __slots__ = ("fits", "value")
+
+    def __init__(self, value: Type) -> None:
+        self.value = value
+        self.fits: Callable[[Any], bool]
+        item_fits = value.fits
+
+        def fits(value: Any) -> bool:
+            return type(value) is dict and all(map(item_fits, value.values()))
+
+        self.fits = fits
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """See `Type.conform`.  A null is the zero value in Go: the empty string, or nothing."""
+        if type(value) is not dict:
+            raise _mismatch(value, path, owner, f"map[string]{getattr(self.value, 'go_type', 'v1.Value')}")
+        for key in list(value):
+            if value[key] is None:
+                if getattr(self.value, "go_type", "") == "string":
+                    value[key] = ""
+                else:
+                    del value[key]
+            else:
+                value[key] = self.value.conform(value[key], f"{path}.{key}", owner, unknown)
+        return value
+
+
+class ListOf:
+    """A list; ``merge_key`` and ``merges`` say how a strategic merge patch treats it."""
+
+    __slots__ = ("fits", "item", "merge_key", "merges")
+
+    def __init__(self, item: Type, merge_key: str = "", merges: bool = False) -> None:
+        self.item = item
+        self.merge_key = merge_key
+        self.merges = merges
+        self.fits: Callable[[Any], bool]
+        item_fits = item.fits
+
+        def fits(value: Any) -> bool:
+            return type(value) is list and all(map(item_fits, value))
+
+        self.fits = fits
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """See `Type.conform`."""
+        if type(value) is not list:
+            name = getattr(self.item, "go_type", "") or f"v1.{getattr(self.item, 'name', 'Value')}"
+            raise _mismatch(value, path, owner, f"[]{name}")
+        return [
+            self.item.conform({} if item is None else item, f"{path}[{index}]", owner, unknown)
+            for index, item in enumerate(value)
+        ]
+
+
+def canonical_quantity(value: Any) -> str:
+    """``0.5`` → ``500m``, ``1000m`` → ``1``, ``1024Mi`` → ``1Gi``, ``1.5Gi`` → ``1536Mi``: as upstream stores it.
+
+    Raises TypeError for what is neither text nor number, ValueError for text that is no quantity.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError
+    text = str(value)
+    amount = parse_quantity(text)
+    if text[-1:] == "i" and abs(amount) >= 1024:
+        for power, suffix in ((6, "Ei"), (5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
+            if amount % 1024**power == 0:
+                return f"{int(amount) // 1024**power}{suffix}"
+    elif re.search(r"[eE][+-]?\d", text):
+        return text
+    for exponent, suffix in zip(range(18, -9, -3), ("E", "P", "T", "G", "M", "k", "", "m", "u"), strict=True):
+        scaled = amount / Decimal(10) ** exponent
+        if scaled == scaled.to_integral_value() and (amount or exponent == 0):
+            return f"{int(scaled)}{suffix}"
+    return f"{int((amount * 10**9).to_integral_value('ROUND_CEILING'))}n"
+
+
+#: most of what is canonical already: not divisible by the step to the next suffix
+_CANONICAL = re.compile(r"0|-?[1-9]\d*(?<!000)[munkMGTPE]?|[1-9]\d{0,2}[KMGTPE]i")
+
+
+def _base64(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise TypeError
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise ValueError("illegal base64 data at input byte " + str(_first_bad_base64(value))) from None
+    return value
+
+
+def _first_bad_base64(text: str) -> int:
+    match = re.match(r"[A-Za-z0-9+/]*", text)
+    good = match.end() if match else 0
+    return good if good < len(text) else max(len(text) - len(text) % 4, 0)
+
+
+def _time(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise TypeError
+    if not _TIME.fullmatch(value):
+        raise ValueError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"')
+    return value
+
+
+def _is_base64(value: Any) -> bool:
+    if type(value) is not str:
+        return False
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return False
+    return True
+
+
+def _integer(bits: int) -> Callable[[Any], bool]:
+    bound = 1 << (bits - 1)
+
+    def fits(value: Any) -> bool:
+        return type(value) is int and -bound <= value < bound
+
+    return fits
+
+
+STRING = Scalar("string", lambda value: type(value) is str)
+BOOLEAN = Scalar("bool", lambda value: type(value) is bool)
+INT32 = Scalar("int32", _integer(32))
+INT64 = Scalar("int64", _integer(64))
+NUMBER = Scalar("float64", lambda value: type(value) in (int, float))
+BYTES = Scalar("[]uint8", _is_base64, _base64)
+TIME = Scalar("v1.Time", lambda value: type(value) is str and _TIME.fullmatch(value) is not None, _time)
+INT_OR_STRING = Scalar("intstr.IntOrString", lambda value: type(value) is str or INT32.fits(value))
+QUANTITY = Scalar(
+    "resource.Quantity",
+    lambda value: type(value) is str and _CANONICAL.fullmatch(value) is not None,
+    canonical_quantity,
+)
+#: anything: embedded objects, FieldsV1, JSON
+OPAQUE = Scalar("interface {}", lambda value: True)
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_SPECIAL: dict[str, Type] = {
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": INT_OR_STRING,
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": QUANTITY,
+    _META + "Time": TIME,
+    _META + "MicroTime": TIME,
+    _META + "FieldsV1": OPAQUE,
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": OPAQUE,
+}
+_SCALARS: dict[tuple[str, str], Type] = {
+    ("string", ""): STRING,
+    ("string", "byte"): BYTES,
+    ("string", "date-time"): TIME,
+    ("boolean", ""): BOOLEAN,
+    ("integer", "int32"): INT32,
+    ("integer", "int64"): INT64,
+    ("integer", ""): INT64,
+    ("number", ""): NUMBER,
+    ("number", "double"): NUMBER,
+}
+
+
+def definitions_file() -> Path:
+    """Where the definitions of the preferred release, or the nearest later one, are; FileNotFoundError if nowhere."""
+    spec = importlib.util.find_spec("kubernetes_validate")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the Python package kubernetes-validate is not installed")
+    found: dict[tuple[int, ...], Path] = {}
+    for path in Path(spec.submodule_search_locations[0]).glob("kubernetes-json-schema/v*-local/_definitions.json"):
+        if match := re.fullmatch(r"v(\d+)\.(\d+)\.\d+-local", path.parent.name):
+            found[tuple(map(int, match.groups()))] = path
+    suitable = [release for release in found if release >= RELEASE]
+    if not suitable:
+        raise FileNotFoundError(f"kubernetes-validate has no schemas of release {RELEASE[0]}.{RELEASE[1]} or later")
+    return found[min(suitable)]
+
+
+def load_definitions() -> dict[str, dict[str, Any]]:
+    """All definitions as the file has them, by their long names; about 8 MB, so nobody should keep them."""
+    definitions: dict[str, dict[str, Any]] = orjson.loads(definitions_file().read_bytes())["$defs"]
+    return definitions
+
+
+def first_type(property_: dict[str, Any]) -> str:
+    """The JSON type of a property; the file spells ``["string", "null"]`` for what Kubernetes calls a string."""
+    kind = property_.get("type", "")
+    return str(next((item for item in kind if item != "null"), "")) if isinstance(kind, list) else str(kind)
+
+
+def definition_of_ref(property_: dict[str, Any]) -> str:
+    """The long name that a property's ``$ref`` points to, or ""."""
+    return str(property_.get("$ref", "")).removeprefix("#/$defs/")
+
+
+class Schema:
+    """Compiled types of the kinds that are asked for."""
+
+    def __init__(self, definitions: dict[str, dict[str, Any]], kinds: Iterable[tuple[str, str, str]]) -> None:
+        """``kinds`` are (group, version, kind); KeyError for one that the definitions lack."""
+        names = {
+            (gvk["group"], gvk["version"], gvk["kind"]): name
+            for name, definition in definitions.items()
+            for gvk in definition.get("x-kubernetes-group-version-kind", ())
+        }
+        self._compiled: dict[str, Type] = dict(_SPECIAL)
+        self._kinds = {gvk: self._named(definitions, names[gvk]) for gvk in kinds}
+
+    def type_of(self, group: str, version: str, kind: str) -> Type:
+        """The type of a kind given at construction."""
+        return self._kinds[group, version, kind]
+
+    def _named(self, definitions: dict[str, dict[str, Any]], name: str) -> Type:
+        found = self._compiled.get(name)
+        if found is not None:
+            return found
+        definition = definitions[name]
+        properties = definition.get("properties")
+        if properties is None:
+            self._compiled[name] = compiled = self._compile(definitions, definition)
+            return compiled
+        struct = self._compiled[name] = Struct(name.rpartition(".")[2])
+        for key, property_ in properties.items():
+            struct.fields[key] = self._compile(definitions, property_)
+        return struct
+
+    def _compile(self, definitions: dict[str, dict[str, Any]], property_: dict[str, Any]) -> Type:
+        if name := definition_of_ref(property_):
+            return self._named(definitions, name)
+        kind = first_type(property_)
+        if kind == "array":
+            strategy = property_.get("x-kubernetes-patch-strategy", "").split(",")
+            merge_key = property_.get("x-kubernetes-patch-merge-key", "")
+            return ListOf(self._compile(definitions, property_["items"]), merge_key, "merge" in strategy)
+        if kind == "object" and "additionalProperties" in property_:
+            return MapOf(self._compile(definitions, property_["additionalProperties"]))
+        return _SCALARS.get((kind, property_.get("format", "")), OPAQUE)
+
+
+@lru_cache(maxsize=1)
+def schema_of(kinds: tuple[tuple[str, str, str], ...]) -> Schema:
+    """The installed schemas, compiled for these kinds (50 ms); kept, because tests and servers ask again."""
+    return Schema(load_definitions(), kinds)
+
+
+def conform(type_: Type, value: Any) -> list[str]:
+    """Bring an object into the form in which it is stored, in place; returns the paths of the fields removed.
+
+    Raises SchemaError at the first value of a wrong type.
+    """
+    if type_.fits(value):
+        return []
+    unknown: list[str] = []
+    type_.conform(value, "", "", unknown)
+    return unknown

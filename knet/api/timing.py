@@ -1,0 +1,55 @@
+"""Every interval of the control plane, under upstream's names, in two profiles.
+
+``lab`` lets a class watch a failure being noticed and mended; ``upstream`` holds Kubernetes' own defaults.  All
+values are seconds.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One profile.  Names: the flags and fields of kube-controller-manager, kubelet and kube-apiserver."""
+
+    node_lease_duration: float  # kubelet nodeLeaseDurationSeconds; renewed every quarter of it
+    node_status_update_frequency: float  # kubelet nodeStatusUpdateFrequency
+    node_monitor_period: float  # controller-manager --node-monitor-period
+    node_monitor_grace_period: float  # controller-manager --node-monitor-grace-period
+    default_toleration: int  # apiserver --default-not-ready-toleration-seconds and …unreachable…
+    crash_backoff: float  # kubelet: first delay after a crash; doubled each time
+    crash_backoff_max: float  # kubelet maxContainerRestartPeriod
+    image_backoff: float  # kubelet: first delay after a failed pull; doubled each time
+    image_backoff_max: float
+    flannel_sync: float  # flanneld and kube-proxy repair what others deleted in such intervals
+    proxy_sync: float  # kube-proxy iptables.syncPeriod
+
+
+UPSTREAM = Timing(
+    node_lease_duration=40,
+    node_status_update_frequency=10,
+    node_monitor_period=5,
+    node_monitor_grace_period=40,
+    default_toleration=300,
+    crash_backoff=10,
+    crash_backoff_max=300,
+    image_backoff=10,
+    image_backoff_max=300,
+    flannel_sync=10,
+    proxy_sync=30,
+)
+
+LAB = Timing(
+    node_lease_duration=4,
+    node_status_update_frequency=10,
+    node_monitor_period=0.5,
+    node_monitor_grace_period=4,
+    default_toleration=2,
+    crash_backoff=1,
+    crash_backoff_max=30,
+    image_backoff=2,
+    image_backoff_max=30,
+    flannel_sync=5,
+    proxy_sync=10,
+)
+
+PROFILES = {"lab": LAB, "upstream": UPSTREAM}

@@ -1,0 +1,99 @@
+"""A cache of one kind, kept true by list and watch.
+
+Readers ask the cache, never the server; subscribers are told of each change as (old, new), where None stands for
+absent, and turn it into keys.  A broken watch goes on from the last revision seen; a revision that the server no
+longer has (410) leads to a new list, whose differences reach the subscribers like any other change.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from typing import Generic
+
+from knet.api.objects import K
+from knet.client.client import ApiError, Client, Gone, Unavailable
+
+log = logging.getLogger(__name__)
+
+Subscriber = Callable[[K | None, K | None], None]
+
+#: seconds between attempts to reach an API server that does not answer: doubled from the first to the second
+RETRY = (0.05, 2.0)
+
+
+class Informer(Generic[K]):
+    """``run`` keeps it true until cancelled; ``synced`` is set once the first list is in."""
+
+    def __init__(
+        self, client: Client, cls: type[K], namespace: str = "", label_selector: str = "", field_selector: str = ""
+    ) -> None:
+        self._client = client
+        self._cls = cls
+        self._selection = (namespace, label_selector, field_selector)
+        self._objects: dict[tuple[str, str], K] = {}
+        self._subscribers: list[Subscriber[K]] = []
+        self._revision = ""
+        self.synced = asyncio.Event()
+
+    def get(self, namespace: str, name: str) -> K | None:
+        return self._objects.get((namespace, name))
+
+    def list(self, namespace: str | None = None) -> Iterator[K]:
+        """A snapshot, safe to iterate across awaits."""
+        return iter([row for row in self._objects.values() if namespace is None or row.namespace == namespace])
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def subscribe(self, subscriber: Subscriber[K]) -> None:
+        """Be told of every change from now on; what is already there is told at once as (None, object)."""
+        self._subscribers.append(subscriber)
+        for found in list(self._objects.values()):
+            subscriber(None, found)
+
+    async def run(self) -> None:
+        delay = RETRY[0]
+        while True:
+            try:
+                if not self._revision:
+                    await self._relist()
+                    delay = RETRY[0]
+                await self._watch()
+                delay = RETRY[0]
+            except Gone:
+                self._revision = ""
+            except (Unavailable, ApiError) as error:
+                log.warning("watch %s: %s; next try in %.2f s", self._cls.resource.plural, error, delay)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY[1])
+
+    async def _relist(self) -> None:
+        listing = await self._client.list(self._cls, *self._selection)
+        fresh = {(row.namespace, row.name): row for row in listing.items}
+        for key in [key for key in self._objects if key not in fresh]:
+            self._change(key, None)
+        for key, row in fresh.items():
+            known = self._objects.get(key)
+            if known is None or known.metadata.resourceVersion != row.metadata.resourceVersion:
+                self._change(key, row)
+        self._revision = listing.resource_version
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        async for event in self._client.watch(self._cls, self._revision, *self._selection):
+            row = event.object
+            if event.type in ("ADDED", "MODIFIED"):
+                self._change((row.namespace, row.name), row)
+            elif event.type == "DELETED":
+                self._change((row.namespace, row.name), None)
+            self._revision = row.metadata.resourceVersion
+
+    def _change(self, key: tuple[str, str], new: K | None) -> None:
+        old = self._objects.get(key)
+        if new is None:
+            self._objects.pop(key, None)
+        else:
+            self._objects[key] = new
+        if old is not None or new is not None:
+            for subscriber in self._subscribers:
+                subscriber(old, new)

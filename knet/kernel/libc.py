@@ -1,0 +1,42 @@
+"""System calls that Python does not offer, through libc: one door with one way of failing.
+
+Imports next to nothing, because the container shim (knet/kubelet/runtime/shim.py) lives as one small interpreter
+per machine and forks with all it has loaded.
+"""
+
+import ctypes
+import os
+
+CLONE_FS = 0x00000200
+CLONE_NEWNS = 0x00020000
+CLONE_NEWPID = 0x20000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *arguments: int | bytes | None) -> int:
+    """Call a libc function that returns -1 and sets errno; OSError("name: reason") where it does.
+
+    Integers are passed as ``long``, which suits pointers' width, flags and descriptors alike on Linux.
+    """
+    converted = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result: int = getattr(_libc, name)(*converted)
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def setns(fd: int, kind: int = 0) -> None:
+    """Move the calling thread into a namespace (setns(2)); CLONE_NEWPID moves only the children to come."""
+    call("setns", fd, kind)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread new namespaces (unshare(2))."""
+    call("unshare", flags)
+
+
+def prctl(option: int, argument: int) -> int:
+    """prctl(2) with one argument."""
+    return call("prctl", option, argument, 0, 0, 0)

@@ -1,0 +1,194 @@
+"""The embedded store: SQLite in WAL mode behind one writer thread, everything else in memory.
+
+A write is decided on the event loop (is the key at the expected revision?), gets its revision and its bytes there,
+and goes to the writer thread.  That thread takes whatever has gathered while the previous transaction was being
+synced and commits it as one: with synchronous=FULL, which survives a power cut and not only ``kill -9``, a lone
+writer pays one fsync, and thirty-two writers share it.  Only after the commit are the writes made visible, in the
+order of their revisions, and acknowledged.  Nobody ever reads what a crash could take back.
+
+The database is opened exclusively: a second API server on the same directory is refused, not tolerated.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from queue import SimpleQueue
+
+import orjson
+
+from knet.store.interface import AttributesOf, Conflict, Event, Listing, Object, Record, Unavailable, Watch
+from knet.store.state import State, collection_of
+
+#: writes committed by one transaction at most, so that the first of them does not wait for long
+GROUP = 512
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
+INSERT OR IGNORE INTO counter VALUES (1, 1);
+"""
+
+
+@dataclass(slots=True)
+class _Write:
+    """A write on its way to the disk."""
+
+    event: Event
+    done: asyncio.Future[None]
+
+
+_Group = list[_Write]
+
+
+class SqliteStore:
+    """`knet.store.interface.Store` on one SQLite file."""
+
+    def __init__(self, path: Path, attributes_of: AttributesOf) -> None:
+        """Open or create the file and read everything.
+
+        Raises Unavailable where another process has it open or it is no database.
+        """
+        self._attributes_of = attributes_of
+        try:
+            self._database = _connect(path)
+            (revision,) = self._database.execute("SELECT revision FROM counter").fetchone()
+            self._state = State(revision)
+            for key, at, value in self._database.execute("SELECT key, revision, value FROM objects ORDER BY key"):
+                attributes = attributes_of(collection_of(key), orjson.loads(value))
+                self._state.collection(key).load(Record(key, at, value, attributes))
+        except sqlite3.Error as error:
+            raise Unavailable(f"{path}: {error}") from error
+        #: the revision given to the latest write, visible or not
+        self._assigned = revision
+        #: writes that are not yet visible, one per key at most: the next one to a key waits for it
+        self._pending: dict[str, _Write] = {}
+        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._write_forever, name="store", daemon=True)
+
+    @property
+    def revision(self) -> int:
+        """The revision of the latest visible write."""
+        return self._state.revision
+
+    def get(self, key: str) -> Record | None:
+        """The latest visible state of a key."""
+        return self._state.get(key)
+
+    def list(self, prefix: str, revision: int = 0) -> Listing:
+        """All records below a prefix, now or as of a revision; raises Gone."""
+        return self._state.list(prefix, revision)
+
+    def watch(self, collection: str, revision: int) -> Watch:
+        """Follow a collection from after the revision; raises Gone."""
+        return self._state.watch(collection, revision)
+
+    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
+        """Store or delete one object and wait until that is durable; Conflict, Unavailable."""
+        while rival := self._pending.get(key):
+            await asyncio.wait([rival.done])
+        previous = self._state.get(key)
+        if (previous.revision if previous else 0) != expected:
+            raise Conflict(key)
+        self._assigned += 1
+        value["metadata"]["resourceVersion"] = str(self._assigned)
+        record = Record(key, self._assigned, orjson.dumps(value), self._attributes_of(collection_of(key), value))
+        event = Event("DELETED" if delete else "MODIFIED" if previous else "ADDED", record, previous)
+        write = _Write(event, self._running_loop().create_future())
+        self._pending[key] = write
+        self._queue.put(write)
+        # A client that hangs up does not take its write back: it is already in the queue, in order.
+        await asyncio.shield(write.done)
+        return record
+
+    async def close(self) -> None:
+        """Finish the writes under way and release the file."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+        self._loop = None
+        self._database.close()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start()
+        return self._loop
+
+    def _write_forever(self) -> None:
+        """The writer thread: gather, commit, report."""
+        loop = self._loop
+        assert loop is not None
+        closing = False
+        while not closing:
+            first = self._queue.get()
+            group = [first] if first else []
+            closing = first is None
+            while not closing and len(group) < GROUP and not self._queue.empty():
+                following = self._queue.get()
+                if following is None:
+                    closing = True
+                else:
+                    group.append(following)
+            if not group:
+                continue
+            try:
+                _commit(self._database, [write.event for write in group])
+            except sqlite3.Error as error:
+                loop.call_soon_threadsafe(self._failed, group, str(error))
+            else:
+                loop.call_soon_threadsafe(self._committed, group)
+
+    def _committed(self, group: _Group) -> None:
+        for write in group:
+            self._state.apply(write.event)
+            del self._pending[write.event.record.key]
+            _resolve(write.done, None)
+
+    def _failed(self, group: _Group, reason: str) -> None:
+        """A transaction failed: its writes never happened.  The revisions they were given stay unused."""
+        for write in group:
+            del self._pending[write.event.record.key]
+            _resolve(write.done, Unavailable(reason))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.executescript(_SCHEMA)
+    return database
+
+
+def _commit(database: sqlite3.Connection, events: list[Event]) -> None:
+    """Write one group in one transaction, runs of equal statements together."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for deletes, run in groupby(events, lambda event: event.type == "DELETED"):
+            if deletes:
+                database.executemany("DELETE FROM objects WHERE key = ?", [(event.record.key,) for event in run])
+            else:
+                database.executemany(
+                    "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+                    " SET revision = excluded.revision, value = excluded.value",
+                    [(event.record.key, event.record.revision, event.record.data) for event in run],
+                )
+        database.execute("UPDATE counter SET revision = ?", (events[-1].record.revision,))
+        database.execute("COMMIT")
+    except sqlite3.Error:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _resolve(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
