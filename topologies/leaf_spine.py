@@ -24,12 +24,12 @@ class LeafSpine(Topo):
     """``workers`` machines dealt out to ``leaves`` racks; control plane and client are in the first one."""
 
     def build(self, workers: int = 2, leaves: int = 2, spines: int = 2) -> None:
-        for s in range(spines):
-            self.addSwitch(f"spine{s + 1}", prio=s + 1)
-        for l in range(leaves):
-            self.addSwitch(f"leaf{l + 1}", prio=100 + l)
-            for s in range(spines):
-                self.addLink(f"leaf{l + 1}", f"spine{s + 1}")
+        for spine in range(1, spines + 1):
+            self.addSwitch(f"spine{spine}", prio=spine)
+        for leaf in range(1, leaves + 1):
+            self.addSwitch(f"leaf{leaf}", prio=100 + leaf)
+            for spine in range(1, spines + 1):
+                self.addLink(f"leaf{leaf}", f"spine{spine}")
 
         self.machine("cp1", "control-plane", number=2, leaf=1)
         for w in range(workers):

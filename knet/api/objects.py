@@ -122,6 +122,7 @@ class NamespaceSpec(Part, frozen=True, kw_only=True):
 
 class NamespaceStatus(Part, frozen=True, kw_only=True):
     phase: str = ""
+    conditions: tuple[Condition, ...] = ()
 
 
 class Namespace(KubeObject, frozen=True, kw_only=True):

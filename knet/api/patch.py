@@ -89,7 +89,8 @@ def strategic_merge_patch(document: Object, patch: Any, type_: Type) -> Object:
 def _merge_map(original: Object, patch: Object, type_: Type | None) -> Object:
     directive = patch.pop("$patch", None)
     if directive == "replace":
-        return _plain(patch)
+        replacement: Object = _plain(patch)
+        return replacement
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):

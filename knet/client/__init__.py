@@ -19,7 +19,9 @@ from knet.client.client import (
 )
 from knet.client.controller import Controller, Key, Reconciler, Result, WorkQueue, key_of
 from knet.client.events import EventRecorder
+from knet.client.index import Index
 from knet.client.informer import Informer
+from knet.client.informers import SharedInformers
 from knet.client.leader import LeaderElector
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Controller",
     "EventRecorder",
     "Gone",
+    "Index",
     "Informer",
     "Invalid",
     "Key",
@@ -38,6 +41,7 @@ __all__ = [
     "NotFound",
     "Reconciler",
     "Result",
+    "SharedInformers",
     "Unavailable",
     "WatchEvent",
     "WorkQueue",

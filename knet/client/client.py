@@ -225,15 +225,20 @@ class Client:
         grace_period: int | None = None,
         propagation: str | None = None,
         uid: str | None = None,
+        resource_version: str | None = None,
     ) -> None:
-        """Delete an object; ``uid`` guards against deleting its successor of the same name (Conflict)."""
+        """Delete an object; ``uid`` guards against deleting its successor of the same name (Conflict).
+
+        ``resource_version`` guards against any change since it was read.
+        """
         options: JSON = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if grace_period is not None:
             options["gracePeriodSeconds"] = grace_period
         if propagation:
             options["propagationPolicy"] = propagation
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        guards = {"uid": uid, "resourceVersion": resource_version}
+        if any(guards.values()):
+            options["preconditions"] = {name: value for name, value in guards.items() if value}
         await self.raw("DELETE", cls.resource.path(namespace, name), options)
 
     async def watch(

@@ -112,13 +112,18 @@ class WorkQueue:
 
 
 class Controller:
-    """Workers that take keys from a queue to a reconciler."""
+    """Workers that take keys from a queue to a reconciler.
 
-    def __init__(self, name: str, reconciler: Reconciler, workers: int = 4) -> None:
+    ``rest`` (seconds) is how long a key stays out of reach after each pass: the first change is acted on at once,
+    a burst of further ones (a hundred pods becoming ready) by one pass per rest instead of one each.
+    """
+
+    def __init__(self, name: str, reconciler: Reconciler, workers: int = 4, rest: float = 0) -> None:
         self.name = name
         self.queue = WorkQueue()
         self._reconciler = reconciler
         self._workers = workers
+        self._rest = rest
 
     def enqueue(self, key: Key) -> None:
         self.queue.add(key)
@@ -135,7 +140,10 @@ class Controller:
             try:
                 await self._reconcile(key)
             finally:
-                self.queue.done(key)
+                if self._rest:
+                    asyncio.get_running_loop().call_later(self._rest, self.queue.done, key)
+                else:
+                    self.queue.done(key)
 
     async def _reconcile(self, key: Key) -> None:
         try:

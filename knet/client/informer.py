@@ -3,6 +3,9 @@
 Readers ask the cache, never the server; subscribers are told of each change as (old, new), where None stands for
 absent, and turn it into keys.  A broken watch goes on from the last revision seen; a revision that the server no
 longer has (410) leads to a new list, whose differences reach the subscribers like any other change.
+
+Who writes an object and decides again before the watch has brought it back would decide on the past: `assume`
+puts the server's answer to a write into the cache at once.
 """
 
 import asyncio
@@ -51,6 +54,16 @@ class Informer(Generic[K]):
         for found in list(self._objects.values()):
             subscriber(None, found)
 
+    def assume(self, written: K) -> None:
+        """Take over what the server answered to a write, unless the watch has come as far as that already.
+
+        Safe because a revision is the store's one counter: a watch that has passed it has told all up to it, so
+        nothing that was deleted meanwhile can come back by this.
+        """
+        revision = int(written.metadata.resourceVersion)
+        if self._revision and revision > int(self._revision):
+            self._store(written)
+
     async def run(self) -> None:
         delay = RETRY[0]
         while True:
@@ -83,10 +96,22 @@ class Informer(Generic[K]):
         async for event in self._client.watch(self._cls, self._revision, *self._selection):
             row = event.object
             if event.type in ("ADDED", "MODIFIED"):
-                self._change((row.namespace, row.name), row)
+                self._store(row)
             elif event.type == "DELETED":
-                self._change((row.namespace, row.name), None)
+                self._remove(row)
             self._revision = row.metadata.resourceVersion
+
+    def _store(self, row: K) -> None:
+        """Keep an object unless a later revision of it is here already (see `assume`)."""
+        known = self._objects.get((row.namespace, row.name))
+        if known is None or int(known.metadata.resourceVersion) < int(row.metadata.resourceVersion):
+            self._change((row.namespace, row.name), row)
+
+    def _remove(self, row: K) -> None:
+        """Forget a deleted object, unless a successor of its name is here already (see `assume`)."""
+        known = self._objects.get((row.namespace, row.name))
+        if known is not None and int(known.metadata.resourceVersion) <= int(row.metadata.resourceVersion):
+            self._change((row.namespace, row.name), None)
 
     def _change(self, key: tuple[str, str], new: K | None) -> None:
         old = self._objects.get(key)

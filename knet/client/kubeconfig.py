@@ -19,12 +19,16 @@ SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True)
 class Access:
-    """A server, how to verify it, and a client certificate or the file of a bearer token (read anew as it rotates)."""
+    """A server, how to verify it, and a client certificate or the file of a bearer token (read anew as it rotates).
+
+    ``ca`` is the PEM bundle that signs the server's certificate.
+    """
 
     server: str
     ssl: ssl.SSLContext
     token_file: Path | None = None
     namespace: str = "default"
+    ca: bytes = b""
 
 
 class ConfigError(ValueError):
@@ -70,12 +74,13 @@ def from_kubeconfig(path: str | Path, context: str = "") -> Access:
     chosen = _entry(config, "contexts", context or config.get("current-context", ""), "context")
     cluster = _entry(config, "clusters", chosen.get("cluster", ""), "cluster")
     user = _entry(config, "users", chosen.get("user", ""), "user")
+    ca = _pem(cluster, "certificate-authority", path.parent)
     tls = tls_context(
-        _pem(cluster, "certificate-authority", path.parent),
+        ca,
         _pem(user, "client-certificate", path.parent),
         _pem(user, "client-key", path.parent),
     )
-    return Access(cluster["server"], tls, namespace=chosen.get("namespace", "default"))
+    return Access(cluster["server"], tls, namespace=chosen.get("namespace", "default"), ca=ca)
 
 
 def in_cluster() -> Access:
@@ -85,4 +90,4 @@ def in_cluster() -> Access:
         raise ConfigError("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
     ca = (SERVICE_ACCOUNT_DIR / "ca.crt").read_bytes()
     namespace = (SERVICE_ACCOUNT_DIR / "namespace").read_text()
-    return Access(f"https://{host}:{port}", tls_context(ca), SERVICE_ACCOUNT_DIR / "token", namespace)
+    return Access(f"https://{host}:{port}", tls_context(ca), SERVICE_ACCOUNT_DIR / "token", namespace, ca)

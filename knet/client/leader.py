@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 #: seconds, client-go's defaults for Kubernetes components
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15, 10, 2
+#: seconds before the second attempt, doubled up to RETRY_PERIOD: an API server that is just starting is found at once
+FIRST_PAUSE = 0.05
 
 
 class LeaderElector:
@@ -30,8 +32,10 @@ class LeaderElector:
         self._identity = identity
 
     async def acquire(self) -> None:
+        pause = FIRST_PAUSE
         while not await self._try():
-            await asyncio.sleep(RETRY_PERIOD)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_PERIOD)
         log.info("successfully acquired lease %s/%s", self._namespace, self._name)
 
     async def hold(self) -> None:

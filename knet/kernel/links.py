@@ -1,11 +1,8 @@
-"""Network interfaces: bridges, veth pairs, VXLAN devices.
+"""Network interfaces: what is there, and ``ensure`` and ``remove``, which bring about what is wanted.
 
-Two kinds of function.  Those that return a `Request` only build a message, for callers that send many in one batch.
-Those that take a `Netlink` first act: ``ensure_*`` compares with what is there, changes what differs and logs why;
-``remove`` is content where there is nothing.
-
-Facts to remember: deleting a veth costs about 30 ms (RCU), dropping its namespace nothing; the peer of a veth cannot be
-created up; a bridge holds 1,024 ports.
+``ensure_*`` compares with what is there, changes what differs and logs why; ``remove`` is content where there is
+nothing.  The functions that only build a message (`create_veth`, `change` …) live in `link_messages` and can be had
+from here.
 """
 
 import errno
@@ -15,31 +12,89 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from knet.kernel import netlink_wire as wire
+from knet.kernel.link_messages import (
+    IFF_LOWER_UP,
+    IFF_UP,
+    IFINFOMSG,
+    IFLA_ADDRESS,
+    IFLA_BRPORT_LEARNING,
+    IFLA_BRPORT_MODE,
+    IFLA_BRPORT_NEIGH_SUPPRESS,
+    IFLA_BRPORT_STATE,
+    IFLA_EXT_MASK,
+    IFLA_IFALIAS,
+    IFLA_IFNAME,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_INFO_SLAVE_DATA,
+    IFLA_INFO_SLAVE_KIND,
+    IFLA_LINK,
+    IFLA_LINKINFO,
+    IFLA_MASTER,
+    IFLA_MTU,
+    IFLA_STATS64,
+    IFLA_VXLAN_ID,
+    IFLA_VXLAN_LEARNING,
+    IFLA_VXLAN_LINK,
+    IFLA_VXLAN_LOCAL,
+    IFLA_VXLAN_PORT,
+    NAME_LENGTH,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    VethEnd,
+    Vxlan,
+    change,
+    create_bridge,
+    create_device,
+    create_veth,
+    create_vxlan,
+    delete,
+    delete_group,
+    flush_fdb,
+)
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import CREATE, NLM_F_ACK, Request
+from knet.kernel.netlink_wire import NLM_F_ACK, Request
+
+__all__ = [
+    "IFLA_IFNAME",
+    "IFLA_INFO_DATA",
+    "IFLA_INFO_KIND",
+    "IFLA_LINKINFO",
+    "NAME_LENGTH",
+    "RTM_DELLINK",
+    "RTM_GETLINK",
+    "RTM_NEWLINK",
+    "BridgePort",
+    "Counters",
+    "Link",
+    "Request",
+    "VethEnd",
+    "Vxlan",
+    "change",
+    "counters",
+    "create_bridge",
+    "create_device",
+    "create_veth",
+    "create_vxlan",
+    "delete",
+    "delete_group",
+    "ensure",
+    "ensure_bridge",
+    "ensure_vxlan",
+    "find",
+    "flush_fdb",
+    "get",
+    "list_links",
+    "remove",
+    "vxlan_incompatibility",
+]
 
 log = logging.getLogger(__name__)
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-
-# linux/if_link.h
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 18, 20, 28, 29, 37
-IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-VETH_INFO_PEER = 1
-IFLA_BR_STP_STATE, IFLA_BR_MCAST_SNOOPING = 5, 23
-IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, IFLA_BRPORT_NEIGH_SUPPRESS = 1, 4, 8, 32
-IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT = 1, 3, 4, 7, 15
-
-IFF_UP = 0x1
-IFF_LOWER_UP = 0x10000
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
-
-#: struct ifinfomsg: family, (pad), device type, index, flags, mask of the flags to change
-_IFINFOMSG = struct.Struct("=BBHiII")
-
-#: IFNAMSIZ less the closing zero
-NAME_LENGTH = 15
+#: the start of struct rtnl_link_stats64
+_STATISTICS = struct.Struct("=8Q")
 
 
 @dataclass(frozen=True)
@@ -51,20 +106,6 @@ class BridgePort:
     hairpin: bool
     learning: bool
     neigh_suppress: bool
-
-
-@dataclass(frozen=True)
-class Vxlan:
-    """What makes a VXLAN device the one it is; none of it can be changed later.  RFC 7348."""
-
-    vni: int
-    device: str
-    """the underlay's interface"""
-    local: str
-    """source address of the outer packets"""
-    port: int = 8472
-    """UDP port: 8472 is Linux' own and flannel's, 4789 is IANA's"""
-    learning: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,171 +135,22 @@ class Link:
 
 
 @dataclass(frozen=True)
-class VethEnd:
-    """One end of a veth pair to be created, straight in the namespace where it is to live."""
+class Counters:
+    """What went through an interface since it was created."""
 
-    name: str
-    netns: int | None = None
-    """descriptor of that namespace; None is the netlink socket's own"""
-    mtu: int = 0
-    """0 leaves it at 1500"""
-    mac: str = ""
-    """"" lets the kernel choose"""
-
-
-def create_veth(end: VethEnd, peer: VethEnd, *, up: bool = False, master: int = 0) -> Request:
-    """Create a pair; ``up`` and ``master`` (a bridge's index in ``end``'s namespace) are for ``end`` alone."""
-    body = b"".join(
-        (
-            _IFINFOMSG.pack(0, 0, 0, 0, IFF_UP if up else 0, IFF_UP if up else 0),
-            _end_attributes(end),
-            wire.u32(IFLA_MASTER, master) if master else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "veth"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.nested(VETH_INFO_PEER, _IFINFOMSG.pack(0, 0, 0, 0, 0, 0), _end_attributes(peer)),
-                ),
-            ),
-        )
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {end.name} type veth peer name {peer.name}")
-
-
-def _end_attributes(end: VethEnd) -> bytes:
-    return b"".join(
-        (
-            wire.text(IFLA_IFNAME, end.name),
-            wire.u32(IFLA_MTU, end.mtu) if end.mtu else b"",
-            wire.mac(IFLA_ADDRESS, end.mac) if end.mac else b"",
-            wire.u32(IFLA_NET_NS_FD, end.netns) if end.netns is not None else b"",
-        )
-    )
-
-
-def create_bridge(name: str, *, mac: str = "", mtu: int = 0, up: bool = True, mcast_snooping: bool = True) -> Request:
-    """Create a bridge without spanning tree, so that its ports forward as soon as they are up.
-
-    A bridge given no ``mac`` takes the lowest of its ports' and changes it as they come and go.
-    """
-    flags = IFF_UP if up else 0
-    body = b"".join(
-        (
-            _IFINFOMSG.pack(0, 0, 0, 0, flags, flags),
-            wire.text(IFLA_IFNAME, name),
-            wire.mac(IFLA_ADDRESS, mac) if mac else b"",
-            wire.u32(IFLA_MTU, mtu) if mtu else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "bridge"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.u32(IFLA_BR_STP_STATE, 0),
-                    wire.u8(IFLA_BR_MCAST_SNOOPING, mcast_snooping),
-                ),
-            ),
-        )
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type bridge")
-
-
-def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: int = 0, up: bool = True) -> Request:
-    """Create a VXLAN device over the underlay interface whose index is ``device``."""
-    flags = IFF_UP if up else 0
-    body = b"".join(
-        (
-            _IFINFOMSG.pack(0, 0, 0, 0, flags, flags),
-            wire.text(IFLA_IFNAME, name),
-            wire.mac(IFLA_ADDRESS, mac) if mac else b"",
-            wire.u32(IFLA_MTU, mtu) if mtu else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "vxlan"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.u32(IFLA_VXLAN_ID, wanted.vni),
-                    wire.u32(IFLA_VXLAN_LINK, device),
-                    wire.ip(IFLA_VXLAN_LOCAL, wanted.local),
-                    wire.u8(IFLA_VXLAN_LEARNING, wanted.learning),
-                    wire.u16_network(IFLA_VXLAN_PORT, wanted.port),
-                ),
-            ),
-        )
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type vxlan id {wanted.vni} dev {wanted.device}")
-
-
-def create_device(name: str, kind: str) -> Request:
-    """Create a device of a kind that needs no parameters (dummy, ifb, bridge …)."""
-    body = _IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.text(IFLA_IFNAME, name)
-    body += wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, kind))
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type {kind}")
-
-
-def change(
-    link: int | str,
-    *,
-    up: bool | None = None,
-    mtu: int | None = None,
-    mac: str | None = None,
-    master: int | None = None,
-    name: str | None = None,
-    alias: str | None = None,
-    netns: int | None = None,
-    hairpin: bool | None = None,
-    learning: bool | None = None,
-    neigh_suppress: bool | None = None,
-) -> Request:
-    """Change attributes of an interface given by index or name; None leaves one as it is.
-
-    ``master`` 0 takes it out of its bridge.  ``hairpin`` (a bridge may send a frame back through the port it came
-    from), ``learning`` and ``neigh_suppress`` are a bridge port's, so it has to be one already.
-    """
-    port = b"".join(
-        wire.u8(number, value)
-        for number, value in (
-            (IFLA_BRPORT_MODE, hairpin),
-            (IFLA_BRPORT_LEARNING, learning),
-            (IFLA_BRPORT_NEIGH_SUPPRESS, neigh_suppress),
-        )
-        if value is not None
-    )
-    index = link if isinstance(link, int) else 0
-    body = b"".join(
-        (
-            _IFINFOMSG.pack(0, 0, 0, index, IFF_UP if up else 0, 0 if up is None else IFF_UP),
-            wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b"",
-            wire.text(IFLA_IFNAME, name) if name is not None else b"",
-            b"" if mtu is None else wire.u32(IFLA_MTU, mtu),
-            b"" if mac is None else wire.mac(IFLA_ADDRESS, mac),
-            b"" if master is None else wire.u32(IFLA_MASTER, master),
-            b"" if alias is None else wire.text(IFLA_IFALIAS, alias),
-            b"" if netns is None else wire.u32(IFLA_NET_NS_FD, netns),
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_SLAVE_KIND, "bridge"),
-                wire.nested(IFLA_INFO_SLAVE_DATA, port),
-            )
-            if port
-            else b"",
-        )
-    )
-    return Request(RTM_NEWLINK, 0, body, f"link set {link}")
-
-
-def delete(link: int | str) -> Request:
-    """Delete an interface given by index or name (both ends, if it is a veth)."""
-    index = link if isinstance(link, int) else 0
-    body = _IFINFOMSG.pack(0, 0, 0, index, 0, 0) + (wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b"")
-    return Request(RTM_DELLINK, 0, body, f"link del {link}")
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_dropped: int
+    tx_dropped: int
 
 
 def get(netlink: Netlink, link: int | str) -> Link:
     """The interface of that index or name; NetlinkError (ENODEV) where there is none."""
     index = link if isinstance(link, int) else 0
     name = wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b""
-    body = _IFINFOMSG.pack(0, 0, 0, index, 0, 0) + name + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    body = IFINFOMSG.pack(0, 0, 0, index, 0, 0) + name + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
     return _parse(netlink.get(Request(RTM_GETLINK, NLM_F_ACK, body, f"link show {link}")).body, netlink)
 
 
@@ -274,9 +166,20 @@ def find(netlink: Netlink, link: int | str) -> Link | None:
 
 def list_links(netlink: Netlink) -> list[Link]:
     """All interfaces of the namespace, by index."""
-    body = _IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+    body = IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
     replies = netlink.dump(Request(RTM_GETLINK, 0, body, "link show"))
     return [_parse(reply.body, netlink) for reply in replies]
+
+
+def counters(netlink: Netlink) -> dict[str, Counters]:
+    """What went through each interface of the namespace, by its name."""
+    found = {}
+    for reply in netlink.dump(Request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0, 0), "link show")):
+        attributes = wire.attributes(reply.body, IFINFOMSG.size)
+        rx, tx, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = _STATISTICS.unpack_from(attributes[IFLA_STATS64])
+        name = wire.string(attributes[IFLA_IFNAME])
+        found[name] = Counters(rx, tx, rx_bytes, tx_bytes, rx_dropped, tx_dropped)
+    return found
 
 
 def ensure_bridge(netlink: Netlink, name: str, *, mac: str = "", mtu: int = 0, mcast_snooping: bool = True) -> Link:
@@ -384,8 +287,8 @@ _PORT_STATES = ("disabled", "listening", "learning", "forwarding", "blocking")
 
 
 def _parse(body: bytes, netlink: Netlink) -> Link:
-    _family, _pad, _type, index, flags, _change = _IFINFOMSG.unpack_from(body)
-    found = wire.attributes(body, _IFINFOMSG.size)
+    _family, _pad, _type, index, flags, _change = IFINFOMSG.unpack_from(body)
+    found = wire.attributes(body, IFINFOMSG.size)
     info = wire.attributes(found.get(IFLA_LINKINFO, b""))
     kind = wire.string(info.get(IFLA_INFO_KIND))
     slave = wire.string(info.get(IFLA_INFO_SLAVE_KIND))

@@ -29,9 +29,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str
         call("mount", source.encode(), target.encode(), kind.encode() or None, flags, options.encode() or None)
     except OSError as error:
         what = kind or ("bind" if flags & MS_BIND else "flags")
-        raise OSError(
-            error.errno, f"mount {what} {source} on {target}: {os.strerror(error.errno or 0)}"
-        ) from None
+        raise OSError(error.errno, f"mount {what} {source} on {target}: {os.strerror(error.errno or 0)}") from None
 
 
 def bind(source: str, target: str, read_only: bool = False) -> None:

@@ -4,10 +4,9 @@ Namespaces belong to threads.  Work inside foreign namespaces is therefore done 
 (`run_in`, `create`): it enters, runs one function, and ends; the process around it never moves.  Children that
 such a thread spawns start in its namespaces, which costs 0.2 ms where ``nsenter`` costs 1 to 4.
 
-`os.unshare` and `os.setns` exist from Python 3.12 on; libc has had them for much longer.
+The calls themselves are in `knet.kernel.libc`.
 """
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,15 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from knet.kernel.libc import CLONE_FS, CLONE_NEWNS, CLONE_NEWPID, setns, unshare
+
 T = TypeVar("T")
 
-CLONE_FS = 0x00000200
-CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 #: the name of each kind of namespace below /proc/PID/ns, in the order in which they have to be entered:
@@ -35,28 +33,6 @@ KINDS = {
     "pid": CLONE_NEWPID,
     "mnt": CLONE_NEWNS,
 }
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _check(result: int, what: str) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
-
-
-def unshare(flags: int) -> None:
-    """Give the calling thread new namespaces (unshare(2)); OSError where the kernel refuses."""
-    _check(_libc.unshare(flags), "unshare")
-
-
-def setns(fd: int, kind: int = 0) -> None:
-    """Move the calling thread into the namespace that ``fd`` refers to (setns(2)).
-
-    ``fd`` is an open /proc/PID/ns/* file, or a pidfd together with the CLONE_NEW* bits in ``kind``.
-    """
-    _check(_libc.setns(fd, kind), "setns")
-
 
 @dataclass(frozen=True)
 class Namespaces:

@@ -7,7 +7,9 @@ import errno
 import logging
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -83,7 +85,8 @@ def list_neighbours(netlink: Netlink, interface: str = "", family: int = socket.
     body = _NDMSG.pack(family, 0, 0, 0, 0)
     if interface:
         body += wire.u32(NDA_IFINDEX, netlink.index(interface))
-    found = [_parse_neighbour(reply.body, netlink) for reply in netlink.dump(Request(RTM_GETNEIGH, 0, body, "neigh show"))]
+    replies = netlink.dump(Request(RTM_GETNEIGH, 0, body, "neigh show"))
+    found = [_parse_neighbour(reply.body, netlink) for reply in replies]
     return [entry for entry in found if entry.state != "noarp"]
 
 
@@ -127,3 +130,57 @@ def ensure_fdb(netlink: Netlink, wanted: FdbEntry) -> bool:
 def remove_fdb(netlink: Netlink, entry: FdbEntry) -> bool:
     """False where it, or its interface, was not there."""
     return _remove(netlink, entry, delete_fdb)
+
+
+_Entry = TypeVar("_Entry", Neighbour, FdbEntry)
+
+
+def _ensure(
+    netlink: Netlink, table: str, wanted: _Entry, before: _Entry | None, build: Callable[[_Entry, int], Request]
+) -> bool:
+    if before == wanted:
+        return False
+    netlink.send(build(wanted, netlink.index(wanted.interface)))
+    if before is None:
+        log.info("%s %s: added", table, wanted)
+    else:
+        log.warning("%s %s: replaces %s", table, wanted, before)
+    return True
+
+
+def _remove(netlink: Netlink, entry: _Entry, build: Callable[[_Entry, int], Request]) -> bool:
+    try:
+        netlink.send(build(entry, netlink.index(entry.interface)))
+    except NetlinkError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        return False
+    return True
+
+
+def _fdb_body(entry: FdbEntry, index: int, state: int) -> bytes:
+    flags = NTF_SELF if entry.destination else NTF_MASTER
+    body = _NDMSG.pack(socket.AF_BRIDGE, index, state, flags, 0) + wire.mac(NDA_LLADDR, entry.mac)
+    return body + (wire.ip(NDA_DST, entry.destination) if entry.destination else b"")
+
+
+def _parse_neighbour(body: bytes, netlink: Netlink) -> Neighbour:
+    _family, index, state, _flags, _type = _NDMSG.unpack_from(body)
+    found = wire.attributes(body, _NDMSG.size)
+    return Neighbour(
+        wire.ip_text(found.get(NDA_DST)),
+        netlink.name(index),
+        wire.mac_text(found.get(NDA_LLADDR)),
+        STATES.get(state, str(state)),
+    )
+
+
+def _parse_fdb(body: bytes, netlink: Netlink) -> FdbEntry:
+    _family, index, state, _flags, _type = _NDMSG.unpack_from(body)
+    found = wire.attributes(body, _NDMSG.size)
+    return FdbEntry(
+        wire.mac_text(found.get(NDA_LLADDR)),
+        netlink.name(index),
+        wire.ip_text(found.get(NDA_DST)),
+        STATES.get(state, str(state)),
+    )

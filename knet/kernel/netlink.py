@@ -7,6 +7,7 @@ asynchronous: a batch of ten messages costs what the kernel needs for them plus 
 What is said over the socket is built by `links`, `addresses`, `routes`, `neighbours` and `qdiscs`.
 """
 
+import errno
 import fcntl
 import os
 import socket
@@ -158,11 +159,13 @@ class Netlink:
         return int(struct.unpack_from("=i", answer, 16)[0])
 
     def name(self, index: int) -> str:
-        """The name of the interface ``index``; NetlinkError (ENODEV) where there is none."""
+        """The name of the interface ``index``; "if7", as ``ip`` prints it, for one that has just gone."""
         try:
             answer = fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("=16si20x", b"", index))
         except OSError as error:
-            raise NetlinkError(error.errno or 0, f"interface number {index}") from None
+            if error.errno != errno.ENODEV:
+                raise
+            return f"if{index}"
         return string(answer[:16].split(b"\0")[0])
 
 

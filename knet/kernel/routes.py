@@ -45,8 +45,9 @@ class Route:
     def __str__(self) -> str:
         words = ["" if self.type == "unicast" else self.type, self.destination]
         words += [f"via {self.gateway}" if self.gateway else "", f"dev {self.interface}" if self.interface else ""]
-        words += [f"table {self.table}" if self.table != TABLE_MAIN else "", f"src {self.source}" if self.source else ""]
-        words += [f"metric {self.metric}" if self.metric else "", "onlink" if self.onlink else ""]
+        words += [f"table {self.table}" if self.table != TABLE_MAIN else ""]
+        words += [f"src {self.source}" if self.source else "", f"metric {self.metric}" if self.metric else ""]
+        words += ["onlink" if self.onlink else ""]
         return " ".join(word for word in words if word)
 
 

@@ -1,0 +1,180 @@
+"""Cluster addresses and node ports: allocated when a Service is written, free again when it is gone.
+
+The Services themselves are the record of what is in use; the allocations in memory are derived from them at the start
+and kept in step by the writes.  A given address or port is checked against the same set.
+
+KEP-3070: dynamic allocation starts above the lower band, so that addresses which people choose by hand (kube-dns has
+the tenth) seldom collide.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from knet.api.resources import SERVICES
+from knet.apiserver import field
+from knet.apiserver.kind import Kind
+from knet.apiserver.status import internal_error, invalid
+from knet.store import Object
+
+#: upstream's --service-node-port-range
+NODE_PORTS = range(30000, 32768)
+#: the band below, of at most 128 ports (upstream: min(max(16, size / 32), 128)), is kept for ports given by hand
+NODE_PORT_BAND = 86
+
+
+class Taken(Exception):
+    """The address or port belongs to somebody else."""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What one Service occupies."""
+
+    addresses: frozenset[int]
+    ports: frozenset[tuple[str, int]]
+
+
+class Allocations:
+    """Who has which address and node port."""
+
+    def __init__(self, network: IPv4Network) -> None:
+        self.network = network
+        self._addresses: set[int] = set()
+        self._ports: set[tuple[str, int]] = set()
+        size = network.num_addresses
+        self._band = min(max(16, size // 16), 256)
+
+    def load(self, services: Iterable[Object]) -> None:
+        """Take over what existing Services occupy."""
+        for value in services:
+            claims = claims_of(value)
+            self._addresses |= claims.addresses
+            self._ports |= claims.ports
+
+    @contextmanager
+    def claim(self, kind: Kind, value: Object, old: Object | None, keep: bool = True) -> Iterator[None]:
+        """Complete a Service with what it lacks; freed again if the write inside fails, or if not ``keep``.
+
+        Raises StatusError 422 for a given address or port that cannot be had.  Other kinds pass through.
+        """
+        if kind.resource is not SERVICES:
+            yield
+            return
+        before = claims_of(old) if old else Claims(frozenset(), frozenset())
+        added = self._complete(kind, value, before)
+        try:
+            yield
+        except Exception:
+            self._free(added)
+            raise
+        if not keep:
+            self._free(added)
+        elif old is not None:
+            after = claims_of(value)
+            self._free(Claims(before.addresses - after.addresses, before.ports - after.ports))
+
+    def release(self, kind: Kind, value: Object) -> None:
+        """A Service is gone."""
+        if kind.resource is SERVICES:
+            self._free(claims_of(value))
+
+    def _free(self, claims: Claims) -> None:
+        self._addresses -= claims.addresses
+        self._ports -= claims.ports
+
+    def _complete(self, kind: Kind, value: Object, before: Claims) -> Claims:
+        spec = value["spec"]
+        addresses: set[int] = set()
+        ports: set[tuple[str, int]] = set()
+        errors: field.Errors = []
+        if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
+            given = spec.get("clusterIP", "")
+            if not given:
+                spec["clusterIP"] = str(self._next_address(addresses))
+            elif int(IPv4Address(given)) not in before.addresses:
+                self._take_address(given, addresses, errors)
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        if spec.get("type") in ("NodePort", "LoadBalancer"):
+            wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
+            for index, port in enumerate(spec.get("ports", ())):
+                number = port.get("nodePort", 0)
+                if number:
+                    claim = (port["protocol"], number)
+                    if claim not in before.ports and claim not in ports:
+                        self._take_port(claim, f"spec.ports[{index}].nodePort", ports, errors)
+                elif wants:
+                    port["nodePort"] = self._next_port(port["protocol"], ports)
+        if errors:
+            self._free(Claims(frozenset(addresses), frozenset(ports)))
+            raise invalid("", "Service", value["metadata"]["name"], errors)
+        return Claims(frozenset(addresses), frozenset(ports))
+
+    def _next_address(self, taken: set[int]) -> IPv4Address:
+        first = int(self.network.network_address)
+        upper = range(first + 1 + self._band, first + self.network.num_addresses - 1)
+        lower = range(first + 1, min(first + 1 + self._band, first + self.network.num_addresses - 1))
+        for band in (upper, lower):
+            if not band:
+                continue
+            start = random.randrange(len(band))
+            for step in range(len(band)):
+                address = band[(start + step) % len(band)]
+                if address not in self._addresses:
+                    self._addresses.add(address)
+                    taken.add(address)
+                    return IPv4Address(address)
+        raise internal_error("failed to allocate a serviceIP: range is full")
+
+    def _take_address(self, text: str, taken: set[int], errors: field.Errors) -> None:
+        address = IPv4Address(text)
+        why = ""
+        if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
+            why = f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {self.network}"
+        elif int(address) in self._addresses:
+            why = "provided IP is already allocated"
+        if why:
+            errors.append(field.invalid("spec.clusterIPs", [text], f"failed to allocate IP {text}: {why}"))
+            return
+        self._addresses.add(int(address))
+        taken.add(int(address))
+
+    def _next_port(self, protocol: str, taken: set[tuple[str, int]]) -> int:
+        start = random.randrange(NODE_PORT_BAND, len(NODE_PORTS))
+        for step in range(len(NODE_PORTS)):
+            claim = (protocol, NODE_PORTS[(start + step) % len(NODE_PORTS)])
+            if claim not in self._ports:
+                self._ports.add(claim)
+                taken.add(claim)
+                return claim[1]
+        raise internal_error("failed to allocate a nodePort: range is full")
+
+    def _take_port(self, claim: tuple[str, int], path: str, taken: set[tuple[str, int]], errors: field.Errors) -> None:
+        if claim[1] not in NODE_PORTS:
+            errors.append(
+                field.invalid(
+                    path,
+                    claim[1],
+                    f"provided port is not in the valid range. The range of valid ports is"
+                    f" {NODE_PORTS[0]}-{NODE_PORTS[-1]}",
+                )
+            )
+        elif claim in self._ports:
+            errors.append(field.invalid(path, claim[1], "provided port is already allocated"))
+        else:
+            self._ports.add(claim)
+            taken.add(claim)
+
+
+def claims_of(value: Object) -> Claims:
+    """What a stored Service occupies."""
+    spec = value.get("spec", {})
+    address = spec.get("clusterIP", "")
+    return Claims(
+        frozenset([int(IPv4Address(address))] if address not in ("", "None") else []),
+        frozenset(
+            (port.get("protocol", "TCP"), port["nodePort"]) for port in spec.get("ports", ()) if port.get("nodePort")
+        ),
+    )

@@ -1,0 +1,71 @@
+"""Request bodies: read within upstream's limit, and parsed as JSON or YAML by their Content-Type."""
+
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import web
+
+from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
+from knet.apiserver.status import bad_request, too_large, unsupported_media_type
+from knet.store import Object
+
+#: upstream's limit on request bodies
+MAX_BODY = 3 * 1024 * 1024
+
+
+async def read_body(request: web.BaseRequest) -> bytes:
+    """The body; StatusError 413 beyond upstream's limit."""
+    if (request.content_length or 0) > MAX_BODY:
+        raise too_large(MAX_BODY)
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large(MAX_BODY) from None
+
+
+async def parsed_body(request: web.BaseRequest) -> Any:
+    """The body as JSON data; StatusError 400, 413, 415."""
+    return parse(await read_body(request), request.headers.get("Content-Type", ""))
+
+
+class _Loader(yaml.CSafeLoader):
+    """Timestamps stay text: they are JSON strings to Kubernetes."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def parse(body: bytes, content_type: str) -> Any:
+    """A request body as JSON data; StatusError 400 where it is broken, 415 for other types than JSON and YAML."""
+    media = content_type.partition(";")[0].strip().lower()
+    if media in ("", JSON) or media.endswith("+json"):
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise bad_request(
+                f"the object provided is unrecognized (must be of type a Kubernetes object): {error}"
+            ) from None
+    if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
+        try:
+            # through JSON, because YAML knows keys and values that JSON does not
+            return orjson.loads(orjson.dumps(yaml.load(body, _Loader), option=orjson.OPT_NON_STR_KEYS))
+        except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+            raise bad_request(f"error converting YAML to JSON: {error}") from None
+    raise unsupported_media_type(
+        f"the body of the request was in an unknown format - accepted media types include: {ACCEPTED}"
+    )
+
+
+def object_of(value: Any) -> Object:
+    """The body as an object; StatusError 400 for a list, a number or null."""
+    if not isinstance(value, dict):
+        raise bad_request(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal"
+            f" {'array' if isinstance(value, list) else type(value).__name__} into Go value of type struct"
+            ' { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+        )
+    return value

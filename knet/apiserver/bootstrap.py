@@ -1,0 +1,53 @@
+"""What a cluster has from the start: its namespaces, and the Service through which pods reach the API server."""
+
+from typing import Any
+
+from knet.api.names import SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
+from knet.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Resource
+from knet.apiserver import writes
+from knet.apiserver.context import Context
+from knet.apiserver.options import WriteOptions
+from knet.apiserver.routes import Target
+from knet.store import Object
+
+SYSTEM_NAMESPACES = ("default", SYSTEM_NAMESPACE, "kube-public", "kube-node-lease")
+_LABELS = {"component": "apiserver", "provider": "kubernetes"}
+
+
+async def bootstrap(context: Context, address: str, port: int) -> None:
+    """Create what is missing, and let ``default/kubernetes`` point to this server."""
+    for name in SYSTEM_NAMESPACES:
+        await _ensure(context, NAMESPACES, "", {"metadata": {"name": name}})
+    first = context.allocations.network.network_address + 1
+    service = {
+        "metadata": {"name": "kubernetes", "labels": _LABELS},
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": str(first),
+            "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}],
+        },
+    }
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    endpoints: Object = {
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+    }
+    endpoint_slice: Object = {
+        "metadata": {"name": "kubernetes", "labels": {SERVICE_NAME_LABEL: "kubernetes"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    await _ensure(context, SERVICES, "default", service)
+    await _ensure(context, ENDPOINTS, "default", endpoints, "subsets")
+    await _ensure(context, ENDPOINTSLICES, "default", endpoint_slice, "endpoints", "ports")
+
+
+async def _ensure(context: Context, resource: Resource, namespace: str, value: Object, *keep_current: str) -> None:
+    """Create an object, or bring the named parts of an existing one up to date."""
+    target = Target(context.kinds[resource], namespace, value["metadata"]["name"])
+    if context.store.get(target.kind.key(namespace, target.name)) is None:
+        await writes.create_object(context, target, value, WriteOptions())
+    elif keep_current:
+        current: dict[str, Any] = {key: value[key] for key in keep_current}
+        await writes.modify(context, target, lambda old: old | current, WriteOptions())

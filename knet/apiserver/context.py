@@ -1,0 +1,43 @@
+"""What the handlers of one API server share."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from knet.api.resources import Resource
+from knet.api.timing import Timing
+from knet.apiserver.addresses import Allocations
+from knet.apiserver.kind import Kind
+from knet.store import Attributes, Object, Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """One server's store, kinds and allocations."""
+
+    store: Store
+    kinds: Mapping[Resource, Kind]
+    #: what subresources exchange and nobody stores (Scale, Binding, …), by kind
+    auxiliary: Mapping[str, Kind]
+    timing: Timing
+    allocations: Allocations = field(repr=False)
+
+
+def now() -> str:
+    """The time as ``metav1.Time`` has it: RFC 3339, UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Selectable:
+    """Derives what selectors see (`knet.store.Attributes`) from the objects of each collection."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._fields = {kind.collection: kind.strategy.fields for kind in kinds}
+
+    def __call__(self, collection: str, value: Object) -> Attributes:
+        """Called by the store at every write."""
+        metadata = value["metadata"]
+        fields = {"metadata.name": metadata["name"], "metadata.namespace": metadata.get("namespace", "")}
+        for label, read in self._fields.get(collection, {}).items():
+            fields[label] = read(value)
+        return Attributes(metadata.get("labels") or {}, fields)

@@ -1,0 +1,168 @@
+"""delete and deletecollection: at once, gracefully, or when finalizers allow it.
+
+Upstream's rules (registry/rest/delete.go, registry/generic/registry/store.go): a Pod on a node gets its grace period
+and stays until the kubelet deletes it with grace 0; an object with finalizers stays, marked, until an update removes
+the last of them; propagationPolicy is carried out by the garbage collector, to which it speaks in finalizers.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from aiohttp import web
+
+from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from knet.apiserver import admission, representation
+from knet.apiserver.body import object_of, parse, read_body
+from knet.apiserver.call import Call
+from knet.apiserver.context import Context, now
+from knet.apiserver.kind import Kind
+from knet.apiserver.negotiation import Form
+from knet.apiserver.options import DeleteOptions, delete_options, list_options
+from knet.apiserver.reads import find, select
+from knet.apiserver.routes import Target
+from knet.apiserver.status import MODIFIED, StatusError, conflict, success
+from knet.store import Conflict, Object, Record
+
+ATTEMPTS = 8
+
+
+async def delete(call: Call) -> web.Response:
+    """DELETE of one object."""
+    options = await _options(call)
+    admission.refuse_deletion(call.target)
+    record, removed = await remove(call.context, call.target, options)
+    return _answer(call.target.kind, record, removed, call.form)
+
+
+async def _options(call: Call) -> DeleteOptions:
+    text = await read_body(call.request)
+    body = parse(text, call.request.headers.get("Content-Type", "")) if text else {}
+    return delete_options(call.query, object_of(body))
+
+
+def _answer(kind: Kind, record: Record, removed: bool, form: Form) -> web.Response:
+    if removed and not kind.strategy.returns_deleted:
+        metadata = record.decode()["metadata"]
+        return representation.answer(
+            orjson.dumps(success(kind.resource, metadata["name"], metadata["uid"])), Form(yaml=form.yaml)
+        )
+    return representation.answer(representation.object_bytes(kind, record, form), form)
+
+
+async def delete_collection(call: Call) -> web.Response:
+    """DELETE of a collection: one by one; what has gone in the meantime is no error."""
+    context, target = call.context, call.target
+    options = await _options(call)
+    records, _ = select(context, target, list_options(call.query, target.kind))
+    deleted = []
+    for record in records:
+        metadata = record.decode()["metadata"]
+        one = Target(target.kind, metadata.get("namespace", ""), metadata["name"])
+        try:
+            deleted.append((await remove(context, one, options))[0])
+        except StatusError as error:
+            if error.code != 404:
+                raise
+    metadata = {"resourceVersion": str(context.store.revision)}
+    return representation.answer(representation.list_bytes(target.kind, deleted, metadata, call.form), call.form)
+
+
+async def remove(context: Context, target: Target, options: DeleteOptions) -> tuple[Record, bool]:
+    """Delete or mark an object; its last record and whether it is gone.  StatusError 404, 409."""
+    kind = target.kind
+    for _ in range(ATTEMPTS):
+        record = find(context, target)
+        value = record.decode()
+        _check_preconditions(kind, target.name, value, options)
+        gone = mark(kind, value, options)
+        if options.dry_run or (not gone and orjson.dumps(value) == record.data):
+            return record, gone
+        try:
+            written = await context.store.write(record.key, value, record.revision, delete=gone)
+        except Conflict:
+            if options.revision:
+                break
+            continue
+        if gone:
+            context.allocations.release(kind, value)
+        return written, gone
+    raise conflict(kind.resource, target.name, MODIFIED)
+
+
+def _check_preconditions(kind: Kind, name: str, value: Object, options: DeleteOptions) -> None:
+    metadata = value["metadata"]
+    for what, given, have in (
+        ("UID", options.uid, metadata["uid"]),
+        ("ResourceVersion", options.revision, metadata["resourceVersion"]),
+    ):
+        if given and given != have:
+            raise conflict(
+                kind.resource,
+                name,
+                f"Precondition failed: {what} in precondition: {given}, {what} in object meta: {have}",
+            )
+
+
+def mark(kind: Kind, value: Object, options: DeleteOptions) -> bool:
+    """Put a deletion into an object; True if nothing keeps it any longer.
+
+    Pure but for the clock.  An object that is being deleted already can have its grace shortened, never extended.
+    """
+    metadata = value["metadata"]
+    _set_propagation(metadata, options)
+    grace = 0
+    if kind.strategy.grace_period is not None:
+        grace = kind.strategy.grace_period(value, options.grace)
+    if "deletionTimestamp" in metadata:
+        grace = min(grace, metadata.get("deletionGracePeriodSeconds") or 0)
+    kept = bool(metadata.get("finalizers")) or grace > 0 or bool(_namespace_finalizers(kind, value))
+    if not kept:
+        return True
+    if "deletionTimestamp" not in metadata or grace < (metadata.get("deletionGracePeriodSeconds") or 0):
+        if kind.strategy.generation and "deletionTimestamp" not in metadata:
+            metadata["generation"] = metadata.get("generation", 0) + 1
+        metadata["deletionTimestamp"] = _later(grace)
+        if kind.resource.kind != "Namespace":
+            metadata["deletionGracePeriodSeconds"] = grace
+    if kind.resource.kind == "Namespace":
+        value["status"] = {**value.get("status", {}), "phase": "Terminating"}
+    return False
+
+
+def _later(seconds: int) -> str:
+    if not seconds:
+        return now()
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _set_propagation(metadata: Object, options: DeleteOptions) -> None:
+    if not options.propagation:
+        return
+    finalizers = [
+        name for name in metadata.get("finalizers", ()) if name not in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
+    ]
+    if options.propagation == "Orphan":
+        finalizers.append(ORPHAN_FINALIZER)
+    elif options.propagation == "Foreground":
+        finalizers.append(FOREGROUND_FINALIZER)
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+
+
+def _namespace_finalizers(kind: Kind, value: Object) -> list[str]:
+    """A namespace has finalizers in its spec, too; the namespace controller empties them by /finalize."""
+    found: list[str] = value.get("spec", {}).get("finalizers", []) if kind.resource.kind == "Namespace" else []
+    return found
+
+
+def goes_with_update(kind: Kind, value: Object, old: Object) -> bool:
+    """Whether an update takes away the last thing that kept a deleted object."""
+    before = old["metadata"]
+    return (
+        "deletionTimestamp" in before
+        and not before.get("deletionGracePeriodSeconds")
+        and not value["metadata"].get("finalizers")
+        and not _namespace_finalizers(kind, value)
+    )

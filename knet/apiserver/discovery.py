@@ -1,0 +1,173 @@
+"""Discovery: which groups, versions, resources and verbs there are, in the legacy and in the aggregated form.
+
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api, KEP-3352
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from knet.api.resources import Resource
+from knet.store import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Sub:
+    """A subresource as discovery shows it; ``kind`` "" is that of the resource."""
+
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+_STATUS = Sub(("get", "patch", "update"))
+SUBRESOURCES: Mapping[str, Sub] = {
+    "status": _STATUS,
+    "scale": Sub(("get", "patch", "update"), "Scale", "autoscaling", "v1"),
+    "binding": Sub(("create",), "Binding"),
+    "eviction": Sub(("create",), "Eviction", "policy", "v1"),
+    "log": Sub(("get",)),
+    "exec": Sub(("create", "get"), "PodExecOptions"),
+    "attach": Sub(("create", "get"), "PodAttachOptions"),
+    "portforward": Sub(("create", "get"), "PodPortForwardOptions"),
+    "token": Sub(("create",), "TokenRequest", "authentication.k8s.io", "v1"),
+    "finalize": Sub(("update",)),
+}
+_AGGREGATED_VERSIONS = ("v2", "v2beta1")
+
+
+def documents(resources: Sequence[Resource]) -> dict[str, object]:
+    """Path → legacy discovery document."""
+    groups: dict[str, list[Resource]] = {}
+    for row in resources:
+        groups.setdefault(row.group, []).append(row)
+    found: dict[str, object] = {
+        "/": {"paths": _paths(resources)},
+        "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
+        "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
+    }
+    group_list = []
+    for group, rows in groups.items():
+        versions = list(dict.fromkeys(row.version for row in rows))
+        for version in versions:
+            served = [row for row in rows if row.version == version]
+            found[served[0].root] = {
+                "kind": "APIResourceList",
+                "apiVersion": "v1",
+                "groupVersion": served[0].api_version,
+                "resources": [entry for row in served for entry in _entries(row)],
+            }
+        if group:
+            described = _group(group, versions)
+            group_list.append(described)
+            found[f"/apis/{group}"] = {"kind": "APIGroup", "apiVersion": "v1", **described}
+    found["/apis"] = {"kind": "APIGroupList", "apiVersion": "v1", "groups": group_list}
+    return found
+
+
+def _paths(resources: Iterable[Resource]) -> list[str]:
+    roots = {row.root for row in resources}
+    parents = {"/api", "/apis"} | {root.rpartition("/")[0] for root in roots}
+    others = {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
+    return sorted(roots | parents | others)
+
+
+def _group(group: str, versions: Sequence[str]) -> Object:
+    rows = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": rows, "preferredVersion": rows[0]}
+
+
+def _entries(row: Resource) -> list[Object]:
+    entry: Object = {
+        "name": row.plural,
+        "singularName": row.singular,
+        "namespaced": row.namespaced,
+        "kind": row.kind,
+        "verbs": list(row.verbs),
+    }
+    if row.short_names:
+        entry["shortNames"] = list(row.short_names)
+    if row.categories:
+        entry["categories"] = list(row.categories)
+    # clients compare it to tell whether a stored object has the same form in two versions
+    entry["storageVersionHash"] = base64.b64encode(
+        hashlib.sha256(f"{row.group}/{row.version}/{row.kind}".encode()).digest()[:8]
+    ).decode()
+    entries = [entry]
+    for name in row.subresources:
+        sub = SUBRESOURCES[name]
+        described: Object = {
+            "name": f"{row.plural}/{name}",
+            "singularName": "",
+            "namespaced": row.namespaced,
+            "kind": sub.kind or row.kind,
+            "verbs": list(sub.verbs),
+        }
+        if sub.version:
+            described |= {"group": sub.group, "version": sub.version}
+        entries.append(described)
+    return entries
+
+
+def wants_aggregated(accept: str) -> str:
+    """The media type of the aggregated form, if that is the client's first choice, else ""."""
+    for entry in accept.split(","):
+        parameters = dict(part.strip().partition("=")[::2] for part in entry.split(";")[1:])
+        if not entry.strip().startswith("application/json"):
+            continue
+        if parameters.get("as") != "APIGroupDiscoveryList":
+            return ""
+        if parameters.get("v") in _AGGREGATED_VERSIONS:
+            return f"application/json;g=apidiscovery.k8s.io;v={parameters['v']};as=APIGroupDiscoveryList"
+    return ""
+
+
+def aggregated(resources: Sequence[Resource], core: bool) -> Object:
+    """APIGroupDiscoveryList of /api (core) or /apis."""
+    groups: dict[str, dict[str, list[Resource]]] = {}
+    for row in resources:
+        if (row.group == "") == core:
+            groups.setdefault(row.group, {}).setdefault(row.version, []).append(row)
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {},
+        "items": [
+            {
+                "metadata": {"name": group} if group else {},
+                "versions": [
+                    {"version": version, "resources": [_discovery(row) for row in rows], "freshness": "Current"}
+                    for version, rows in versions.items()
+                ],
+            }
+            for group, versions in groups.items()
+        ],
+    }
+
+
+def _discovery(row: Resource) -> Object:
+    described: Object = {
+        "resource": row.plural,
+        "responseKind": _gvk(row.group, row.version, row.kind),
+        "scope": "Namespaced" if row.namespaced else "Cluster",
+        "singularResource": row.singular,
+        "verbs": list(row.verbs),
+    }
+    if row.short_names:
+        described["shortNames"] = list(row.short_names)
+    if row.categories:
+        described["categories"] = list(row.categories)
+    if row.subresources:
+        described["subresources"] = [_subresource(row, name, SUBRESOURCES[name]) for name in row.subresources]
+    return described
+
+
+def _subresource(row: Resource, name: str, sub: Sub) -> Object:
+    kind = (sub.group, sub.version, sub.kind) if sub.version else (row.group, row.version, sub.kind or row.kind)
+    return {"subresource": name, "responseKind": _gvk(*kind), "verbs": list(sub.verbs)}
+
+
+def _gvk(group: str, version: str, kind: str) -> Object:
+    return {"group": group, "version": version, "kind": kind}

@@ -1,0 +1,72 @@
+"""Everything below the API's roots that is no resource: discovery and OpenAPI documents, built when first asked for.
+
+Every document is fixed for the life of the process, so each is encoded once.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import discovery, openapi
+from knet.apiserver.kind import Kind
+from knet.apiserver.negotiation import JSON, form_of, to_yaml
+
+Document = Callable[[web.BaseRequest], web.StreamResponse]
+_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+
+
+class Documents:
+    """The documents of one server."""
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._resources = [kind.resource for kind in kinds]
+        self._plain: dict[str, object] = discovery.documents(self._resources)
+        self._aggregated: dict[str, object] = {
+            "/api": discovery.aggregated(self._resources, core=True),
+            "/apis": discovery.aggregated(self._resources, core=False),
+        }
+        self._openapi: dict[str, bytes] = {}
+
+    def find(self, path: str) -> Document | None:
+        """The document at a path, None where there is none."""
+        path = path.rstrip("/") or "/"
+        if path in self._plain:
+            return lambda request: self._discovery(request, path)
+        if path == "/openapi/v2" or path.startswith("/openapi/v3"):
+            if not self._openapi:
+                self._openapi = self._build()
+            if path in self._openapi:
+                return lambda request: self._schema(request, path)
+        return None
+
+    def _discovery(self, request: web.BaseRequest, path: str) -> web.Response:
+        accept = request.headers.get("Accept", "")
+        if path in self._aggregated and (media := discovery.wants_aggregated(accept)):
+            return _cacheable(request, orjson.dumps(self._aggregated[path]), media)
+        data = orjson.dumps(self._plain[path])
+        if form_of(accept).yaml:
+            return web.Response(body=to_yaml(data), content_type="application/yaml")
+        return web.Response(body=data, content_type=JSON)
+
+    def _build(self) -> dict[str, bytes]:
+        built = openapi.documents(self._resources)
+        built["/openapi/v3"] = openapi.index(built)
+        return built
+
+    def _schema(self, request: web.BaseRequest, path: str) -> web.Response:
+        data = self._openapi[path]
+        if path == "/openapi/v2" and _PROTOBUF_V2 in request.headers.get("Accept", ""):
+            data = self._openapi["/openapi/v2.pb"]
+            return _cacheable(request, data, _PROTOBUF_V2)
+        return _cacheable(request, data, JSON)
+
+
+def _cacheable(request: web.BaseRequest, data: bytes, media: str) -> web.Response:
+    """With an ETag; 304 for a client that has it already."""
+    tag = f'"{hashlib.sha256(data).hexdigest()[:32].upper()}"'
+    headers = {"ETag": tag, "Vary": "Accept", "Content-Type": media}
+    if request.headers.get("If-None-Match") == tag:
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=data, headers=headers)

@@ -1,0 +1,79 @@
+"""Errors about one field, worded like k8s.io/apimachinery/pkg/util/validation/field."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """``field`` is a path like ``spec.containers[0].name``; ``body`` what is wrong, without the path."""
+
+    field: str
+    reason: str
+    body: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body}"
+
+
+#: what a validator returns
+Errors = list[FieldError]
+Check = Callable[[Any], str]
+
+
+class Go(str):
+    """A value that is already spelled as Go's ``%#v`` would, for messages that quote structs."""
+
+
+def _go(value: Any) -> str:
+    if isinstance(value, Go):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, dict):
+        return f"map[string]string{{{', '.join(f'{_go(k)}:{_go(v)}' for k, v in sorted(value.items()))}}}"
+    if isinstance(value, list):
+        return f"[]string{{{', '.join(map(_go, value))}}}"
+    return str(value)
+
+
+def required(field: str, detail: str = "") -> FieldError:
+    """``Required value``."""
+    return FieldError(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
+
+
+def invalid(field: str, value: Any, detail: str) -> FieldError:
+    """``Invalid value: "x": detail``."""
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {_go(value)}: {detail}")
+
+
+def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
+    """``Unsupported value: "x": supported values: "A", "B"``."""
+    choices = ", ".join(map(_go, supported))
+    return FieldError(field, "FieldValueNotSupported", f"Unsupported value: {_go(value)}: supported values: {choices}")
+
+
+def duplicate(field: str, value: Any) -> FieldError:
+    """``Duplicate value: "x"``."""
+    return FieldError(field, "FieldValueDuplicate", f"Duplicate value: {_go(value)}")
+
+
+def forbidden(field: str, detail: str) -> FieldError:
+    """``Forbidden: detail``."""
+    return FieldError(field, "FieldValueForbidden", f"Forbidden: {detail}")
+
+
+def missing(field: str, value: Any) -> FieldError:
+    """``Not found: "x"``: a reference inside the object leads nowhere."""
+    return FieldError(field, "FieldValueNotFound", f"Not found: {_go(value)}")
+
+
+def immutable(field: str, value: Any) -> FieldError:
+    """A field that may not change was changed; upstream quotes the new value."""
+    return invalid(field, value, "field is immutable")

@@ -1,0 +1,92 @@
+"""What the generic handlers know of a kind: its registry row, its type, and the behaviour it adds.
+
+Most kinds add nothing.  Behaviour is a row of functions with the same meaning for all; which kind has which is listed
+in `knet.apiserver.kinds`, and what the functions do is found in ``defaults``, ``validation``, ``prepare``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from knet.api.resources import Resource
+from knet.api.schema import Type
+from knet.apiserver import formats
+from knet.apiserver.field import Errors
+from knet.store import Object
+
+
+def _nothing(_: Object) -> None:
+    return None
+
+
+def _no_change(_new: Object, _old: Object) -> None:
+    return None
+
+
+def _valid(_: Object) -> Errors:
+    return []
+
+
+def _valid_change(_new: Object, _old: Object) -> Errors:
+    return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """How one kind differs from the plain case.  Every function gets objects whose types are right."""
+
+    #: fills in upstream's default values; runs after every decode, so it must be idempotent
+    default: Callable[[Object], None] = _nothing
+    #: puts a new object into its initial state (status, phase); its ``metadata.generation`` is the caller's
+    prepare_create: Callable[[Object], None] = _nothing
+    #: (new, old): carries over what an update to the main resource cannot change, beside status and metadata
+    prepare_update: Callable[[Object, Object], None] = _no_change
+    validate: Callable[[Object], Errors] = _valid
+    validate_update: Callable[[Object, Object], Errors] = _valid_change
+    validate_status_update: Callable[[Object, Object], Errors] = _valid_change
+    #: what is wrong with a name, or ""
+    check_name: Callable[[str], str] = formats.dns_subdomain
+    #: field labels beside metadata.name and metadata.namespace → how to read them
+    fields: Mapping[str, Callable[[Object], str]] = field(default_factory=dict)
+    #: ``metadata.generation`` counts changes of everything but metadata and status
+    generation: bool = False
+    #: a PUT to a name that is not there creates it
+    create_on_update: bool = False
+    #: an update may come without resourceVersion
+    unconditional_update: bool = True
+    #: a DELETE answers with the object and not with a Status
+    returns_deleted: bool = False
+    #: (object, requested grace) → seconds until it may be removed; None: such objects go at once
+    grace_period: Callable[[Object, int | None], int] | None = None
+    #: a node registers itself with its status; all others start without
+    status_on_create: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A served resource."""
+
+    resource: Resource
+    type: Type
+    strategy: Strategy
+
+    @property
+    def collection(self) -> str:
+        """The store's prefix of all its objects."""
+        group = self.resource.group
+        plural = self.resource.plural
+        if "." in group and not group.endswith(".k8s.io"):
+            return f"/registry/{group}/{plural}/"
+        return f"/registry/{plural}/"
+
+    @property
+    def has_status(self) -> bool:
+        """Status is written by /status only."""
+        return "status" in self.resource.subresources
+
+    def prefix(self, namespace: str) -> str:
+        """The store's prefix of one namespace, or of all of them ("")."""
+        return f"{self.collection}{namespace}/" if namespace else self.collection
+
+    def key(self, namespace: str, name: str) -> str:
+        """The store's key of one object."""
+        return f"{self.collection}{namespace}/{name}" if self.resource.namespaced else f"{self.collection}{name}"

@@ -1,0 +1,166 @@
+"""Which kind behaves how: the one table that joins registry rows with defaults, validation and preparation."""
+
+from collections.abc import Callable, Mapping
+
+from knet.api import resources
+from knet.api.resources import Resource
+from knet.api.schema import Schema
+from knet.apiserver import formats, prepare
+from knet.apiserver.defaults import apps as apps_defaults
+from knet.apiserver.defaults import core as core_defaults
+from knet.apiserver.defaults import pod as pod_defaults
+from knet.apiserver.kind import Kind, Strategy
+from knet.apiserver.validation import apps, core, pod
+from knet.store import Object
+
+
+def _at(path: str) -> Callable[[Object], str]:
+    """Reads one field as text: "" where it is absent, true and false for booleans."""
+    keys = path.split(".")
+
+    def read(value: Object) -> str:
+        here: object = value
+        for key in keys:
+            here = here.get(key) if isinstance(here, dict) else None
+        if here is None:
+            return ""
+        return str(here).lower() if isinstance(here, bool) else str(here)
+
+    return read
+
+
+def _flag(path: str) -> Callable[[Object], str]:
+    """Reads a boolean that is false where it is absent."""
+    read = _at(path)
+    return lambda value: read(value) or "false"
+
+
+def _fields(*paths: str) -> dict[str, Callable[[Object], str]]:
+    return {path: _at(path) for path in paths}
+
+
+_PLAIN = Strategy()
+
+STRATEGIES: Mapping[Resource, Strategy] = {
+    resources.PODS: Strategy(
+        default=pod_defaults.default_pod,
+        prepare_create=prepare.new_pod,
+        validate=pod.validate_pod,
+        validate_update=pod.validate_pod_update,
+        grace_period=prepare.pod_grace_period,
+        returns_deleted=True,
+        fields=_fields(
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        )
+        | {"spec.hostNetwork": _flag("spec.hostNetwork")},
+    ),
+    resources.NAMESPACES: Strategy(
+        default=core_defaults.default_namespace,
+        prepare_create=prepare.new_namespace,
+        prepare_update=prepare.keep_namespace,
+        check_name=formats.dns_label,
+        returns_deleted=True,
+        fields=_fields("status.phase"),
+    ),
+    resources.NODES: Strategy(
+        default=core_defaults.default_node,
+        validate=core.validate_node,
+        validate_update=core.validate_node_update,
+        status_on_create=True,
+        fields={"spec.unschedulable": _flag("spec.unschedulable")},
+    ),
+    resources.SERVICES: Strategy(
+        default=core_defaults.default_service,
+        prepare_create=prepare.new_service,
+        prepare_update=prepare.keep_service,
+        validate=core.validate_service,
+        validate_update=core.validate_service_update,
+        check_name=formats.dns_1035_label,
+        returns_deleted=True,
+        fields=_fields("spec.clusterIP", "spec.type"),
+    ),
+    resources.SECRETS: Strategy(
+        default=core_defaults.default_secret,
+        validate=core.validate_secret,
+        validate_update=core.validate_secret_update,
+        fields=_fields("type"),
+    ),
+    resources.CONFIGMAPS: Strategy(validate=core.validate_config_map, validate_update=core.validate_config_map_update),
+    resources.SERVICEACCOUNTS: Strategy(returns_deleted=True),
+    resources.ENDPOINTS: Strategy(
+        default=core_defaults.default_endpoints, validate=core.validate_endpoints, create_on_update=True
+    ),
+    resources.EVENTS: Strategy(
+        validate=core.validate_event,
+        create_on_update=True,
+        fields=_fields(
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "type",
+        )
+        | {"source": _at("source.component")},
+    ),
+    resources.ENDPOINTSLICES: Strategy(
+        default=core_defaults.default_endpoint_slice,
+        validate=core.validate_endpoint_slice,
+        validate_update=core.validate_endpoint_slice_update,
+        generation=True,
+    ),
+    resources.LEASES: Strategy(validate=core.validate_lease, create_on_update=True, unconditional_update=False),
+    resources.DEPLOYMENTS: Strategy(
+        default=apps_defaults.default_deployment,
+        validate=apps.validate_deployment,
+        validate_update=apps.validate_selector_update,
+        generation=True,
+    ),
+    resources.REPLICASETS: Strategy(
+        default=apps_defaults.default_replica_set,
+        validate=apps.validate_replica_set,
+        validate_update=apps.validate_selector_update,
+        generation=True,
+        fields={"status.replicas": lambda value: str(value.get("status", {}).get("replicas", 0))},
+    ),
+    resources.CONTROLLERREVISIONS: Strategy(
+        validate=apps.validate_controller_revision, validate_update=apps.validate_controller_revision_update
+    ),
+}
+
+
+def served(schema: Schema) -> dict[Resource, Kind]:
+    """The kinds of the registry, ready to be served."""
+    return {
+        row: Kind(row, schema.type_of(row.group, row.version, row.kind), STRATEGIES.get(row, _PLAIN))
+        for row in resources.RESOURCES
+    }
+
+
+#: bodies of subresources: no resources of their own
+_AUXILIARY = (
+    Resource("", "v1", "Binding", "bindings"),
+    Resource("autoscaling", "v1", "Scale", "scales"),
+    Resource("policy", "v1", "Eviction", "evictions"),
+    Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests"),
+)
+
+
+def auxiliary(schema: Schema) -> dict[str, Kind]:
+    """The kinds that subresources exchange, by name."""
+    return {row.kind: Kind(row, schema.type_of(row.group, row.version, row.kind), _PLAIN) for row in _AUXILIARY}
+
+
+def schema_kinds() -> tuple[tuple[str, str, str], ...]:
+    """(group, version, kind) of all that is served, for compiling the schema."""
+    return tuple((row.group, row.version, row.kind) for row in (*resources.RESOURCES, *_AUXILIARY))

@@ -1,0 +1,88 @@
+"""The state objects start in, and what updates to the main resource leave alone (pkg/registry/*/strategy.go)."""
+
+from knet.api.quantity import parse_quantity
+from knet.store import Object
+
+_QOS_RESOURCES = ("cpu", "memory")
+
+
+def new_pod(value: Object) -> None:
+    """A Pod starts Pending, its class of service decided for good."""
+    value["status"] = {"phase": "Pending", "qosClass": qos_class(value["spec"])}
+
+
+def qos_class(spec: Object) -> str:
+    """Guaranteed, Burstable or BestEffort.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+    """
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    some = False
+    guaranteed = bool(containers)
+    for container in containers:
+        resources = container.get("resources", {})
+        limits, requests = resources.get("limits", {}), resources.get("requests", {})
+        for name in _QOS_RESOURCES:
+            limit, request = limits.get(name), requests.get(name, limits.get(name))
+            some = some or bool(parse_quantity(request or 0)) or bool(parse_quantity(limit or 0))
+            if not limit or parse_quantity(limit) != parse_quantity(request or 0):
+                guaranteed = False
+    if guaranteed:
+        return "Guaranteed"
+    return "Burstable" if some else "BestEffort"
+
+
+def pod_grace_period(value: Object, requested: int | None) -> int:
+    """Seconds a deleted Pod may take; 0 if no kubelet has to stop it."""
+    spec, status = value.get("spec", {}), value.get("status", {})
+    if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    grace: int = spec.get("terminationGracePeriodSeconds", 30) if requested is None else requested
+    return 1 if grace < 0 else grace
+
+
+def new_namespace(value: Object) -> None:
+    """A Namespace is Active, and stays until its content has been removed."""
+    finalizers = value.setdefault("spec", {}).setdefault("finalizers", [])
+    if "kubernetes" not in finalizers:
+        finalizers.append("kubernetes")
+    value["status"] = {"phase": "Active"}
+
+
+def keep_namespace(value: Object, old: Object) -> None:
+    """Its finalizers are written by /finalize only."""
+    value["spec"] = {**value.get("spec", {}), "finalizers": old.get("spec", {}).get("finalizers", [])}
+
+
+def new_service(value: Object) -> None:
+    """No load balancer has been found for it yet."""
+    value["status"] = {"loadBalancer": {}}
+
+
+def keep_service(value: Object, old: Object) -> None:
+    """An update that leaves out what was allocated keeps it, as long as the type still needs it."""
+    spec, before = value["spec"], old["spec"]
+    if spec["type"] == "ExternalName":
+        for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+            spec.pop(key, None)
+    elif before.get("type") != "ExternalName" and not spec.get("clusterIP"):
+        for key in ("clusterIP", "clusterIPs"):
+            if key in before:
+                spec[key] = before[key]
+    if spec["type"] in ("NodePort", "LoadBalancer"):
+        known = {
+            (row["protocol"], row["port"]): row["nodePort"] for row in before.get("ports", ()) if "nodePort" in row
+        }
+        for row in spec.get("ports", ()):
+            number = known.get((row["protocol"], row.get("port")))
+            if number and not row.get("nodePort"):
+                row["nodePort"] = number
+    else:
+        # what NodePort and LoadBalancer left behind; a port given anew is refused by validation
+        former = {row.get("nodePort") for row in before.get("ports", ())}
+        if before.get("type") in ("NodePort", "LoadBalancer"):
+            spec.pop("externalTrafficPolicy", None)
+            spec.pop("allocateLoadBalancerNodePorts", None)
+            for row in spec.get("ports", ()):
+                if row.get("nodePort") in former:
+                    row.pop("nodePort", None)

@@ -1,0 +1,58 @@
+"""Answers as bytes: objects, lists, Tables and PartialObjectMetadata, from records that are encoded already."""
+
+from collections.abc import Sequence
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import tables
+from knet.apiserver.kind import Kind
+from knet.apiserver.negotiation import JSON, YAML, Form, to_yaml
+from knet.store import Object, Record
+
+
+def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> web.Response:
+    """An HTTP response; ``warnings`` become Warning headers, which kubectl prints."""
+    response = web.Response(
+        body=to_yaml(data) if form.yaml else data,
+        status=status,
+        content_type=YAML if form.yaml else JSON,
+    )
+    for warning in warnings:
+        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{escaped}"')
+    return response
+
+
+def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "") -> bytes:
+    """One object in the shape asked for."""
+    if not form.shape:
+        return record.data
+    value = record.decode()
+    if form.shape == "Table":
+        return orjson.dumps(tables.table(kind, [value], value["metadata"], form.version, include_object))
+    return orjson.dumps(partial(value, form.version))
+
+
+def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Form, include_object: str = "") -> bytes:
+    """A list in the shape asked for; ``metadata`` is the list's."""
+    if form.shape == "Table":
+        rows = [record.decode() for record in records]
+        return orjson.dumps(tables.table(kind, rows, metadata, form.version, include_object))
+    if form.shape:
+        head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
+        items = [orjson.dumps(partial(record.decode(), form.version)) for record in records]
+    else:
+        head = {"kind": f"{kind.resource.kind}List", "apiVersion": kind.resource.api_version}
+        items = [record.data for record in records]
+    opening = orjson.dumps({**head, "metadata": metadata})[:-1]
+    return b'%b,"items":[%b]}' % (opening, b",".join(items))
+
+
+def partial(value: Object, version: str) -> Object:
+    """Only what every object has."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": value["metadata"],
+    }

@@ -1,0 +1,165 @@
+"""The HTTP side: connection, identity, the way to the right handler, and errors as Status objects.
+
+aiohttp's low-level server is used, without its router and middlewares: `routes` knows every path, and a GET costs a
+third less.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import deleting, health, reads, watching, writes
+from knet.apiserver.authentication import Authenticator, User
+from knet.apiserver.body import MAX_BODY
+from knet.apiserver.call import Call, Handler
+from knet.apiserver.context import Context
+from knet.apiserver.negotiation import JSON, form_of
+from knet.apiserver.options import list_options
+from knet.apiserver.routes import Routes
+from knet.apiserver.status import (
+    StatusError,
+    bad_request,
+    internal_error,
+    method_not_allowed,
+    no_such_path,
+    unauthorized,
+    unavailable,
+)
+from knet.store import Unavailable
+
+log = logging.getLogger(__name__)
+
+#: path → answer, for what is not a resource: discovery, OpenAPI documents
+Document = Callable[[web.BaseRequest], web.StreamResponse]
+
+
+async def _collection_get(call: Call) -> web.StreamResponse:
+    options = list_options(call.query, call.target.kind)
+    return await watching.watch(call, options) if options.watch else reads.list_(call, options)
+
+
+async def _put_status(call: Call) -> web.StreamResponse:
+    return await writes.update(call, "status")
+
+
+async def _patch_status(call: Call) -> web.StreamResponse:
+    return await writes.patch(call, "status")
+
+
+_COLLECTION: Mapping[str, Handler] = {
+    "GET": _collection_get,
+    "POST": writes.create,
+    "DELETE": deleting.delete_collection,
+}
+_OBJECT: Mapping[str, Handler] = {
+    "GET": reads.get,
+    "PUT": writes.update,
+    "PATCH": writes.patch,
+    "DELETE": deleting.delete,
+}
+_STATUS: Mapping[str, Handler] = {"GET": reads.get, "PUT": _put_status, "PATCH": _patch_status}
+
+
+class ApiServer:
+    """Answers requests; `handle` is what `aiohttp.web.Server` calls."""
+
+    def __init__(
+        self,
+        context: Context,
+        authenticator: Authenticator,
+        subresources: Mapping[tuple[str, str], Mapping[str, Handler]],
+        documents: Callable[[str], Document | None],
+    ) -> None:
+        """``subresources``: (plural, subresource) → method → handler; ``documents`` finds what is no resource."""
+        self._context = context
+        self._authenticator = authenticator
+        self._subresources = subresources
+        self._documents = documents
+        self._routes = Routes(context.kinds.values())
+        self.ready = False
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Any request: never raises for what a client did."""
+        try:
+            return await self._dispatch(request)
+        except StatusError as error:
+            return _error(error)
+        except RecursionError:
+            return _error(bad_request("the object is nested too deeply"))
+        except Unavailable as error:
+            return _error(unavailable(f"the store cannot be written: {error}"))
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # the last resort: log it, and answer like upstream
+            log.exception("%s %s", request.method, request.path_qs)
+            return _error(internal_error(f"{type(error).__name__}: {error}"))
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path.startswith(health.ENDPOINTS):
+            answer = health.health(path, "verbose" in request.query, self.ready)
+            if answer is not None:
+                return answer
+        elif path == "/version":
+            return health.version()
+        user = self._authenticator.user_of(request)
+        if user is None:
+            raise unauthorized()
+        document = self._documents(path)
+        if document is not None:
+            if request.method not in ("GET", "HEAD"):
+                raise method_not_allowed()
+            return document(request)
+        return await self._handler(request, path, user)
+
+    async def _handler(self, request: web.BaseRequest, path: str, user: User) -> web.StreamResponse:
+        target = self._routes.find(path)
+        if target is None:
+            raise no_such_path()
+        if target.subresource:
+            found = self._subresources.get((target.kind.resource.plural, target.subresource))
+            methods = found or (_STATUS if target.subresource == "status" else {})
+        elif target.name:
+            methods = _OBJECT
+        else:
+            methods = _COLLECTION
+            if target.kind.resource.namespaced and not target.namespace and request.method != "GET":
+                raise method_not_allowed()
+        handler = methods.get(request.method)
+        if handler is None:
+            raise method_not_allowed()
+        url = request.rel_url
+        form = form_of(request.headers.get("Accept", ""))
+        return await handler(
+            Call(request, self._context, target, form, url.query if url.raw_query_string else {}, user)
+        )
+
+
+def _error(error: StatusError) -> web.Response:
+    response = web.Response(body=orjson.dumps(error.body()), status=error.code, content_type=JSON)
+    if error.code == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="knet"'
+    return response
+
+
+def http_server(api: ApiServer) -> web.Server:
+    """The aiohttp server around an `ApiServer`; bodies up to upstream's limit."""
+
+    def make(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]  # aiohttp's private types
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=MAX_BODY
+        )
+
+    return web.Server(
+        api.handle,
+        request_factory=make,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=120,
+        # long lists of labels in a selector have to fit
+        max_line_size=64 * 1024,
+        max_field_size=64 * 1024,
+    )

@@ -1,0 +1,27 @@
+"""pods/eviction: deletion as ``kubectl drain`` and the taint manager ask for it."""
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import deleting, representation, writes
+from knet.apiserver.body import parsed_body
+from knet.apiserver.call import Call
+from knet.apiserver.options import delete_options, write_options
+from knet.apiserver.status import bad_request
+
+
+async def create(call: Call) -> web.Response:
+    """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE."""
+    options = write_options(call.query, "Create")
+    eviction = writes.decode(
+        call.context.auxiliary["Eviction"], await parsed_body(call.request), options.validation
+    ).value
+    name = eviction.get("metadata", {}).get("name", "")
+    if name and name != call.target.name:
+        raise bad_request("name in URL does not match name in Eviction object: BadRequest")
+    wanted = eviction.get("deleteOptions") or {}
+    if options.dry_run:
+        wanted["dryRun"] = ["All"]
+    await deleting.remove(call.context, call.target, delete_options({}, wanted))
+    done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return representation.answer(orjson.dumps(done), call.form, 201)

@@ -1,0 +1,26 @@
+"""namespaces/finalize: how the namespace controller says that a namespace is empty."""
+
+from aiohttp import web
+
+from knet.apiserver import representation, writes
+from knet.apiserver.body import parsed_body
+from knet.apiserver.call import Call
+from knet.apiserver.options import write_options
+from knet.apiserver.status import MODIFIED, conflict
+from knet.store import Object
+
+
+async def update(call: Call) -> web.Response:
+    """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
+    options = write_options(call.query, "Update")
+    kind = call.target.kind
+    wanted = writes.decode(kind, await parsed_body(call.request), options.validation).value
+    revision = wanted.get("metadata", {}).get("resourceVersion", "")
+
+    def finalize(value: Object) -> None:
+        if revision and revision != value["metadata"]["resourceVersion"]:
+            raise conflict(kind.resource, call.target.name, MODIFIED)
+        value["spec"] = {**value.get("spec", {}), "finalizers": wanted.get("spec", {}).get("finalizers", [])}
+
+    record = await writes.rewrite(call.context, call.target, finalize, options.dry_run)
+    return representation.answer(representation.object_bytes(kind, record, call.form), call.form)

@@ -1,0 +1,77 @@
+"""scale: the number of replicas of a Deployment or ReplicaSet, in the form that every autoscaler understands."""
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import field, representation, writes
+from knet.apiserver.body import parsed_body
+from knet.apiserver.call import Call
+from knet.apiserver.options import WriteOptions, write_options
+from knet.apiserver.reads import find
+from knet.apiserver.status import invalid
+from knet.apiserver.tables.workloads import format_selector
+from knet.store import Object
+
+
+def scale_of(value: Object) -> Object:
+    """The ``autoscaling/v1`` Scale of an object with replicas."""
+    metadata = value["metadata"]
+    keys = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    selector = value["spec"].get("selector") or {}
+    status: Object = {"replicas": value.get("status", {}).get("replicas", 0)}
+    if selector.get("matchLabels") or selector.get("matchExpressions"):
+        status["selector"] = format_selector(selector)
+    replicas = value["spec"].get("replicas", 0)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: metadata[key] for key in keys if key in metadata},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+async def get(call: Call) -> web.Response:
+    """GET."""
+    return _answer(call, find(call.context, call.target).decode())
+
+
+def _answer(call: Call, value: Object) -> web.Response:
+    return representation.answer(orjson.dumps(scale_of(value)), call.form)
+
+
+async def update(call: Call) -> web.Response:
+    """PUT."""
+    options = write_options(call.query, "Update")
+    kind = call.context.auxiliary["Scale"]
+    wanted = writes.decode(kind, await parsed_body(call.request), options.validation).value
+    return await _rescale(call, wanted, options)
+
+
+async def patch(call: Call) -> web.Response:
+    """PATCH, of the Scale and not of the object behind it."""
+    options = write_options(call.query, "Patch")
+    kind = call.context.auxiliary["Scale"]
+    patcher = await writes.read_patch(call.request, kind.type)
+    present = find(call.context, call.target).decode()
+    wanted = writes.decode(kind, patcher(scale_of(present)), options.validation).value
+    if wanted["metadata"].get("resourceVersion") == present["metadata"]["resourceVersion"]:
+        # only a patch that names another revision is conditional
+        wanted["metadata"].pop("resourceVersion")
+    return await _rescale(call, wanted, options)
+
+
+async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> web.Response:
+    replicas = wanted.get("spec", {}).get("replicas", 0)
+    if replicas < 0:
+        error = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise invalid("autoscaling", "Scale", call.target.name, [error])
+    revision = wanted.get("metadata", {}).get("resourceVersion", "")
+
+    def change(value: Object) -> Object:
+        value["spec"]["replicas"] = replicas
+        value["metadata"]["resourceVersion"] = revision
+        return value
+
+    record = await writes.modify(call.context, call.target, change, options)
+    return _answer(call, record.decode())

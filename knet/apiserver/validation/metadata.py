@@ -1,0 +1,95 @@
+"""ObjectMeta, the same for every kind (apimachinery/pkg/api/validation)."""
+
+from typing import Any
+
+from knet.apiserver import field, formats
+from knet.apiserver.field import Errors
+from knet.apiserver.kind import Kind
+from knet.store import Object
+
+#: bytes of all annotations of one object
+ANNOTATIONS_LIMIT = 256 * 1024
+
+
+def validate(metadata: Object, kind: Kind) -> Errors:
+    """A new object's metadata, with its name generated already."""
+    errors: Errors = []
+    name = metadata.get("name", "")
+    generate = metadata.get("generateName", "")
+    if generate and (wrong := kind.strategy.check_name(generate.rstrip("-.") or generate)):
+        errors.append(field.invalid("metadata.generateName", generate, wrong))
+    if not name:
+        errors.append(field.required("metadata.name", "name or generateName is required"))
+    elif wrong := kind.strategy.check_name(name):
+        errors.append(field.invalid("metadata.name", name, wrong))
+    return errors + common(metadata)
+
+
+def validate_update(metadata: Object, old: Object, kind: Kind) -> Errors:
+    """A changed object's metadata; what only the server writes has been put back before."""
+    errors: Errors = []
+    for key in ("name", "namespace"):
+        if metadata.get(key) != old.get(key):
+            errors.append(field.immutable(f"metadata.{key}", metadata.get(key, "")))
+    if "deletionTimestamp" in old:
+        added = set(metadata.get("finalizers", ())) - set(old.get("finalizers", ()))
+        if added:
+            names = "[]string{" + ", ".join(f'"{name}"' for name in sorted(added)) + "}"
+            errors.append(
+                field.forbidden(
+                    "metadata.finalizers",
+                    f"no new finalizers can be added if the object is being deleted, found new finalizers {names}",
+                )
+            )
+    return errors + common(metadata)
+
+
+def common(metadata: Object, path: str = "metadata") -> Errors:
+    """Labels, annotations, finalizers and owners: of objects and of templates."""
+    errors = labels(metadata.get("labels", {}), f"{path}.labels")
+    size = 0
+    for key, value in metadata.get("annotations", {}).items():
+        size += len(key) + len(value)
+        if wrong := formats.qualified_name(key.lower()):
+            errors.append(field.invalid(f"{path}.annotations", key, wrong))
+    if size > ANNOTATIONS_LIMIT:
+        errors.append(
+            field.FieldError(
+                f"{path}.annotations", "FieldValueTooLong", f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
+            )
+        )
+    for index, name in enumerate(metadata.get("finalizers", ())):
+        if wrong := formats.qualified_name(name):
+            errors.append(field.invalid(f"{path}.finalizers[{index}]", name, wrong))
+    return errors + _owners(metadata.get("ownerReferences", ()), f"{path}.ownerReferences")
+
+
+def labels(values: dict[str, str], path: str) -> Errors:
+    """Keys and values of a label map."""
+    errors: Errors = []
+    for key, value in values.items():
+        if wrong := formats.qualified_name(key):
+            errors.append(field.invalid(path, key, wrong))
+        if wrong := formats.label_value(value):
+            errors.append(field.invalid(path, value, wrong))
+    return errors
+
+
+def _owners(owners: Any, path: str) -> Errors:
+    errors: Errors = []
+    for index, owner in enumerate(owners):
+        for key in ("apiVersion", "kind", "name", "uid"):
+            if not owner.get(key):
+                errors.append(field.invalid(f"{path}[{index}].{key}", owner.get(key, ""), f"{key} must not be empty"))
+    controllers = [owner for owner in owners if owner.get("controller")]
+    if len(controllers) > 1:
+        errors.append(
+            field.invalid(
+                path,
+                field.Go("[]v1.OwnerReference{...}"),
+                "Only one reference can have Controller set to true. Found"
+                f' "true" in references for {controllers[0].get("kind")}/{controllers[0].get("name")}'
+                f" and {controllers[1].get('kind')}/{controllers[1].get('name')}",
+            )
+        )
+    return errors

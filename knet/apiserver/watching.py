@@ -1,0 +1,131 @@
+"""watch: the history of a collection as a stream of JSON lines.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+
+Whatever has gathered while the client was slow goes out in one write.  A selector turns changes into appearances and
+disappearances: an object that starts to match is ADDED, one that stops is DELETED with its last matching state.
+"""
+
+import random
+import time
+from collections.abc import Iterable
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import representation, tables
+from knet.apiserver.call import Call
+from knet.apiserver.negotiation import JSON, Form
+from knet.apiserver.options import ListOptions, Selection
+from knet.apiserver.routes import Target
+from knet.apiserver.status import StatusError, future_version, gone
+from knet.store import Event, Gone, Object, Record
+
+#: seconds; upstream ends a watch without timeoutSeconds after 30 to 60 minutes (--min-request-timeout)
+MINIMUM_TIMEOUT = 1800
+#: seconds between bookmarks; upstream sends one about every minute
+BOOKMARK_PERIOD = 60
+
+
+def visible(event: Event, selection: Selection, prefix: str) -> tuple[str, Record] | None:
+    """What a watcher of the selection below the prefix gets to see of an event; None if nothing."""
+    record = event.record
+    if not record.key.startswith(prefix):
+        return None
+    if selection.everything:
+        return event.type, record
+    before = event.previous is not None and selection.matches(event.previous)
+    after = event.type != "DELETED" and selection.matches(record)
+    if after:
+        return ("MODIFIED" if before else "ADDED"), record
+    return ("DELETED", record) if before else None
+
+
+class Encoder:
+    """Events as lines, in the shape that the client asked for."""
+
+    def __init__(self, target: Target, form: Form, include_object: str) -> None:
+        self._kind = target.kind
+        self._form = form
+        self._include_object = include_object
+        self._columns_sent = False
+
+    def line(self, type_: str, record: Record) -> bytes:
+        """One event."""
+        if self._form.shape == "Table":
+            value = record.decode()
+            data = orjson.dumps(self._table([value], value["metadata"]["resourceVersion"]))
+        else:
+            data = representation.object_bytes(self._kind, record, self._form)
+        return b'{"type":"%b","object":%b}\n' % (type_.encode(), data)
+
+    def bookmark(self, revision: int, initial_end: bool) -> bytes:
+        """A bookmark: everything up to the revision has been sent."""
+        resource = self._kind.resource
+        metadata: Object = {"resourceVersion": str(revision)}
+        if initial_end:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        if self._form.shape == "Table":
+            value = self._table([], str(revision))
+            value["metadata"] |= metadata
+        elif self._form.shape:
+            value = representation.partial({"metadata": metadata}, self._form.version)
+        else:
+            value = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        return orjson.dumps({"type": "BOOKMARK", "object": value}) + b"\n"
+
+    def _table(self, values: list[Object], revision: str) -> Object:
+        """Column definitions travel with the first table only, as upstream."""
+        metadata = {"resourceVersion": revision}
+        value = tables.table(self._kind, values, metadata, self._form.version, self._include_object)
+        if self._columns_sent:
+            del value["columnDefinitions"]
+        self._columns_sent = True
+        return value
+
+
+def error_line(error: StatusError) -> bytes:
+    """The last line of a watch that cannot go on."""
+    return orjson.dumps({"type": "ERROR", "object": error.body()}) + b"\n"
+
+
+async def watch(call: Call, options: ListOptions) -> web.StreamResponse:
+    """Stream events until the timeout or until the client goes away."""
+    store, target = call.context.store, call.target
+    prefix = target.kind.prefix(target.namespace)
+    encoder = Encoder(target, call.form, call.query.get("includeObject", ""))
+    initial: Iterable[Record] = ()
+    start = options.revision or 0
+    if start > store.revision:
+        raise future_version(start, store.revision)
+    if not start or options.send_initial:
+        listing = store.list(prefix)
+        initial = [record for record in listing.records if options.selection.matches(record)]
+        start = listing.revision
+    response = web.StreamResponse(headers={"Content-Type": JSON})
+    response.enable_chunked_encoding()
+    await response.prepare(call.request)
+    try:
+        cursor = store.watch(target.kind.collection, start)
+        lines = [encoder.line("ADDED", record) for record in initial]
+        if options.send_initial and options.bookmarks:
+            lines.append(encoder.bookmark(start, initial_end=True))
+        if lines:
+            await response.write(b"".join(lines))
+        end = time.monotonic() + (options.timeout or MINIMUM_TIMEOUT * (1 + random.random()))
+        bookmark_at = time.monotonic() + BOOKMARK_PERIOD
+        while (left := end - time.monotonic()) > 0:
+            events = await cursor.next(min(left, BOOKMARK_PERIOD))
+            seen = (visible(event, options.selection, prefix) for event in events)
+            lines = [encoder.line(*pair) for pair in seen if pair]
+            if options.bookmarks and time.monotonic() >= min(bookmark_at, end):
+                lines.append(encoder.bookmark(cursor.revision, initial_end=False))
+                bookmark_at = time.monotonic() + BOOKMARK_PERIOD
+            if lines:
+                await response.write(b"".join(lines))
+    except Gone as error:
+        await response.write(error_line(gone(str(error))))
+    except ConnectionError:
+        return response  # the client hung up
+    await response.write_eof()
+    return response

@@ -1,0 +1,354 @@
+"""The ``knet`` command.
+
+Exit codes: 0 done; 1 the thing asked for failed (a command on a machine, a link that is not there); 2 the request
+cannot be met as it stands, with one line on stderr that says what to do about it.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from knet import __version__
+from knet.api.objects import JSON
+from knet.cluster import channel, launch, preflight
+from knet.cluster.channel import Message
+from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, PROXY_MODES, STORES
+from knet.cluster.errors import KnetError
+from knet.cluster.handles import Machine
+from knet.cluster.state import StateDir, all_clusters
+from knet.kernel.features import FeatureMissing
+from knet.underlay.state import LinkState
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""A Kubernetes cluster whose network you can take apart.
+
+    Machines, switches and links are emulated on this kernel; pods are network namespaces; kubectl just works.
+
+      sudo knet up            bring a cluster up       kubectl get nodes
+      sudo knet shell         Mininet's command line   n1 ping -c1 n2
+      sudo knet down          end it, nothing left
+    """,
+)
+out = Console(highlight=False)
+
+Name = Annotated[
+    str, typer.Option("--name", "-n", envvar="KNET_NAME", metavar="NAME", help="Which cluster.", show_default=True)
+]
+
+
+def _choice(values: tuple[str, ...]) -> str:
+    return "|".join(values)
+
+
+@app.command()
+def up(
+    name: Name = DEFAULT_NAME,
+    topo: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|NAME", help="Topology: a file, or one of single, leaf_spine, two_racks, wan."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="How many worker machines.")] = None,
+    cni: Annotated[
+        str | None, typer.Option(metavar=_choice(CNI_BACKENDS), help="How pods reach pods on other machines.")
+    ] = None,
+    proxy: Annotated[
+        str | None, typer.Option(metavar=_choice(PROXY_MODES), help="How kube-proxy realises Services.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar=_choice(STORES), help="Where the API server keeps its state.")
+    ] = None,
+    timing: Annotated[
+        str | None, typer.Option(metavar="lab|upstream", help="Intervals: fast enough to watch, or Kubernetes' own.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", help="The API server's port on 127.0.0.1.")] = None,
+    cluster_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of pods.")] = None,
+    service_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of Services.")] = None,
+    dns_upstream: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Resolver for names outside the cluster (default: none).")
+    ] = None,
+    images: Annotated[str | None, typer.Option(metavar="FILE", help="More rows for the image catalogue.")] = None,
+) -> None:
+    """Bring a cluster up, or resume one that was taken down.
+
+    Without options: 1 control-plane machine, 2 workers, 1 client outside the cluster, on one switch.
+    """
+    options = {key: value for key, value in locals().items() if key != "name" and value is not None}
+    if "images" in options:
+        options["images"] = str(Path(options["images"]).resolve())
+    if "topo" in options and Path(options["topo"]).suffix == ".py":
+        options["topo"] = str(Path(options["topo"]).resolve())
+    started = time.monotonic()
+
+    def progress(message: Message) -> None:
+        if message.step:
+            out.print(f"  [bold]{message.step:<10}[/] {message.text:<52} [dim]{time.monotonic() - started:6.2f} s[/]")
+
+    config, record = launch.configure(name, options)
+    out.print(
+        f"cluster [bold]{name}[/] · topology {Path(config.topo).stem} · cni {config.cni} · proxy {config.proxy}"
+        + (" · resumed" if record else "")
+    )
+    launch.up(name, options, progress).detach()
+    suffix = "" if name == DEFAULT_NAME else f" --name {name}"
+    out.print(
+        f"Ready in [bold]{time.monotonic() - started:.2f} s[/].   kubectl --context {name} get nodes   ·   "
+        f"knet shell{suffix}   ·   knet down{suffix}"
+    )
+
+
+@app.command()
+def down(
+    name: Name = DEFAULT_NAME,
+    delete: Annotated[bool, typer.Option("--delete", help="Forget its state, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All clusters.")] = False,
+) -> None:
+    """End a cluster: every process, namespace, interface and rule of it. Its objects stay, unless --delete."""
+    _root()
+    names = [state.name for state in all_clusters()] if everything else [name]
+    for one in names:
+        started = time.monotonic()
+        known = StateDir(one).exists
+        if launch.down(one, delete):
+            out.print(f"cluster [bold]{one}[/] is {'gone' if delete else 'down'} ({time.monotonic() - started:.2f} s)")
+        elif not everything:
+            if known:
+                raise KnetError(f"cluster {one} is down already; to forget it: knet down --delete --name {one}")
+            raise KnetError(f"there is no cluster {one}; there are: {_known()}")
+
+
+@app.command("list")
+def list_() -> None:
+    """All clusters, up and down."""
+    table = _table("NAME", "STATE", "TOPOLOGY", "WORKERS", "CNI", "API SERVER")
+    for state in all_clusters():
+        record = state.read()
+        if record is not None:
+            workers = str(record.config.workers or "default")
+            stem, where = Path(record.config.topo).stem, f"https://127.0.0.1:{record.port}"
+            table.add_row(state.name, "up" if state.up else "down", stem, workers, record.config.cni, where)
+        else:
+            table.add_row(state.name, "up" if state.up else "left over", "", "", "", "")
+    out.print(table)
+
+
+@app.command()
+def status(
+    name: Name = DEFAULT_NAME, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """Machines, components and links of a cluster."""
+    answer = _ask(name, {"op": "status"})
+    if json:
+        sys.stdout.write(channel.pretty(answer))
+        return
+    machines = _table("MACHINE", "ROLE", "ADDRESS", "PID", "CPU", "MEMORY")
+    for row in answer["machines"]:
+        machines.add_row(
+            row["name"], row["role"], row["address"], str(row["pid"]), str(row["cpu"] or "-"), str(row["memory"] or "-")
+        )
+    components = _table("COMPONENT", "MACHINE", "STATE", "RESTARTS", "UP FOR")
+    for row in answer["components"]:
+        state = f"running (pid {row['pid']})" if row["pid"] else "restarting"
+        components.add_row(row["name"], row["machine"], state, str(row["restarts"]), f"{row['uptime']:.0f} s")
+    out.print(machines)
+    out.print()
+    out.print(components)
+    out.print()
+    out.print(_links(answer["links"]))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def exec(
+    context: typer.Context,
+    machine: Annotated[str, typer.Argument(help="Machine: n1, cp1, client …")],
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Run a command on an emulated machine (`knet exec n1 -- ip route`); without one, a shell."""
+    _up(name)
+    argv = list(context.args) or [os.environ.get("SHELL", "/bin/sh")]
+    Machine(StateDir(name), machine).namespaces().enter()
+    os.chdir("/")
+    try:
+        code = subprocess.run(argv, check=False).returncode
+    except FileNotFoundError:
+        raise KnetError(f"{argv[0]}: no such program on {machine}") from None
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+@app.command()
+def link(
+    ends: Annotated[list[str] | None, typer.Argument(metavar="[A B]", help="The two ends: n1 s1.")] = None,
+    name: Name = DEFAULT_NAME,
+    down: Annotated[bool, typer.Option("--down", help="Cut the cable.")] = False,
+    up: Annotated[bool, typer.Option("--up", help="Mend it.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="As the topology declares it.")] = False,
+    bw: Annotated[float | None, typer.Option(metavar="MBIT", help="Bandwidth, Mbit/s.")] = None,
+    delay: Annotated[str | None, typer.Option(metavar="TIME", help="20ms, in each direction.")] = None,
+    jitter: Annotated[str | None, typer.Option(metavar="TIME", help="2ms, around the delay.")] = None,
+    loss: Annotated[str | None, typer.Option(metavar="PERCENT", help="1%, of packets.")] = None,
+    max_queue_size: Annotated[int | None, typer.Option(metavar="PACKETS", help="Length of the queue.")] = None,
+) -> None:
+    """Links of the underlay: list them, or change one (`knet link n1 s1 --delay 20ms --loss 1%`)."""
+    shape = {"bw": bw, "delay": delay, "jitter": jitter, "loss": loss, "max_queue_size": max_queue_size}
+    changes: JSON = {key: value for key, value in shape.items() if value is not None}
+    if down or up:
+        changes["up"] = up
+    if not ends:
+        if changes or reset:
+            raise KnetError("which link? Name its two ends: knet link n1 s1 --down")
+        out.print(_links(_ask(name, {"op": "status"})["links"]))
+        return
+    if len(ends) != 2 or (down and up):
+        raise KnetError("knet link A B with one of --down, --up, --reset, or --bw/--delay/--jitter/--loss")
+    a, b = ends
+    if reset:
+        _ask(name, {"op": "reset_link", "a": a, "b": b})
+    if changes:
+        _ask(name, {"op": "change_link", "a": a, "b": b, **changes})
+    rows = [row for row in _ask(name, {"op": "status"})["links"] if {a, b} == {end["node"] for end in row["ends"]}]
+    out.print(_links(rows))
+
+
+@app.command()
+def logs(
+    component: Annotated[str | None, typer.Argument(metavar="[COMPONENT@MACHINE]", help="kubelet@n1, …")] = None,
+    name: Name = DEFAULT_NAME,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option("-t", "--tail", metavar="N", help="How many lines.")] = 50,
+) -> None:
+    """What the components logged (pods' logs are kubectl's business); without a name, all of them."""
+    state = StateDir(name)
+    files = {path.stem: path for path in sorted(state.logs.glob("*.log"))}
+    if not files:
+        raise KnetError(f"cluster {name} has no logs; there are: {_known()}")
+    if component is not None and component not in files:
+        raise KnetError(f"there is no log of {component!r}; there are: {', '.join(files)}")
+    chosen = [files[component]] if component else list(files.values())
+    argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, chosen)]
+    sys.stdout.flush()
+    os.execvp("tail", argv)
+
+
+@app.command()
+def restart(component: Annotated[str, typer.Argument(metavar="COMPONENT@MACHINE")], name: Name = DEFAULT_NAME) -> None:
+    """Restart a component (`knet restart flanneld@n1`); pods keep running."""
+    _ask(name, {"op": "restart", "component": component})
+
+
+@app.command()
+def kubeconfig(name: Name = DEFAULT_NAME) -> None:
+    """Print a kubeconfig for the cluster (`up` has merged it into yours already)."""
+    state = StateDir(name)
+    if not state.admin_kubeconfig.exists():
+        raise KnetError(f"there is no cluster {name}; there are: {_known()}")
+    sys.stdout.write(state.admin_kubeconfig.read_text())
+
+
+@app.command()
+def shell(
+    command: Annotated[str | None, typer.Option("-c", metavar="LINE", help="Run one line and leave.")] = None,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Mininet's command line on a running cluster: `n1 ping -c1 n2`, net, links, dump, pingall, py …"""
+    _up(name)
+    from knet.cluster.view import ControlView
+    from knet.underlay.shell import Shell
+
+    session = Shell(ControlView(StateDir(name)))
+    if command is not None:
+        session.onecmd(command)
+    else:
+        session.cmdloop()
+
+
+@app.command()
+def clean(
+    delete: Annotated[bool, typer.Option("--delete", help="Forget the state of clusters that are down, too.")] = False,
+) -> None:
+    """Remove what clusters that died left behind; touches nothing that lives and nothing that is not knet's."""
+    _root()
+    for state in all_clusters():
+        if not state.up:
+            launch.down(state.name, delete)
+            out.print(f"{state.name}: cleaned{', state deleted' if delete else ''}")
+
+
+@app.command()
+def version() -> None:
+    """The version of knet and of the Kubernetes API it follows."""
+    from knet.api.names import KUBERNETES_VERSION
+
+    out.print(f"knet {__version__} (Kubernetes {KUBERNETES_VERSION})")
+
+
+# ---- helpers ---------------------------------------------------------------------------------------------------
+
+
+def _root() -> None:
+    if os.geteuid() != 0:
+        raise KnetError(f"only root may do this; try: sudo {preflight.command_line()}")
+
+
+def _up(name: str) -> StateDir:
+    _root()
+    state = StateDir(name)
+    if not state.up:
+        hint = f"bring it up with: knet up --name {name}" if state.exists else f"there are: {_known()}"
+        raise KnetError(f"cluster {name} is not up; {hint}")
+    return state
+
+
+def _ask(name: str, request: JSON) -> JSON:
+    return channel.request(_up(name).control, request)[0]
+
+
+def _known() -> str:
+    return ", ".join(state.name for state in all_clusters()) or "none (knet up makes one)"
+
+
+def _table(*columns: str) -> Table:
+    """As kubectl prints: upper-case heads, three spaces, no lines."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _links(rows: list[dict[str, Any]]) -> Table:
+    table = _table("LINK", "STATE", "MTU", "IMPAIRMENT", "PACKETS", "DROPPED")
+    for row in msgspec.convert(rows, list[LinkState]):
+        a, b = row.ends
+        state = row.state if row.up else f"[red]{row.state}[/]"
+        table.add_row(
+            f"{a.node} – {b.node}",
+            state,
+            str(row.mtu),
+            row.impairment or "none",
+            f"{a.packets} / {b.packets}",
+            f"{a.dropped} / {b.dropped}",
+        )
+    return table
+
+
+def main() -> None:
+    """The entry point: every expected failure is one line and exit code 2."""
+    try:
+        app()
+    except (KnetError, FeatureMissing) as error:
+        print(f"knet: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("knet: interrupted; nothing is left behind", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,67 @@
+"""Applying manifests: create what is missing, change what differs, remove what a manifest no longer says.
+
+The three-way merge of ``kubectl apply``: what the last manifest had and this one lacks is taken out, all else is
+left to whoever set it.  https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
+"""
+
+from typing import Any
+
+import orjson
+
+from knet.api.names import LAST_APPLIED_ANNOTATION
+from knet.api.objects import JSON
+from knet.api.resources import Resource, by_kind
+from knet.client import Client, NotFound
+from knet.client.client import STRATEGIC
+from knet.cluster.errors import KnetError
+
+
+def resource_of(manifest: JSON) -> Resource:
+    """The registry row of a manifest; KnetError where it is none, or of a kind knet does not serve."""
+    version, kind = str(manifest.get("apiVersion") or ""), str(manifest.get("kind") or "")
+    if not version or not kind:
+        raise KnetError("a manifest needs apiVersion and kind")
+    row = by_kind(version, kind)
+    if row is None:
+        raise KnetError(f'no matches for kind "{kind}" in version "{version}"')
+    return row
+
+
+def removals(last: Any, now: Any) -> JSON:
+    """A merge patch that deletes (null) every map key that ``last`` had and ``now`` has not."""
+    patch: JSON = {}
+    for key, value in last.items():
+        if key not in now:
+            patch[key] = None
+        elif isinstance(value, dict) and isinstance(now[key], dict) and (nested := removals(value, now[key])):
+            patch[key] = nested
+    return patch
+
+
+def overlay(base: JSON, extra: JSON) -> JSON:
+    """``base`` with ``extra`` laid over it, maps merged, anything else replaced."""
+    merged = dict(base)
+    for key, value in extra.items():
+        known = merged.get(key)
+        merged[key] = overlay(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return merged
+
+
+async def apply(client: Client, manifest: JSON, default_namespace: str = "default") -> str:
+    """Make one object be as its manifest says: "created", "configured" or "unchanged"."""
+    row = resource_of(manifest)
+    meta = manifest.get("metadata") or {}
+    namespace = str(meta.get("namespace") or default_namespace) if row.namespaced else ""
+    written = orjson.dumps(manifest).decode()
+    annotated = overlay(manifest, {"metadata": {"annotations": {LAST_APPLIED_ANNOTATION: written}}})
+    path = row.path(namespace, str(meta.get("name") or ""))
+    try:
+        live = orjson.loads(await client.raw("GET", path))
+    except NotFound:
+        await client.raw("POST", row.path(namespace), annotated)
+        return "created"
+    last = orjson.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED_ANNOTATION, "{}"))
+    patch = overlay(removals(last, manifest), annotated)
+    after = orjson.loads(await client.raw("PATCH", path, patch, content_type=STRATEGIC))
+    same = after["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+    return "unchanged" if same else "configured"

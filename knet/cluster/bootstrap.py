@@ -1,0 +1,145 @@
+"""The last step of ``up``, as one short-lived process on the first worker: add-ons applied, everything answering.
+
+It runs where a pod's traffic would start, so that "DNS answers" means what a pod will see: a question to the
+cluster IP, through this machine's kube-proxy rules, over the pod network, to a DNS pod.
+"""
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+
+import msgspec
+from dnslib import DNSError, DNSRecord
+
+from knet.api.names import CLUSTER_DOMAIN, NODE_LEASE_NAMESPACE, SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
+from knet.api.objects import EndpointSlice, Lease, Node, condition
+from knet.client import Client, Informer, Unavailable
+from knet.client.component import run
+from knet.cluster import channel
+from knet.cluster.addons import cluster_dns
+from knet.cluster.apply import apply
+from knet.cluster.channel import Message
+
+#: seconds between questions to the DNS while kube-proxy and the DNS pod come up
+ASK_EVERY = 0.02
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """``listen_fds``: the socket that progress is told on. ``deadline`` in seconds."""
+
+    kubeconfig: str
+    nodes: list[str]
+    dns_ip: str
+    dns_upstream: str
+    deadline: float
+    listen_fds: list[int]
+
+
+class Bootstrap:
+    def __init__(self, options: Options, client: Client, report: socket.socket) -> None:
+        self._options = options
+        self._client = client
+        self._report = report
+        self._started = datetime.now(UTC)
+        self._missing = "the API server"
+
+    async def run(self) -> None:
+        """Tell each step; finally ready, or an error that names what did not come."""
+        try:
+            async with asyncio.timeout(self._options.deadline):
+                await self._steps()
+        except TimeoutError:
+            text = f"no answer from {self._missing} within {self._options.deadline:.0f} s; see: knet logs"
+            channel.tell(self._report, Message(error=text))
+        else:
+            channel.tell(self._report, Message(ready=True))
+
+    async def _steps(self) -> None:
+        while True:
+            try:
+                await self._client.raw("GET", "/readyz")
+                break
+            except Unavailable:
+                await asyncio.sleep(ASK_EVERY)
+        for manifest in cluster_dns(self._options.dns_ip, self._options.dns_upstream):
+            await apply(self._client, manifest)
+        self._tell("control", "kube-apiserver · controllers · scheduler")
+        await self._nodes()
+        self._tell("nodes", " · ".join(f"{name} Ready" for name in self._options.nodes))
+        await self._dns()
+        self._tell("dns", f"kube-dns {self._options.dns_ip} answering")
+
+    async def _nodes(self) -> None:
+        """Wait until every node is Ready, by a heartbeat of this life of the cluster."""
+        nodes = Informer(self._client, Node)
+        leases = Informer(self._client, Lease, namespace=NODE_LEASE_NAMESPACE)
+        changed = asyncio.Event()
+        for informer in (nodes, leases):
+            informer.subscribe(lambda *_: changed.set())
+        tasks = [asyncio.ensure_future(nodes.run()), asyncio.ensure_future(leases.run())]
+        try:
+            while waiting := [name for name in self._options.nodes if not self._alive(nodes, leases, name)]:
+                self._missing = "; ".join(_why(nodes.get("", name), name) for name in waiting)
+                changed.clear()
+                await changed.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _alive(self, nodes: "Informer[Node]", leases: "Informer[Lease]", name: str) -> bool:
+        node, lease = nodes.get("", name), leases.get(NODE_LEASE_NAMESPACE, name)
+        if node is None or lease is None or not node.ready or not lease.spec.renewTime:
+            return False
+        return datetime.fromisoformat(lease.spec.renewTime) >= self._started
+
+    async def _dns(self) -> None:
+        """Wait for a ready DNS pod, then ask until the answer is there."""
+        self._missing = "the cluster DNS (no pod is ready: kubectl -n kube-system get pods)"
+        label = f"{SERVICE_NAME_LABEL}=kube-dns"
+        slices = Informer(self._client, EndpointSlice, SYSTEM_NAMESPACE, label_selector=label)
+        ready = asyncio.Event()
+
+        def look(_: EndpointSlice | None, new: EndpointSlice | None) -> None:
+            if new is not None and any(row.conditions.ready for row in new.endpoints):
+                ready.set()
+
+        slices.subscribe(look)
+        watching = asyncio.ensure_future(slices.run())
+        await ready.wait()
+        watching.cancel()
+        self._missing = f"the cluster DNS at {self._options.dns_ip}"
+        question = DNSRecord.question(f"kubernetes.default.svc.{CLUSTER_DOMAIN}").pack()
+        while not await asyncio.to_thread(_answered, self._options.dns_ip, question):
+            await asyncio.sleep(ASK_EVERY)
+
+    def _tell(self, step: str, text: str) -> None:
+        channel.tell(self._report, Message(step=step, text=text))
+
+
+def _why(node: Node | None, name: str) -> str:
+    if node is None:
+        return f"node {name} (not registered)"
+    found = condition(node.status.conditions, "Ready")
+    return f"node {name} ({found.message if found else 'no status'})"
+
+
+def _answered(server: str, question: bytes) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.25)
+        try:
+            sock.connect((server, 53))
+            sock.send(question)
+            return bool(DNSRecord.parse(sock.recv(4096)).rr)
+        except (OSError, DNSError):
+            return False
+
+
+def main(options: Options) -> None:
+    """Run to the end; what happened has been told on the socket."""
+
+    async def body() -> None:
+        with socket.socket(fileno=options.listen_fds[0]) as report:
+            async with Client.from_kubeconfig(options.kubeconfig, "knet-bootstrap") as client:
+                await Bootstrap(options, client, report).run()
+
+    run("bootstrap", body)

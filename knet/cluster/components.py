@@ -1,0 +1,137 @@
+"""Which component runs where, with which identity and options: one table, read by the supervisor."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from knet.cluster.config import ClusterConfig
+from knet.cluster.state import StateDir
+from knet.underlay.machine import Machine
+
+API_PORT = 6443
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The subject of a component's client certificate, as kubeadm issues it."""
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """One process on one machine. ``options`` are the fields of its module's Options."""
+
+    name: str
+    machine: str
+    module: str
+    options: dict[str, Any] = field(hash=False)
+
+    @property
+    def title(self) -> str:
+        """How it is called in ``ps``, on the command line and in log names."""
+        return f"{self.name}@{self.machine}"
+
+
+IDENTITIES = {
+    "kube-controller-manager": Identity("system:kube-controller-manager"),
+    "kube-scheduler": Identity("system:kube-scheduler"),
+    "kube-proxy": Identity("system:kube-proxy", ("system:node-proxier",)),
+    "flanneld": Identity("system:serviceaccount:kube-flannel:flannel", ("system:serviceaccounts",)),
+    "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins", "system:masters")),
+}
+
+
+def identity(component: str, machine: str) -> Identity:
+    """Whose name a component acts under; the kubelet's is its node's (system:node:NAME)."""
+    if component == "kubelet":
+        return Identity(f"system:node:{machine}", ("system:nodes",))
+    return IDENTITIES[component]
+
+
+def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
+    """The components of the control-plane machine, in the order in which they start."""
+
+    def kubeconfig(component: str) -> str:
+        return str(state.kubeconfig(machine.name, component))
+
+    yield Component(
+        "kube-apiserver",
+        machine.name,
+        "knet.apiserver.main",
+        {
+            "data_dir": str(state.machine(machine.name) / "apiserver"),
+            "pki_dir": str(state.pki),
+            "advertise_address": machine.address,
+            "advertise_port": API_PORT,
+            "service_cidr": config.service_cidr,
+            "timing": config.timing,
+        },
+    )
+    yield Component(
+        "kube-controller-manager",
+        machine.name,
+        "knet.controllers.main",
+        {
+            "kubeconfig": kubeconfig("kube-controller-manager"),
+            "cluster_cidr": config.cluster_cidr,
+            "timing": config.timing,
+        },
+    )
+    yield Component(
+        "kube-scheduler", machine.name, "knet.scheduler.main", {"kubeconfig": kubeconfig("kube-scheduler")}
+    )
+
+
+def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
+    """The components of a worker."""
+
+    def kubeconfig(component: str) -> str:
+        return str(state.kubeconfig(machine.name, component))
+
+    yield Component(
+        "kubelet",
+        machine.name,
+        "knet.kubelet.main",
+        {
+            "kubeconfig": kubeconfig("kubelet"),
+            "node_name": machine.name,
+            "node_ip": machine.address,
+            "labels": dict(machine.labels),
+            "cpu": machine.cpu,
+            "memory": machine.memory,
+            "pki_dir": str(state.machine(machine.name) / "kubernetes"),
+            "cluster_dns": config.dns_ip,
+            "images": config.images or None,
+            "cluster_name": config.name,
+            "timing": config.timing,
+        },
+    )
+    yield Component(
+        "kube-proxy",
+        machine.name,
+        "knet.proxy.main",
+        {
+            "kubeconfig": kubeconfig("kube-proxy"),
+            "node_name": machine.name,
+            "node_ip": machine.address,
+            "cluster_cidr": config.cluster_cidr,
+            "mode": config.proxy,
+            "timing": config.timing,
+        },
+    )
+    yield Component(
+        "flanneld",
+        machine.name,
+        "knet.cni.main",
+        {
+            "kubeconfig": kubeconfig("flanneld"),
+            "node_name": machine.name,
+            "backend": config.cni,
+            "public_ip": machine.address,
+            "interface": machine.interface,
+            "cluster_cidr": config.cluster_cidr,
+            "timing": config.timing,
+        },
+    )

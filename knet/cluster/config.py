@@ -1,0 +1,91 @@
+"""What a cluster is asked to be: one frozen value, checked before anything is made, kept in the state directory."""
+
+import ipaddress
+import re
+from pathlib import Path
+
+import msgspec
+
+from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
+from knet.api.timing import PROFILES
+from knet.cluster.errors import KnetError
+
+CNI_BACKENDS = ("vxlan", "host-gw")
+PROXY_MODES = ("iptables",)
+STORES = ("sqlite",)
+DEFAULT_NAME = "knet"
+
+#: a cluster's name becomes a directory, a kubeconfig context and part of process titles
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of ``knet up`` and of `knet.Cluster`, under the same names.
+
+    ``topo`` is a file or the name of one in topologies/; ``workers`` None leaves the number to the topology;
+    ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
+    ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
+    """
+
+    name: str = DEFAULT_NAME
+    topo: str = "single"
+    workers: int | None = None
+    cni: str = "vxlan"
+    proxy: str = "iptables"
+    store: str = "sqlite"
+    timing: str = "lab"
+    port: int = 0
+    cluster_cidr: str = CLUSTER_CIDR
+    service_cidr: str = SERVICE_CIDR
+    dns_upstream: str = ""
+    images: str = ""
+
+    def check(self) -> "ClusterConfig":
+        """This config if it is sound; KnetError with one line if not."""
+        if not _NAME.fullmatch(self.name):
+            raise KnetError(
+                f"cluster name {self.name!r}: use at most 32 lower-case letters, digits and dashes, "
+                "beginning and ending with a letter or digit."
+            )
+        for option, value, choices in (
+            ("--cni", self.cni, CNI_BACKENDS),
+            ("--proxy", self.proxy, PROXY_MODES),
+            ("--store", self.store, STORES),
+            ("--timing", self.timing, tuple(PROFILES)),
+        ):
+            if value not in choices:
+                raise KnetError(f"{option} {value}: choose one of {', '.join(choices)}.")
+        if self.workers is not None and self.workers < 1:
+            raise KnetError(f"--workers {self.workers}: a cluster needs at least one worker to run pods on.")
+        if not 0 <= self.port <= 65535:
+            raise KnetError(f"--port {self.port}: a port is a number from 1 to 65535 (0: any free one).")
+        pods, services = self._network("--cluster-cidr"), self._network("--service-cidr")
+        if pods.prefixlen > 24:
+            raise KnetError(f"--cluster-cidr {pods}: every machine gets a /24 of it; use a prefix of /24 or shorter.")
+        if pods.overlaps(services):
+            raise KnetError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose disjoint ranges.")
+        if self.dns_upstream:
+            try:
+                ipaddress.ip_address(self.dns_upstream)
+            except ValueError:
+                raise KnetError(f"--dns-upstream {self.dns_upstream}: give the resolver's IP address.") from None
+        if self.images and not Path(self.images).is_file():
+            raise KnetError(f"--images {self.images}: no such file (a YAML file of image rows, see docs/images.md).")
+        return self
+
+    def _network(self, option: str) -> ipaddress.IPv4Network:
+        text = self.cluster_cidr if option == "--cluster-cidr" else self.service_cidr
+        try:
+            return ipaddress.IPv4Network(text)
+        except ValueError as error:
+            raise KnetError(f"{option} {text}: {error}.") from None
+
+    @property
+    def kubernetes_ip(self) -> str:
+        """The ClusterIP of default/kubernetes: the first of the service range."""
+        return str(ipaddress.IPv4Network(self.service_cidr)[1])
+
+    @property
+    def dns_ip(self) -> str:
+        """The ClusterIP of kube-system/kube-dns: the tenth of the service range, as kubeadm chooses it."""
+        return str(ipaddress.IPv4Network(self.service_cidr)[10])

@@ -1,0 +1,282 @@
+"""`Cluster`: a cluster as a Python object, for labs, tests and emulation scripts.
+
+    from knet import Cluster
+    with Cluster(topo="topologies/single.py", workers=2, cni="vxlan") as cluster:
+        cluster.apply("web.yaml"); cluster.wait("deployment/web", "Available")
+        print(cluster.pod("client").run("wget -qO- http://web"))
+
+The cluster lives as long as the with block, or the process if that ends first.  `Cluster.attach` works on one that
+``knet up`` left running.  Everything here goes the way a user's would: objects through the API server, commands in
+pods through exec, commands on machines inside their namespaces.
+"""
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from knet.api.names import CLUSTER_DOMAIN
+from knet.api.objects import JSON
+from knet.client import Client, NotFound
+from knet.cluster import channel, launch, operations
+from knet.cluster.apply import apply
+from knet.cluster.channel import Message
+from knet.cluster.config import DEFAULT_NAME
+from knet.cluster.errors import KnetError
+from knet.cluster.handles import Link, Machine
+from knet.cluster.operations import Target
+from knet.cluster.state import StateDir
+
+T = TypeVar("T")
+
+
+class Pod:
+    """A running pod."""
+
+    def __init__(self, cluster: "Cluster", name: str, namespace: str) -> None:
+        self._cluster = cluster
+        self.name = name
+        self.namespace = namespace
+
+    @property
+    def object(self) -> JSON:
+        """The API object, fresh."""
+        return self._cluster.get(f"pod/{self.name}", self.namespace)
+
+    @property
+    def ip(self) -> str:
+        return str(self.object["status"].get("podIP", ""))
+
+    @property
+    def node(self) -> str:
+        return str(self.object["spec"].get("nodeName", ""))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.object["metadata"].get("labels") or {})
+
+    def run(self, command: str | list[str], container: str = "", check: bool = True) -> str:
+        """Run a command in the pod (``kubectl exec``); its output, or CalledProcessError if it fails."""
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else command
+        client = self._cluster.api
+        output = self._cluster.call(operations.execute(client, self.name, self.namespace, argv, container))
+        if check and output.code:
+            raise subprocess.CalledProcessError(output.code, argv, output.stdout, output.stderr)
+        return output.stdout
+
+
+class Cluster:
+    """See the module. Options are those of ``knet up``; ``progress`` is called with each step's Message."""
+
+    domain = CLUSTER_DOMAIN
+
+    def __init__(
+        self,
+        topo: str | None = None,
+        workers: int | None = None,
+        cni: str | None = None,
+        name: str = DEFAULT_NAME,
+        progress: Callable[[Message], None] | None = None,
+        **options: Any,
+    ) -> None:
+        self.name = name
+        self._given = {"topo": topo, "workers": workers, "cni": cni, **options}
+        self._given = {key: value for key, value in self._given.items() if value is not None}
+        self._progress = progress or (lambda _: None)
+        self._state = StateDir(name)
+        self._running: launch.Running | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._api: Client | None = None
+
+    @classmethod
+    def attach(cls, name: str = DEFAULT_NAME) -> "Cluster":
+        """A cluster that is up already; it goes on when this process ends. KnetError if it is not up."""
+        cluster = cls(name=name)
+        if not cluster._state.up:
+            raise KnetError(f"cluster {name} is not up; bring it up with: knet up --name {name}")
+        cluster._connect()
+        return cluster
+
+    # ---- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> "Cluster":
+        """Bring it up: all nodes Ready, the cluster DNS answering. KnetError, and nothing left, if that fails."""
+        self._running = launch.up(self.name, self._given, self._progress)
+        self._connect()
+        return self
+
+    def stop(self) -> None:
+        """End a cluster that `start` brought up, and forget its state. Leave an attached one as it is."""
+        self._disconnect()
+        if self._running is not None:
+            launch.down(self.name, delete=True)
+            self._running = None
+
+    def __enter__(self) -> "Cluster":
+        return self.start() if self._api is None else self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _connect(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="knet-client", daemon=True)
+        self._thread.start()
+
+        async def make() -> Client:
+            return Client.from_kubeconfig(self._state.admin_kubeconfig, "knet-python")
+
+        self._api = self.call(make())
+
+    def _disconnect(self) -> None:
+        if self._api is None or self._loop is None or self._thread is None:
+            return
+        self.call(self._api.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._api = None
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the cluster's event loop and wait for its result."""
+        if self._loop is None:
+            coroutine.close()
+            raise KnetError(f"cluster {self.name} has not been started")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    # ---- the API ---------------------------------------------------------------------------------------------
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For kubectl and client libraries: --kubeconfig, or $KUBECONFIG."""
+        return self._state.admin_kubeconfig
+
+    @property
+    def api(self) -> Client:
+        """knet's own asynchronous client, for use with `call`."""
+        if self._api is None:
+            raise KnetError(f"cluster {self.name} has not been started")
+        return self._api
+
+    @property
+    def client(self) -> Any:
+        """An ordinary lightkube client."""
+        from lightkube import Client as Lightkube
+        from lightkube import KubeConfig
+
+        return Lightkube(KubeConfig.from_file(str(self.kubeconfig)))
+
+    def apply(self, manifest: str | Path | JSON, namespace: str = "default") -> list[str]:
+        """Apply a file, YAML text or one object; a line for each object, as kubectl prints it."""
+        lines = []
+        for document in _documents(manifest):
+            result = self.call(apply(self.api, document, namespace))
+            row = operations.Target.parse(f"{document['kind']}/{document['metadata'].get('name')}", namespace)
+            lines.append(f"{row} {result}")
+        return lines
+
+    def delete(self, target: str, namespace: str = "default", grace_period: int | None = None) -> None:
+        """Delete ``kind/name`` with its dependents, and wait until it is gone."""
+        found = Target.parse(target, namespace)
+        options = {"propagationPolicy": "Foreground"} if grace_period is None else {"gracePeriodSeconds": grace_period}
+        self.call(self.api.raw("DELETE", found.path, options))
+        self.wait(target, "deleted", namespace=namespace)
+
+    def get(self, target: str, namespace: str = "default") -> JSON:
+        """An object as JSON; NotFound if it is not there."""
+        return self.call(operations.get(self.api, Target.parse(target, namespace)))
+
+    def objects(self, kind: str, namespace: str = "default", selector: str = "") -> list[JSON]:
+        """The objects of a kind in a namespace, by label selector."""
+        import orjson
+
+        row = Target.parse(f"{kind}/-", namespace).row
+        params = {"labelSelector": selector} if selector else None
+        return list(orjson.loads(self.call(self.api.raw("GET", row.path(namespace), params=params)))["items"])
+
+    def wait(self, target: str, condition: str, timeout: float = 60, namespace: str = "default") -> None:
+        """Wait for a condition ("Available", "Ready", …) or for "deleted"; KnetError after ``timeout`` seconds."""
+        found = Target.parse(target, namespace)
+        done = (lambda state: state is None) if condition == "deleted" else operations.has_condition(condition)
+        self.call(operations.until(self.api, found, done, condition, timeout))
+
+    def scale(self, target: str, replicas: int, namespace: str = "default") -> None:
+        found = Target.parse(target, namespace)
+        patch = {"spec": {"replicas": replicas}}
+        path = found.row.path(found.namespace, found.name, "scale")
+        self.call(self.api.raw("PATCH", path, patch, content_type="application/merge-patch+json"))
+
+    def set_image(self, target: str, namespace: str = "default", **images: str) -> None:
+        """Change containers' images: ``set_image("deployment/web", nginx="nginx:1.27")``."""
+        found = Target.parse(target, namespace)
+        containers = [{"name": name, "image": image} for name, image in images.items()]
+        patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+        self.call(self.api.raw("PATCH", found.path, patch, content_type="application/strategic-merge-patch+json"))
+
+    def rollout(self, target: str, timeout: float = 60, namespace: str = "default") -> None:
+        """Wait until a Deployment has nothing but available pods of its present template."""
+        found = Target.parse(target, namespace)
+        self.call(operations.until(self.api, found, operations.rolled_out, "the rollout", timeout))
+
+    def undo(self, target: str, namespace: str = "default") -> int:
+        """Roll a Deployment back to its previous revision; that revision's number."""
+        return self.call(operations.rollback(self.api, Target.parse(target, namespace)))
+
+    # ---- pods, machines, links -------------------------------------------------------------------------------
+
+    def pod(self, name: str, namespace: str = "default", image: str = "nicolaka/netshoot") -> Pod:
+        """The pod of that name, Ready. Where there is none, one is run from ``image``, to work from."""
+        try:
+            self.get(f"pod/{name}", namespace)
+        except NotFound:
+            self.call(operations.run_pod(self.api, name, namespace, image))
+        self.wait(f"pod/{name}", "Ready", namespace=namespace)
+        return Pod(self, name, namespace)
+
+    def pods(self, selector: str = "", namespace: str = "default") -> list[Pod]:
+        """The pods that are there and not being deleted."""
+        rows = self.objects("pods", namespace, selector)
+        return [
+            Pod(self, row["metadata"]["name"], namespace)
+            for row in rows
+            if not row["metadata"].get("deletionTimestamp")
+        ]
+
+    @property
+    def machines(self) -> dict[str, Machine]:
+        return {row["name"]: Machine(self._state, row["name"]) for row in self.status()["machines"]}
+
+    def machine(self, name: str) -> Machine:
+        """A machine by name; KnetError if there is none of that name."""
+        machines = self.machines
+        if name not in machines:
+            raise KnetError(f"there is no machine {name!r}; there are: {', '.join(machines)}")
+        return machines[name]
+
+    def link(self, a: str, b: str) -> Link:
+        return Link(self._state, a, b)
+
+    def status(self) -> JSON:
+        """Machines, components and links as the supervisor sees them."""
+        return channel.request(self._state.control, {"op": "status"})[0]
+
+
+def _documents(manifest: str | Path | JSON) -> list[JSON]:
+    if isinstance(manifest, dict):
+        return [manifest]
+    text = str(manifest)
+    if isinstance(manifest, Path) or ("\n" not in text and os.path.exists(text)):
+        text = Path(text).read_text()
+    elif "\n" not in text:
+        raise KnetError(f"{text}: no such file")
+    try:
+        found = [document for document in yaml.safe_load_all(text) if document]
+    except yaml.YAMLError as error:
+        raise KnetError(f"the manifest is not YAML: {' '.join(str(error).split())}") from None
+    return [item for row in found for item in (row["items"] if row.get("kind") == "List" else [row])]

@@ -1,0 +1,47 @@
+"""What must be there before anything is made: root, programs, kernel features, room in the kernel's tables."""
+
+import os
+import shutil
+import sys
+
+from knet.cluster.config import ClusterConfig
+from knet.cluster.errors import KnetError
+from knet.kernel import features, sysctl
+
+#: program → the Debian/Ubuntu package that has it
+PROGRAMS = {
+    "iptables-restore": "iptables",
+    "bwrap": "bubblewrap",
+    "busybox": "busybox-static",
+    "conntrack": "conntrack",
+}
+FEATURES = ("veth", "bridge", "br_netfilter", "overlayfs", "iptables", "conntrack")
+
+#: host-wide limits that are raised, never lowered, because all machines share one kernel, and the value knet needs:
+#: the neighbour table (IPv4, IPv6) is one for all namespaces, its default of 1,024 ends at some hundred pods
+RAISED = {
+    "net.ipv4.neigh.default.gc_thresh1": 8192,
+    "net.ipv4.neigh.default.gc_thresh2": 32768,
+    "net.ipv4.neigh.default.gc_thresh3": 65536,
+    "fs.inotify.max_user_instances": 8192,
+}
+
+
+def check(config: ClusterConfig) -> None:
+    """Raise KnetError or FeatureMissing with one line, or change nothing but the limits of `RAISED`."""
+    if os.geteuid() != 0:
+        raise KnetError(f"machines are network namespaces, which only root may make; try: sudo {command_line()}")
+    if lacking := {package: name for name, package in PROGRAMS.items() if shutil.which(name) is None}:
+        raise KnetError(
+            f"{', '.join(lacking.values())} not found; install with: apt-get install {' '.join(lacking)}"
+            " (or run scripts/install once)"
+        )
+    features.require(*FEATURES, *(["vxlan"] if config.cni == "vxlan" else []))
+    for name, needed in RAISED.items():
+        if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
+            sysctl.write(name, needed)
+
+
+def command_line() -> str:
+    """What the user typed, for messages that say what to type instead."""
+    return " ".join(["knet", *sys.argv[1:]])

@@ -1,0 +1,400 @@
+"""PID 1 of a cluster: builds the machines, starts the components, restarts what dies, answers the control socket.
+
+It is the parent, by birth or by inheritance, of every process in the cluster, so one waitpid(2) loop sees all
+ends: a component's leads to its restart after a growing delay, anything else (a container whose kubelet died) is
+merely reaped.  When it ends, for whatever reason, the kernel ends everything else: that is the whole clean-up.
+
+One thread, one selector, no event loop: every call in here takes microseconds to milliseconds.
+"""
+
+import functools
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import setproctitle
+
+from knet.api.objects import JSON
+from knet.cluster import certificates, channel, components
+from knet.cluster.channel import Message
+from knet.cluster.components import API_PORT, Component
+from knet.cluster.config import ClusterConfig
+from knet.cluster.errors import KnetError
+from knet.cluster.state import StateDir
+from knet.cluster.zygote import Spawn, Zygote
+from knet.kernel import mounts
+from knet.kernel.namespaces import entered
+from knet.underlay import validate
+from knet.underlay.machine import Machine
+from knet.underlay.plan import CONTROL_PLANE, WORKER, TopologyError
+from knet.underlay.state import LinkError
+from knet.underlay.topology import describe, load
+from knet.underlay.underlay import Underlay
+from knet.underlay.view import LocalView
+
+#: seconds before a component that died is started again: doubled from the first to the second, forgotten once it
+#: has lived for so long as the third
+RESTART = (0.05, 5.0, 10.0)
+#: seconds for everything from the first process to Ready
+UP_DEADLINE = 90
+
+
+@dataclass
+class Running:
+    """A component's process and its history."""
+
+    component: Component
+    pid: int = 0
+    since: float = 0.0
+    restarts: int = 0
+    delay: float = RESTART[0]
+    due: float | None = None
+    #: one-shot components are not started again
+    once: bool = False
+    extra: list[int] = field(default_factory=list)
+
+
+class Supervisor:
+    """See the module. ``listen`` is the API server's socket on the host, ``control`` the listening control socket."""
+
+    def __init__(
+        self, config: ClusterConfig, progress: socket.socket, listen: socket.socket, control: socket.socket
+    ) -> None:
+        self.config = config
+        self.state = StateDir(config.name)
+        self.started = time.monotonic()
+        self.stopping = False
+        self._progress: socket.socket | None = progress
+        self._listen = listen
+        self._control = control
+        self._running: dict[str, Running] = {}
+        self._selector = selectors.DefaultSelector()
+        self._zygote = Zygote()
+        self._underlay: Underlay | None = None
+        self._report: socket.socket | None = None
+        self._ready = False
+
+    # ---- up --------------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Machines, identities, components; KnetError or TopologyError where the request cannot be met."""
+        topo = load(self.config.topo, self.config.workers)
+        plan = describe(topo)
+        validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
+        self._underlay = Underlay(plan, self.state.lib)
+        self._underlay.start()
+        self._tell("machines", " ".join(self._underlay.machines))
+        workers = [row for row in self._underlay.machines.values() if row.role == WORKER]
+        [control_plane] = [row for row in self._underlay.machines.values() if row.role == CONTROL_PLANE]
+        port = self._listen.getsockname()[1]
+        certificates.issue(self.config, self.state, port, control_plane, workers)
+        try:
+            self._zygote.wait_ready()
+        except ConnectionError as error:
+            raise KnetError(f"{error}; see {self.state.logs}/supervisor.log") from None
+        # the sockets exist before the API server does: connections wait in the backlog, across restarts too,
+        # and nobody has to try again
+        cluster_socket = _listening(control_plane, API_PORT)
+        for component in components.control_plane(self.config, self.state, control_plane):
+            sockets = [self._listen.fileno(), cluster_socket.fileno()] if component.name == "kube-apiserver" else []
+            self._start(Running(component, extra=sockets))
+        for machine in workers:
+            for component in components.node(self.config, self.state, machine):
+                self._start(Running(component))
+        self._bootstrap(workers)
+
+    def _bootstrap(self, workers: list[Machine]) -> None:
+        """Start the one-shot component that applies the add-ons and waits until the cluster answers."""
+        ours, theirs = channel.pair()
+        self._report = ours
+        component = Component(
+            "bootstrap",
+            workers[0].name,
+            "knet.cluster.bootstrap",
+            {
+                "kubeconfig": str(self.state.kubeconfig(workers[0].name, "admin")),
+                "nodes": [machine.name for machine in workers],
+                "dns_ip": self.config.dns_ip,
+                "dns_upstream": self.config.dns_upstream,
+                "deadline": UP_DEADLINE,
+            },
+        )
+        self._start(Running(component, once=True, extra=[theirs.fileno()]))
+        theirs.close()
+        self._selector.register(ours, selectors.EVENT_READ, self._hear_bootstrap)
+
+    def _hear_bootstrap(self) -> None:
+        assert self._report is not None
+        message = channel.hear(self._report)
+        if message is None:
+            self._selector.unregister(self._report)
+            self._report.close()
+            if not self._ready:
+                self._fail(f"the cluster did not come up; see {self.state.log('bootstrap', '*')}")
+        elif message.error:
+            self._fail(message.error)
+        elif message.ready:
+            self._ready = True
+            self._say(Message(ready=True, seconds=self._elapsed()))
+        else:
+            self._tell(message.step, message.text)
+
+    # ---- components ------------------------------------------------------------------------------------------
+
+    def _start(self, running: Running) -> None:
+        assert self._underlay is not None
+        component = running.component
+        machine = self._underlay.machines[component.machine]
+        log = os.open(self.state.log(component.name, component.machine), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        request = Spawn(
+            module=component.module,
+            title=f"knet: {component.title}",
+            options=component.options,
+            namespaces=tuple(machine.namespaces.fds),
+            extra_option="listen_fds" if running.extra else "",
+        )
+        try:
+            running.pid = self._zygote.spawn(request, log, machine.namespaces, running.extra)
+        finally:
+            os.close(log)
+        running.since = time.monotonic()
+        running.due = None
+        self._running[component.title] = running
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._zygote.pid:
+                self._fail("the zygote died")
+            for running in self._running.values():
+                if running.pid == pid:
+                    self._ended(running, os.waitstatus_to_exitcode(status))
+                    break
+
+    def _ended(self, running: Running, code: int) -> None:
+        running.pid = 0
+        if running.once:
+            del self._running[running.component.title]
+            return
+        now = time.monotonic()
+        if now - running.since > RESTART[2]:
+            running.delay = RESTART[0]
+        print(f"{running.component.title} ended with {code}; again in {running.delay:.2f} s", file=sys.stderr)
+        running.due = now + running.delay
+        running.delay = min(2 * running.delay, RESTART[1])
+
+    def _restart_due(self) -> float | None:
+        """Start what is due; seconds until the next one is."""
+        now = time.monotonic()
+        waiting = [row for row in self._running.values() if row.due is not None]
+        for running in waiting:
+            if running.due is not None and running.due <= now:
+                running.restarts += 1
+                self._start(running)
+        left = [row.due - now for row in self._running.values() if row.due is not None]
+        return max(min(left), 0) if left else None
+
+    # ---- the loop --------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serve until told to stop, or until whoever brought us up is gone without having let go of us."""
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: self._stop())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: os.read(wake, 4096))
+        answer = functools.partial(channel.serve_one, self._control, self._answer)
+        self._selector.register(self._control, selectors.EVENT_READ, answer)
+        assert self._progress is not None
+        self._selector.register(self._progress, selectors.EVENT_READ, self._hear_owner)
+        try:
+            self.build()
+        except (KnetError, TopologyError) as error:
+            self._fail(str(error))
+        while not self.stopping:
+            self._reap()
+            timeout = self._restart_due()
+            for key, _ in self._selector.select(timeout):
+                key.data()
+
+    def _stop(self) -> None:
+        self.stopping = True
+
+    def _hear_owner(self) -> None:
+        """Our owner's end of the channel: it lets us go on alone, or it is gone and we go too."""
+        assert self._progress is not None
+        try:
+            said = self._progress.recv(64)
+        except ConnectionResetError:
+            said = b""
+        self._selector.unregister(self._progress)
+        self._progress.close()
+        self._progress = None
+        if said != b"detach":
+            self._stop()
+
+    def _fail(self, why: str) -> None:
+        print(why, file=sys.stderr)
+        self._say(Message(error=why))
+        self._stop()
+
+    def _tell(self, step: str, text: str) -> None:
+        self._say(Message(step=step, text=text, seconds=self._elapsed()))
+
+    def _say(self, message: Message) -> None:
+        if self._progress is not None:
+            try:
+                channel.tell(self._progress, message)
+            except OSError:
+                self._stop()
+
+    def _elapsed(self) -> float:
+        return round(time.monotonic() - self.started, 3)
+
+    # ---- control socket --------------------------------------------------------------------------------------
+
+    def _answer(self, request: JSON) -> tuple[JSON, list[int]]:
+        operations: dict[str, Callable[..., tuple[JSON, list[int]]]] = {
+            "status": self._status,
+            "nodes": self._nodes,
+            "links": self._links,
+            "enter": self._enter,
+            "change_link": self._change_link,
+            "reset_link": self._reset_link,
+            "restart": self._restart,
+        }
+        arguments = dict(request)
+        name = str(arguments.pop("op", ""))
+        operation = operations.get(name)
+        if operation is None or self._underlay is None:
+            return {"error": f"unknown request {name!r}" if operation is None else "the cluster is still coming up"}, []
+        try:
+            return operation(**arguments)
+        except (KnetError, TopologyError, LinkError) as error:
+            return {"error": str(error)}, []
+
+    def _status(self) -> tuple[JSON, list[int]]:
+        assert self._underlay is not None
+        now = time.monotonic()
+        return {
+            "config": msgspec.to_builtins(self.config),
+            "ready": self._ready,
+            "uptime": now - self.started,
+            "machines": [
+                {
+                    "name": row.name,
+                    "role": row.role,
+                    "address": row.address,
+                    "interface": row.interface,
+                    "pid": row.pid,
+                    "cpu": row.cpu,
+                    "memory": row.memory,
+                    "labels": dict(row.labels),
+                }
+                for row in self._underlay.machines.values()
+            ],
+            "components": [
+                {
+                    "name": row.component.name,
+                    "machine": row.component.machine,
+                    "pid": row.pid,
+                    "restarts": row.restarts,
+                    "uptime": now - row.since if row.pid else 0,
+                    "log": str(self.state.log(row.component.name, row.component.machine)),
+                }
+                for row in self._running.values()
+            ],
+            "links": msgspec.to_builtins(self._underlay.links()),
+        }, []
+
+    def _machine(self, name: str) -> Machine:
+        assert self._underlay is not None
+        machine = self._underlay.machines.get(name)
+        if machine is None:
+            raise KnetError(f"there is no machine {name!r}; there are: {', '.join(self._underlay.machines)}")
+        return machine
+
+    def _nodes(self) -> tuple[JSON, list[int]]:
+        """Machines and switches with their interfaces, for the shell."""
+        assert self._underlay is not None
+        return {"nodes": msgspec.to_builtins(LocalView(self._underlay).nodes())}, []
+
+    def _links(self) -> tuple[JSON, list[int]]:
+        assert self._underlay is not None
+        return {"links": msgspec.to_builtins(self._underlay.links())}, []
+
+    def _enter(self, machine: str) -> tuple[JSON, list[int]]:
+        """The namespaces of a machine or switch, as descriptors, and the cluster's PID namespace."""
+        assert self._underlay is not None
+        if machine not in self._underlay.net:
+            self._machine(machine)
+        fds = self._underlay.net[machine].namespaces.fds
+        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            duplicates = [os.dup(fd) for fd in (*fds.values(), pid_namespace)]
+        finally:
+            os.close(pid_namespace)
+        return {"kinds": [*fds, "pid"]}, duplicates
+
+    def _change_link(self, a: str, b: str, **changes: Any) -> tuple[JSON, list[int]]:
+        assert self._underlay is not None
+        self._underlay.change_link(a, b, **changes)
+        return {}, []
+
+    def _reset_link(self, a: str, b: str) -> tuple[JSON, list[int]]:
+        assert self._underlay is not None
+        self._underlay.reset_link(a, b)
+        return {}, []
+
+    def _restart(self, component: str) -> tuple[JSON, list[int]]:
+        running = self._running.get(component)
+        if running is None:
+            raise KnetError(f"there is no component {component!r}; there are: {', '.join(self._running)}")
+        if running.pid:
+            os.kill(running.pid, signal.SIGTERM)
+        return {}, []
+
+
+def _listening(machine: Machine, port: int) -> socket.socket:
+    with entered(machine.namespaces.only("net")):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((machine.address, port))
+    sock.listen(4096)
+    return sock
+
+
+def _own_mounts() -> None:
+    """A view of the file system in which nothing we mount is seen by the host: own /proc and /run."""
+    mounts.make_private("/")
+    mounts.proc("/proc")
+    mounts.tmpfs("/run")
+
+
+def main(progress_fd: int, lock_fd: int, listen_fd: int, control_fd: int) -> None:
+    """Called by `knet.cluster.boot` as PID 1 of new namespaces. Never returns an error: it has been said."""
+    os.set_inheritable(lock_fd, False)  # held for life, by us alone
+    progress = socket.socket(fileno=progress_fd)
+    listen = socket.socket(fileno=listen_fd)
+    control = socket.socket(fileno=control_fd)
+    for sock in (progress, listen, control):
+        sock.set_inheritable(False)
+    config = msgspec.json.decode(progress.recv(channel.MAX_MESSAGE), type=ClusterConfig)
+    setproctitle.setproctitle(f"knet: supervisor {config.name}")
+    _own_mounts()
+    Supervisor(config, progress, listen, control).run()

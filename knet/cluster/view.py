@@ -1,0 +1,46 @@
+"""A running cluster's network, seen over the control socket: what `knet shell` works on."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from knet.cluster import channel
+from knet.cluster.errors import KnetError
+from knet.cluster.state import StateDir
+from knet.kernel.namespaces import Namespaces
+from knet.underlay.state import LinkError, LinkState
+from knet.underlay.view import NodeState
+
+
+class ControlView:
+    """A `knet.underlay.view.NetworkView`; namespaces arrive as descriptors and are kept for the shell's life."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._control = state.control
+        self._namespaces: dict[str, Namespaces] = {}
+
+    def nodes(self) -> Sequence[NodeState]:
+        answer, _ = channel.request(self._control, {"op": "nodes"})
+        return msgspec.convert(answer["nodes"], list[NodeState])
+
+    def namespaces(self, node: str) -> Namespaces:
+        if node not in self._namespaces:
+            answer, fds = channel.request(self._control, {"op": "enter", "machine": node})
+            self._namespaces[node] = Namespaces(dict(zip(answer["kinds"], fds, strict=True)))
+        return self._namespaces[node]
+
+    def links(self) -> Sequence[LinkState]:
+        answer, _ = channel.request(self._control, {"op": "links"})
+        return msgspec.convert(answer["links"], list[LinkState])
+
+    def change_link(self, a: str, b: str, **options: object) -> None:
+        self._change({"op": "change_link", "a": a, "b": b, **options})
+
+    def reset_link(self, a: str, b: str) -> None:
+        self._change({"op": "reset_link", "a": a, "b": b})
+
+    def _change(self, request: dict[str, object]) -> None:
+        try:
+            channel.request(self._control, request)
+        except KnetError as error:
+            raise LinkError(str(error)) from None

@@ -1,0 +1,251 @@
+"""One sandbox's connection: a veth pair from the pod's eth0 to the node's bridge cni0 (the CNI plugin ``bridge``).
+
+::
+
+    pod's namespace                      machine's namespace
+    eth0 10.244.1.7/24 ───────────────── veth5e0c1b2a ─┐
+      default via 10.244.1.1                           ├ cni0 10.244.1.1/24 ── routes of flanneld, rules of kube-proxy
+    eth0 10.244.1.8/24 ───────────────── veth90d1f3c4 ─┘
+
+* The pair is created with its far end in the pod's namespace, already called eth0; four messages there and two here.
+* Hardware addresses are made from IP addresses (0a:58 and the four bytes, as flannel's bridge plugin did for years):
+  they are readable in a capture, and a neighbour's cache entry stays right when an address gets a new owner.
+* Hairpin on each port: a pod may reach itself through its Service, so its frame leaves by the port it came from.
+* The cluster is IPv4 only, so interfaces give themselves no IPv6 address: a hundred pods on a bridge would greet each
+  other with ten thousand multicast packets.
+* The host's end is called after the pod, so that it can be told without asking anybody; its alias is the pod's name.
+"""
+
+import errno
+import hashlib
+import ipaddress
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from knet.cni.ipam import DATA_DIR, NETWORK, AddressesExhausted, Allocation, Ipam
+from knet.kernel import addresses, links, routes
+from knet.kernel.netlink import Netlink, NetlinkError
+from knet.kernel.netlink_wire import Request
+
+log = logging.getLogger(__name__)
+
+BRIDGE = "cni0"
+POD_INTERFACE = "eth0"
+_LO = 1  # the index of lo, in every namespace
+
+
+class CniError(RuntimeError):
+    """The sandbox could not be connected, or is not connected as it should be; one line."""
+
+
+@dataclass(frozen=True)
+class CniResult:
+    """A connected sandbox."""
+
+    address: str
+    """of the pod, without prefix length: 10.244.1.7"""
+    gateway: str
+    """of its default route, the node's address on cni0"""
+    host_interface: str
+    """the machine's end of the pair"""
+    mac: str
+    """of the pod's eth0"""
+
+
+def veth_name(pod: str) -> str:
+    """The machine's end of a pod's pair: "veth" and eight hexadecimal digits of the SHA-1 of "namespace/name"."""
+    return "veth" + hashlib.sha1(pod.encode(), usedforsecurity=False).hexdigest()[:8]
+
+
+def mac_of(address: str) -> str:
+    """The hardware address of an IPv4 address: locally administered 0a:58, then its four bytes."""
+    return ":".join(("0a", "58", *(f"{int(byte):02x}" for byte in address.split("."))))
+
+
+class Plugin:
+    """The plugin on one machine.  To be made in the machine's network namespace, and used by one thread."""
+
+    def __init__(self, data_dir: Path = DATA_DIR) -> None:
+        self._netlink = Netlink()
+        self._ipam = Ipam(data_dir / NETWORK)
+        self._bridge = _Bridge(0, "", 0)
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def add(self, netns: int, container_id: str, pod: str, subnet: str, mtu: int) -> CniResult:
+        """Connect the network namespace that the descriptor ``netns`` refers to; about 1 ms, nearly all the kernel's.
+
+        ``container_id`` is the sandbox's; ``pod`` its "namespace/name"; ``subnet`` and ``mtu`` the node's, from
+        `knet.cni.network_config`.  Raises CniError, and then has taken nothing.
+        """
+        try:
+            allocation = self._ipam.allocate(subnet, container_id, pod)
+        except (OSError, AddressesExhausted) as error:
+            raise CniError(f'plugin type="host-local" failed (add): {error}') from error
+        sandbox = _Sandbox(allocation, ipaddress.IPv4Network(subnet))
+        try:
+            self._create_pair(netns, sandbox, self._ensure_bridge(sandbox, mtu), mtu)
+            _configure_inside(netns, sandbox)
+        except OSError as error:
+            self._ipam.release(container_id)
+            raise CniError(f'plugin type="bridge" failed (add): {error.strerror}') from error
+        return sandbox.result
+
+    def remove(self, container_id: str) -> None:
+        """Disconnect a sandbox and give its address back; content where that has happened already.
+
+        The pair itself vanishes with the pod's namespace, which costs nothing, while deleting it would cost 30 ms.
+        Should the namespace still live, the port is taken down, so that the address is free in truth.
+        """
+        allocation = self._ipam.find(container_id)
+        if allocation is None:
+            return
+        link = links.find(self._netlink, veth_name(allocation.pod))
+        if link is not None and link.alias == _alias(allocation):
+            self._send_unless_gone(links.change(link.index, up=False))
+        self._ipam.release(container_id)
+
+    def check(self, netns: int, container_id: str, subnet: str) -> CniResult:
+        """What `add` made, found intact in the kernel; CniError naming the first thing that is not."""
+        allocation = self._ipam.find(container_id)
+        if allocation is None:
+            raise CniError(f"no address is recorded for sandbox {container_id}")
+        sandbox = _Sandbox(allocation, ipaddress.IPv4Network(subnet))
+        with Netlink(netns) as inside:
+            problem = self._outer_problem(sandbox) or _inner_problem(inside, sandbox)
+        if problem:
+            raise CniError(f"{allocation.pod}: {problem}")
+        return sandbox.result
+
+    def _create_pair(self, netns: int, sandbox: "_Sandbox", bridge: int, mtu: int) -> None:
+        name = sandbox.result.host_interface
+        peer = links.VethEnd(POD_INTERFACE, netns=netns, mtu=mtu, mac=sandbox.result.mac)
+        create = links.create_veth(links.VethEnd(name, mtu=mtu), peer, master=bridge)
+        alias = _alias(sandbox.allocation)
+        configure = links.change(name, up=True, hairpin=True, alias=alias, link_local=False)
+        try:
+            self._netlink.send(create, configure)
+        except NetlinkError as error:
+            former = links.find(self._netlink, name)
+            if error.errno != errno.EEXIST or former is None:
+                raise
+            log.info("link %s: replaced, because it is left over from a former sandbox", name)
+            self._send_unless_gone(links.delete(former.index))
+            self._netlink.send(create, configure)
+
+    def _ensure_bridge(self, sandbox: "_Sandbox", mtu: int) -> int:
+        """The index of cni0, which is inspected only if it is not the one that was inspected before."""
+        gateway = f"{sandbox.result.gateway}/{sandbox.subnet.prefixlen}"
+        try:
+            if _Bridge(self._netlink.index(BRIDGE), gateway, mtu) == self._bridge:
+                return self._bridge.number
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+        bridge = links.ensure_bridge(self._netlink, BRIDGE, mac=mac_of(sandbox.result.gateway), mtu=mtu)
+        addresses.ensure(self._netlink, addresses.Address(BRIDGE, gateway), alone=True)
+        self._bridge = _Bridge(bridge.index, gateway, mtu)
+        return bridge.index
+
+    def _outer_problem(self, sandbox: "_Sandbox") -> str:
+        port = links.find(self._netlink, sandbox.result.host_interface)
+        bridge = links.find(self._netlink, BRIDGE)
+        if port is None or not port.up:
+            return f"{sandbox.result.host_interface} is {'down' if port else 'missing'}"
+        if bridge is None or not bridge.up:
+            return f"{BRIDGE} is {'down' if bridge else 'missing'}"
+        if port.master != bridge.index:
+            return f"{port.name} is not a port of {BRIDGE}"
+        return ""
+
+    def _send_unless_gone(self, request: Request) -> None:
+        """For an interface that may vanish at any time, because its namespace is being torn down."""
+        try:
+            self._netlink.send(request)
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
+
+
+class _Bridge(NamedTuple):
+    """What cni0 was seen to be."""
+
+    number: int
+    gateway: str
+    mtu: int
+
+
+class _Sandbox:
+    """What follows from an allocation."""
+
+    def __init__(self, allocation: Allocation, subnet: ipaddress.IPv4Network) -> None:
+        self.allocation = allocation
+        self.subnet = subnet
+        self.result = CniResult(
+            address=allocation.address,
+            gateway=str(subnet[1]),
+            host_interface=veth_name(allocation.pod),
+            mac=mac_of(allocation.address),
+        )
+        self.address = addresses.Address(POD_INTERFACE, f"{allocation.address}/{subnet.prefixlen}")
+        self.route = routes.Route("default", POD_INTERFACE, self.result.gateway)
+
+
+def _configure_inside(netns: int, sandbox: _Sandbox) -> None:
+    with Netlink(netns) as inside:
+        eth0 = inside.index(POD_INTERFACE)
+        inside.send(
+            links.change(_LO, up=True),
+            links.change(eth0, link_local=False),
+            links.change(eth0, up=True),
+            addresses.add(sandbox.address, eth0),
+            routes.add(sandbox.route, eth0),
+        )
+
+
+def _inner_problem(inside: Netlink, sandbox: _Sandbox) -> str:
+    eth0 = links.find(inside, POD_INTERFACE)
+    if eth0 is None or not eth0.up:
+        return f"{POD_INTERFACE} is {'down' if eth0 else 'missing'}"
+    if sandbox.address not in addresses.list_addresses(inside, POD_INTERFACE):
+        return f"{POD_INTERFACE} lacks the address {sandbox.address.address}"
+    if sandbox.route not in routes.list_routes(inside):
+        return f"no route {sandbox.route}"
+    return ""
+
+
+def _alias(allocation: Allocation) -> str:
+    """The pod and its sandbox, in the 255 bytes that an alias may have."""
+    return f"{allocation.container_id[:13]} {allocation.pod}"[:255]
+
+
+# ---- for the kubelet, which has one machine and one thread --------------------------------------------------------
+
+_plugins: dict[int, Plugin] = {}
+
+
+def _plugin() -> Plugin:
+    """This process' plugin for the network namespace that the calling thread is in."""
+    namespace = os.stat("/proc/thread-self/ns/net").st_ino
+    if namespace not in _plugins:
+        _plugins[namespace] = Plugin()
+    return _plugins[namespace]
+
+
+def add(netns: int, container_id: str, pod: str, subnet: str, mtu: int) -> CniResult:
+    """`Plugin.add`, on the machine that this process runs on."""
+    return _plugin().add(netns, container_id, pod, subnet, mtu)
+
+
+def remove(container_id: str) -> None:
+    """`Plugin.remove`, on the machine that this process runs on."""
+    _plugin().remove(container_id)
+
+
+def check(netns: int, container_id: str, subnet: str) -> CniResult:
+    """`Plugin.check`, on the machine that this process runs on."""
+    return _plugin().check(netns, container_id, subnet)

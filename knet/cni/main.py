@@ -1,0 +1,193 @@
+"""flanneld, one per worker: announces this machine's end of the pod network and learns the others' from their Nodes.
+
+The life of the process::
+
+    own Node has a podCIDR → create the device, annotate the Node, set rules and sysctls, write subnet.env
+    then, for ever: leases (all Nodes) → desired state → the difference, sent to the kernel
+
+The last line runs as soon as a Node's lease changes, and every ``flannel_sync`` seconds to repair what others have
+broken.  Stopping it leaves everything in place, as upstream: packets need no daemon.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+
+import msgspec
+
+from knet.api.objects import Node
+from knet.api.timing import PROFILES
+from knet.client.client import ApiError, Client, Unavailable
+from knet.client.component import run
+from knet.client.events import EventRecorder
+from knet.client.informer import Informer
+from knet.cni import hostgw, masquerade, network, vxlan
+from knet.cni.lease import Lease, annotations, lease_of, own_lease
+from knet.cni.network import NetworkConfig
+from knet.cni.reconciler import Reconciler
+from knet.cni.state import State, Underlay
+from knet.kernel import addresses, links, sysctl
+from knet.kernel.netlink import Netlink
+from knet.kernel.rules import RulesError
+
+log = logging.getLogger(__name__)
+
+BACKENDS = {"vxlan": vxlan.desired, "host-gw": hostgw.desired}
+
+#: seconds until a pass that failed is tried again
+RETRY = 0.5
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the supervisor tells flanneld; upstream's flags of the same meaning in brackets."""
+
+    kubeconfig: str
+    """[--kubeconfig-file]"""
+    node_name: str
+    """[NODE_NAME]"""
+    public_ip: str
+    """of this machine in the underlay [--public-ip]"""
+    interface: str
+    """that has it [--iface]"""
+    backend: str = "vxlan"
+    """vxlan or host-gw [net-conf.json: Backend.Type]"""
+    cluster_cidr: str = "10.244.0.0/16"
+    """all pods [net-conf.json: Network]"""
+    ip_masq: bool = True
+    """[--ip-masq]"""
+    timing: str = "lab"
+    """profile of `knet.api.timing`"""
+
+
+def main(options: Options) -> None:
+    """Run until SIGTERM."""
+    if options.backend not in BACKENDS:
+        raise SystemExit(f"flanneld: unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
+    run("flanneld", lambda: _serve(options))
+
+
+async def _serve(options: Options) -> None:
+    client = Client.from_kubeconfig(options.kubeconfig, user_agent="flanneld")
+    with Netlink() as netlink:
+        async with client, asyncio.TaskGroup() as tasks:
+            nodes = Informer(client, Node)
+            recorder = EventRecorder(client, "flanneld", options.node_name)
+            tasks.create_task(nodes.run())
+            tasks.create_task(recorder.run())
+            await Flanneld(options, client, nodes, recorder, netlink).run()
+
+
+class Flanneld:
+    """The shell around the pure parts; everything it knows of the cluster is in the Node cache."""
+
+    def __init__(
+        self, options: Options, client: Client, nodes: Informer[Node], recorder: EventRecorder, netlink: Netlink
+    ) -> None:
+        self._options = options
+        self._client = client
+        self._nodes = nodes
+        self._recorder = recorder
+        self._netlink = netlink
+        self._reconciler = Reconciler(netlink)
+        self._period = PROFILES[options.timing].flannel_sync
+        self._changed = asyncio.Event()
+        self._told: dict[str, str] = {}
+        nodes.subscribe(self._on_node)
+
+    async def run(self) -> None:
+        await self._nodes.synced.wait()
+        if not self._own_subnet():
+            log.info("waiting for node %s to be assigned a podCIDR", self._options.node_name)
+        while True:
+            self._changed.clear()
+            pause = self._period
+            try:
+                await self._pass()
+            except (OSError, RulesError, ApiError, Unavailable) as error:
+                log.warning("sync failed: %s; next try in %.1f s", error, RETRY)
+                pause = RETRY
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), pause)
+
+    async def _pass(self) -> None:
+        """Everything once, in an order in which each step may rely on those before."""
+        node = self._nodes.get("", self._options.node_name)
+        own = own_lease(node, self._options.backend, self._options.public_ip) if node else None
+        if node is None or own is None:
+            return
+        wanted = self._desired(own)
+        self._reconciler.reconcile(wanted)
+        self._tell_refusals(node, wanted)
+        await self._announce(node, own)
+        _ensure_sysctls()
+        options = self._options
+        await masquerade.ensure(masquerade.chains(options.cluster_cidr, own.subnet, options.ip_masq))
+        config = NetworkConfig(options.cluster_cidr, own.subnet, wanted.mtu, options.ip_masq)
+        if network.write(config):
+            log.info("wrote %s: subnet %s, mtu %d", network.SUBNET_ENV, own.subnet, wanted.mtu)
+
+    def _desired(self, own: Lease) -> State:
+        interface = self._options.interface
+        underlay = Underlay(
+            interface,
+            self._underlay_address(own.public_ip),
+            links.get(self._netlink, interface).mtu,
+        )
+        return BACKENDS[self._options.backend](own, self._leases(), underlay)
+
+    def _underlay_address(self, public_ip: str) -> str:
+        """The public address with its prefix length; on a machine behind NAT, whose interface has another, a /32."""
+        for found in addresses.list_addresses(self._netlink, self._options.interface):
+            if found.address.partition("/")[0] == public_ip:
+                return found.address
+        return f"{public_ip}/32"
+
+    def _leases(self) -> Iterable[Lease]:
+        for node in self._nodes.list():
+            try:
+                lease = lease_of(node)
+            except ValueError as error:
+                log.warning("%s", error)
+                continue
+            if lease is not None:
+                yield lease
+
+    async def _announce(self, node: Node, own: Lease) -> None:
+        """Write the lease on the own Node, if it does not say so yet."""
+        wanted = annotations(own)
+        if wanted.items() <= node.metadata.annotations.items():
+            return
+        await self._client.patch(Node, node.name, {"metadata": {"annotations": wanted}})
+        log.info("lease announced: %s at %s (%s)", own.subnet, own.public_ip, own.backend)
+
+    def _tell_refusals(self, node: Node, wanted: State) -> None:
+        """Each refusal once, in the log and as an Event of the own Node."""
+        now = {refusal.node: refusal.message for refusal in wanted.refusals}
+        for name, message in now.items():
+            if self._told.get(name) != message:
+                log.warning("node %s: %s", name, message)
+                self._recorder.event(node, "Warning", "RouteNotPossible", f"to node {name}: {message}")
+        self._told = now
+
+    def _own_subnet(self) -> str:
+        node = self._nodes.get("", self._options.node_name)
+        return node.spec.podCIDR if node else ""
+
+    def _on_node(self, old: Node | None, new: Node | None) -> None:
+        """Wake up for what matters: heartbeats change Nodes all the time."""
+        if _essence(old) != _essence(new):
+            self._changed.set()
+
+
+def _essence(node: Node | None) -> object:
+    return node and (node.uid, node.spec.podCIDR, node.metadata.annotations)
+
+
+def _ensure_sysctls() -> None:
+    """A machine with pods is a router.  Bridged packets pass iptables, or the answer of a pod on the client's own
+    bridge would bypass the address translation of its Service; and a packet's
+    source may be reachable by another way than it came (rp_filter: loose)."""
+    sysctl.ensure("net.ipv4.ip_forward", 1)
+    sysctl.ensure("net.ipv4.conf.all.rp_filter", 2)
+    sysctl.ensure("net.bridge.bridge-nf-call-iptables", 1)

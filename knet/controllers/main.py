@@ -1,0 +1,87 @@
+"""kube-controller-manager's process: leader election, shared caches, and one table of controllers."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from ipaddress import IPv4Network
+
+import msgspec
+
+from knet.api.names import CLUSTER_CIDR
+from knet.api.timing import PROFILES
+from knet.client import Client, Controller, LeaderElector, SharedInformers, component
+from knet.controllers import (
+    deployment,
+    endpointslice,
+    garbage,
+    namespace,
+    nodeipam,
+    nodelifecycle,
+    podgc,
+    replicaset,
+    rootca,
+    serviceaccount,
+)
+from knet.controllers.context import Context
+
+NAME = "kube-controller-manager"
+
+Build = Callable[[Context], Controller | list[Controller]]
+
+#: under the names that kube-controller-manager --controllers gives them
+CONTROLLERS: dict[str, Build] = {
+    "deployment-controller": deployment.build,
+    "replicaset-controller": replicaset.build,
+    "endpointslice-controller": endpointslice.build,
+    "node-ipam-controller": nodeipam.build,
+    "node-lifecycle-controller": nodelifecycle.build,
+    "namespace-controller": namespace.build,
+    "serviceaccount-controller": serviceaccount.build,
+    "root-ca-certificate-publisher-controller": rootca.build,
+    "garbage-collector-controller": garbage.build,
+    "pod-garbage-collector-controller": podgc.build,
+}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """``controllers``: names of `CONTROLLERS` to run, all where it is empty (upstream's --controllers)."""
+
+    kubeconfig: str
+    cluster_cidr: str = CLUSTER_CIDR
+    timing: str = "lab"
+    controllers: list[str] = []
+
+
+def main(options: Options) -> None:
+    """Run until SIGTERM; SystemExit(1) when leadership is lost, on which the supervisor starts us anew."""
+    component.run(NAME, lambda: serve(options))
+
+
+async def serve(options: Options) -> None:
+    async with Client.from_kubeconfig(options.kubeconfig, NAME) as client:
+        context = Context(client, SharedInformers(client), PROFILES[options.timing], IPv4Network(options.cluster_cidr))
+        controllers = build_all(context, options.controllers)
+        leader = LeaderElector(client, NAME, socket.gethostname())
+        async with asyncio.TaskGroup() as group:
+            # caches fill while we wait for the lead: a standby takes over without a list
+            group.create_task(context.informers.run())
+            await leader.acquire()
+            await context.informers.synced()
+            group.create_task(context.run_recorders())
+            for controller in controllers:
+                group.create_task(controller.run())
+            await leader.hold()
+            raise SystemExit("leaderelection lost")
+
+
+def build_all(context: Context, names: list[str]) -> list[Controller]:
+    """The controllers of those names; ValueError for a name that is none."""
+    unknown = set(names) - set(CONTROLLERS)
+    if unknown:
+        raise ValueError(f"unknown controllers: {', '.join(sorted(unknown))}")
+    made: list[Controller] = []
+    for name, build in CONTROLLERS.items():
+        if not names or name in names:
+            built = build(context)
+            made += built if isinstance(built, list) else [built]
+    return made

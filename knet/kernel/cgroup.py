@@ -1,0 +1,173 @@
+"""Control groups for cpu, memory and the number of processes, on cgroup v2 and on v1 (or the hybrid of both).
+
+A group is a path below the hierarchies' roots, ``knet/<cluster>/<machine>/pod<uid>/<container>``, so what belongs to
+a cluster can be found and removed by that name alone, from anywhere, whoever died before (`remove_tree`).
+Only what has limits or requests gets a group: three mkdirs and a few writes are a tenth of a container's start.
+"""
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from knet.kernel import mounts
+
+log = logging.getLogger(__name__)
+
+CONTROLLERS = ("cpu", "memory", "pids")
+
+#: length of the period in which a CPU quota is spent, microseconds (Kubernetes' cpuCFSQuotaPeriod)
+PERIOD = 100_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Zero means: no limit, no request.  CPU in thousandths of a core, memory in bytes."""
+
+    cpu_limit: int = 0
+    cpu_request: int = 0
+    memory_limit: int = 0
+    processes: int = 0
+
+
+@dataclass(frozen=True)
+class Hierarchies:
+    """Where the controllers are mounted: one directory for all (v2), or one for each (v1)."""
+
+    unified: bool
+    roots: dict[str, Path]
+
+    @property
+    def distinct(self) -> list[Path]:
+        return sorted(set(self.roots.values()))
+
+    def create(self, path: str, limits: Limits) -> None:
+        """A group with limits; its parents come into being with it.  Raises OSError where the kernel refuses."""
+        for root in self.distinct:
+            if self.unified:
+                _delegate(root, Path(path).parts[:-1])
+            (root / path).mkdir(parents=True, exist_ok=True)
+        for controller, file, value in settings(limits, self.unified):
+            if controller in self.roots:
+                (self.roots[controller] / path / file).write_text(value)
+
+    def process_files(self, path: str) -> tuple[str, ...]:
+        """The files into which a process writes its pid (or 0, for itself) to join the group."""
+        return tuple(str(root / path / "cgroup.procs") for root in self.distinct)
+
+    def join(self, path: str, pid: int) -> None:
+        """Move a process into a group; one that is gone, or a group that is, is nobody's loss."""
+        for file in self.process_files(path):
+            try:
+                Path(file).write_text(str(pid))
+            except OSError as error:
+                if error.errno not in (errno.ESRCH, errno.ENOENT, errno.ENODEV):
+                    raise
+
+    def out_of_memory(self, path: str) -> bool:
+        """Whether the kernel has killed one of the group's processes for exceeding its memory limit."""
+        if "memory" not in self.roots:
+            return False
+        file = self.roots["memory"] / path / ("memory.events" if self.unified else "memory.oom_control")
+        try:
+            rows = dict(line.split() for line in file.read_text().splitlines())
+        except OSError:
+            return False
+        return int(rows.get("oom_kill", "0")) > 0
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a group and all below it; groups that still hold processes stay, and are named in the log."""
+        for root in self.distinct:
+            for directory in _bottom_up(root / path):
+                try:
+                    directory.rmdir()
+                except FileNotFoundError:
+                    pass
+                except OSError as error:
+                    log.info("cgroup %s stays: %s", directory, error.strerror)
+
+
+def settings(limits: Limits, unified: bool) -> Iterator[tuple[str, str, str]]:
+    """Limits as (controller, file, value), in the formulas of runc and KEP-2254."""
+    if limits.cpu_request:
+        shares = max(2, limits.cpu_request * 1024 // 1000)
+        if unified:
+            yield "cpu", "cpu.weight", str(1 + (min(shares, 262144) - 2) * 9999 // 262142)
+        else:
+            yield "cpu", "cpu.shares", str(shares)
+    if limits.cpu_limit:
+        quota = max(1000, limits.cpu_limit * PERIOD // 1000)
+        if unified:
+            yield "cpu", "cpu.max", f"{quota} {PERIOD}"
+        else:
+            yield "cpu", "cpu.cfs_period_us", str(PERIOD)
+            yield "cpu", "cpu.cfs_quota_us", str(quota)
+    if limits.memory_limit:
+        yield "memory", "memory.max" if unified else "memory.limit_in_bytes", str(limits.memory_limit)
+    if limits.processes:
+        yield "pids", "pids.max", str(limits.processes)
+
+
+def find() -> Hierarchies | None:
+    """The hierarchies that this mount namespace shows; None if it shows none with our controllers."""
+    unified: Path | None = None
+    separate: dict[str, Path] = {}
+    for line in Path("/proc/thread-self/mountinfo").read_text().splitlines():
+        fields, _, tail = line.partition(" - ")
+        _, _, _, base, place = fields.split(" ")[:5]
+        kind, _, options = tail.split(" ")[:3]
+        if base != "/":
+            continue
+        if kind == "cgroup2":
+            unified = Path(place)
+        elif kind == "cgroup":
+            for option in options.split(","):
+                if option in CONTROLLERS:
+                    separate[option] = Path(place)
+    if unified is not None and set(CONTROLLERS) <= set((unified / "cgroup.controllers").read_text().split()):
+        return Hierarchies(True, dict.fromkeys(CONTROLLERS, unified))
+    return Hierarchies(False, separate) if separate else None
+
+
+def find_or_mount(directory: Path) -> Hierarchies | None:
+    """`find`, or else mount them below ``directory`` (machines have a /sys of their own, without cgroups).
+
+    None where the kernel has no such controllers or does not let us.
+    """
+    found = find()
+    if found is not None:
+        return found
+    directory.mkdir(parents=True, exist_ok=True)
+    for kind, options in [("cgroup2", [""]), ("cgroup", list(CONTROLLERS))]:
+        for option in options:
+            place = directory / (option or "unified")
+            place.mkdir(exist_ok=True)
+            try:
+                mounts.mount("cgroup", str(place), kind, mounts.QUIET, option)
+            except OSError as error:
+                log.info("%s", error)
+        found = find()
+        if found is not None:
+            return found
+    return None
+
+
+def _delegate(root: Path, parts: tuple[str, ...]) -> None:
+    """Hand our controllers down to the children of each group on the way (v2's cgroup.subtree_control)."""
+    directory = root
+    for part in ("", *parts):
+        directory = directory / part
+        directory.mkdir(exist_ok=True)
+        control = directory / "cgroup.subtree_control"
+        missing = set(CONTROLLERS) - set(control.read_text().split())
+        if missing:
+            control.write_text(" ".join(f"+{name}" for name in sorted(missing)))
+
+
+def _bottom_up(directory: Path) -> Iterator[Path]:
+    for parent, children, _ in os.walk(directory, topdown=False):
+        for child in children:
+            yield Path(parent) / child
+    yield directory

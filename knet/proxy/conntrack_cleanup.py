@@ -1,0 +1,65 @@
+"""Flows that still lead to UDP endpoints which no Service has any more, or past a Service that has endpoints by now.
+
+The kernel translates a UDP flow as its first packet was translated; new rules do not change that.  A resolver that
+keeps its port would go on asking a DNS pod that is gone until it has been silent for 30 s (120 s once answered).
+TCP needs nothing of the kind: a dead endpoint's connections break, and new ones are new flows.
+
+Upstream: pkg/proxy/conntrack/cleanup.go.
+"""
+
+import logging
+import socket
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from knet.kernel.conntrack import Conntrack, Flow
+from knet.proxy.snapshot import Snapshot, usable_endpoints
+
+log = logging.getLogger(__name__)
+
+
+class Frontend(NamedTuple):
+    """An address and UDP port at which a Service is reached."""
+
+    address: str
+    port: int
+
+
+#: what may answer for each frontend, as (address, port)
+Frontends = Mapping[Frontend, frozenset[tuple[str, int]]]
+
+
+def udp_frontends(snapshot: Snapshot) -> Frontends:
+    """Where UDP Services are reached on this machine, and what may answer there."""
+    found: dict[Frontend, frozenset[tuple[str, int]]] = {}
+    for port in snapshot.ports.values():
+        if port.protocol != "UDP":
+            continue
+        answering = frozenset((endpoint.ip, endpoint.port) for endpoint in usable_endpoints(port).reachable)
+        for address in (port.cluster_ip, *port.external_ips):
+            found[Frontend(address, port.port)] = answering
+        if port.node_port and snapshot.node_ip:
+            found[Frontend(snapshot.node_ip, port.node_port)] = answering
+    return found
+
+
+def changed(before: Frontends, after: Frontends) -> Frontends:
+    """The frontends to look at: new ones, ones with other endpoints, and those that are gone (nothing may answer)."""
+    gone: Frontends = {frontend: frozenset() for frontend in before if frontend not in after}
+    return {**gone, **{key: answering for key, answering in after.items() if before.get(key) != answering}}
+
+
+def stale(flows: Iterable[Flow], answering: frozenset[tuple[str, int]]) -> list[Flow]:
+    """The flows that are answered by something else."""
+    return [flow for flow in flows if (flow.answered_by, flow.answered_by_port) not in answering]
+
+
+def clean(conntrack: Conntrack, before: Frontends, after: Frontends) -> int:
+    """Forget the stale flows of what changed; how many there were.  OSError where the kernel refuses."""
+    forgotten = 0
+    for frontend, answering in changed(before, after).items():
+        for flow in stale(conntrack.flows_to(socket.IPPROTO_UDP, *frontend), answering):
+            forgotten += conntrack.delete(flow)
+    if forgotten:
+        log.info("forgot %d UDP flows to endpoints that are gone", forgotten)
+    return forgotten

@@ -1,0 +1,314 @@
+"""A snapshot as iptables rules, in upstream's structure, so that a lab can follow a packet by eye.
+
+::
+
+    nat PREROUTING, OUTPUT ── KUBE-SERVICES ─┬─ "-d VIP --dport P" ── KUBE-SVC-… ─┬─ 1/n ── KUBE-SEP-… ── DNAT
+                                             │     not from a pod: KUBE-MARK-MASQ │
+                                             │                                    └─ rest ─ KUBE-SEP-… ── DNAT
+                                             └─ to this machine ── KUBE-NODEPORTS ── KUBE-EXT-… ── KUBE-SVC-…
+    nat POSTROUTING ── KUBE-POSTROUTING: what is marked 0x4000 leaves under this machine's address
+    filter FORWARD, OUTPUT ── KUBE-SERVICES: REJECT what goes to a Service without endpoints
+    filter FORWARD ── KUBE-FORWARD: let pass what was marked, and the answers to it
+
+- KUBE-SVC-… spreads over all endpoints (policy Cluster), KUBE-SVL-… over this machine's (policy Local), KUBE-EXT-…
+  stands before them for traffic to node ports and external addresses.
+- A pod that reaches itself through its Service would answer itself directly; each KUBE-SEP-… therefore marks what
+  comes from its own address for masquerading (hairpin).
+- REJECT stands in the filter table because the nat table knows no verdicts; it sees the address untranslated
+  precisely because no rule of the nat table matched it.
+
+Pure: `chains` gives the rules by chain, `render` all of them as one text.  Upstream: pkg/proxy/iptables/proxier.go.
+"""
+
+import base64
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from knet.proxy.snapshot import Endpoint, Endpoints, ServicePort, Snapshot, UsableEndpoints, usable_endpoints
+
+FILTER, NAT = "filter", "nat"
+#: --iptables-masquerade-bit 14
+MARK = "0x4000"
+
+
+class Chain(NamedTuple):
+    """A chain of a table."""
+
+    table: str
+    name: str
+
+
+#: rules by chain: what follows ``-A NAME`` on each line; tables and chains in the order in which they are written
+Rules = Mapping[Chain, tuple[str, ...]]
+
+SERVICES = Chain(NAT, "KUBE-SERVICES")
+NODEPORTS = Chain(NAT, "KUBE-NODEPORTS")
+POSTROUTING = Chain(NAT, "KUBE-POSTROUTING")
+MARK_MASQ = Chain(NAT, "KUBE-MARK-MASQ")
+FILTER_SERVICES = Chain(FILTER, "KUBE-SERVICES")
+FILTER_EXTERNAL = Chain(FILTER, "KUBE-EXTERNAL-SERVICES")
+FILTER_FORWARD = Chain(FILTER, "KUBE-FORWARD")
+FILTER_NODEPORTS = Chain(FILTER, "KUBE-NODEPORTS")
+FILTER_PROXY_FIREWALL = Chain(FILTER, "KUBE-PROXY-FIREWALL")
+FILTER_FIREWALL = Chain(FILTER, "KUBE-FIREWALL")
+
+FIXED = (
+    FILTER_SERVICES,
+    FILTER_EXTERNAL,
+    FILTER_FORWARD,
+    FILTER_NODEPORTS,
+    FILTER_PROXY_FIREWALL,
+    FILTER_FIREWALL,
+    SERVICES,
+    NODEPORTS,
+    POSTROUTING,
+    MARK_MASQ,
+)
+_PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-")
+
+
+def is_ours(chain: Chain) -> bool:
+    """Whether kube-proxy made this chain, by its name: nothing else is ever touched."""
+    return chain in FIXED or (chain.table == NAT and chain.name.startswith(_PREFIXES))
+
+
+def is_per_service(chain: Chain) -> bool:
+    """Whether it belongs to one Service or endpoint and goes with it."""
+    return is_ours(chain) and chain not in FIXED
+
+
+class Jump(NamedTuple):
+    """A rule at the top of a built-in chain that leads into one of ours."""
+
+    table: str
+    source: str
+    match: str
+    target: str
+
+    @property
+    def rule(self) -> str:
+        return f"{self.match} -j {self.target}".strip()
+
+
+_NEW = "-m conntrack --ctstate NEW "
+_PORTALS = '-m comment --comment "kubernetes service portals"'
+_EXTERNAL = f'{_NEW}-m comment --comment "kubernetes externally-visible service portals"'
+_LOAD_BALANCER = f'{_NEW}-m comment --comment "kubernetes load balancer firewall"'
+
+#: in the order in which they are put on top, each above the one before it
+JUMPS = (
+    Jump(FILTER, "INPUT", _EXTERNAL, "KUBE-EXTERNAL-SERVICES"),
+    Jump(FILTER, "FORWARD", _EXTERNAL, "KUBE-EXTERNAL-SERVICES"),
+    Jump(FILTER, "INPUT", '-m comment --comment "kubernetes health check service ports"', "KUBE-NODEPORTS"),
+    Jump(FILTER, "FORWARD", _NEW + _PORTALS, "KUBE-SERVICES"),
+    Jump(FILTER, "OUTPUT", _NEW + _PORTALS, "KUBE-SERVICES"),
+    Jump(FILTER, "FORWARD", '-m comment --comment "kubernetes forwarding rules"', "KUBE-FORWARD"),
+    Jump(FILTER, "INPUT", _LOAD_BALANCER, "KUBE-PROXY-FIREWALL"),
+    Jump(FILTER, "OUTPUT", _LOAD_BALANCER, "KUBE-PROXY-FIREWALL"),
+    Jump(FILTER, "FORWARD", _LOAD_BALANCER, "KUBE-PROXY-FIREWALL"),
+    Jump(NAT, "OUTPUT", _PORTALS, "KUBE-SERVICES"),
+    Jump(NAT, "PREROUTING", _PORTALS, "KUBE-SERVICES"),
+    Jump(NAT, "POSTROUTING", '-m comment --comment "kubernetes postrouting rules"', "KUBE-POSTROUTING"),
+    Jump(FILTER, "INPUT", "", "KUBE-FIREWALL"),
+    Jump(FILTER, "OUTPUT", "", "KUBE-FIREWALL"),
+)
+
+#: the rules that are there whatever the Services are
+_CONSTANT: Rules = {
+    FILTER_FORWARD: (
+        # a packet out of its connection's window would reach the client untranslated, which then resets (#74839)
+        "-m conntrack --ctstate INVALID -j DROP",
+        f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK}/{MARK} -j ACCEPT',
+        '-m comment --comment "kubernetes forwarding conntrack rule" '
+        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    ),
+    FILTER_FIREWALL: (
+        # route_localnet, which node ports on 127.0.0.1 need, would let neighbours reach loopback services (#90259)
+        '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 '
+        "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
+    ),
+    POSTROUTING: (
+        f"-m mark ! --mark {MARK}/{MARK} -j RETURN",
+        # cleared, so that the packet is not masqueraded again should it pass here inside a tunnel
+        f"-j MARK --xor-mark {MARK}",
+        '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
+    ),
+    MARK_MASQ: (f"-j MARK --or-mark {MARK}",),
+}
+
+_LAST = (
+    '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" '
+    "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
+)
+
+
+@lru_cache(maxsize=65536)
+def chain_name(prefix: str, *parts: str) -> str:
+    """``KUBE-SVC-`` and 16 characters that stand for ``parts``: the same as upstream's for the same Service."""
+    digest = hashlib.sha256("".join(parts).encode()).digest()
+    return prefix + base64.b32encode(digest)[:16].decode()
+
+
+class _Names(NamedTuple):
+    """The chains of one service port."""
+
+    cluster: Chain
+    local: Chain
+    external: Chain
+
+
+def _names(port: ServicePort) -> _Names:
+    parts = (str(port.name), port.protocol.lower())
+    return _Names(*(Chain(NAT, chain_name(prefix, *parts)) for prefix in ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-")))
+
+
+def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> Chain:
+    return Chain(NAT, chain_name("KUBE-SEP-", str(port.name), port.protocol.lower(), str(endpoint)))
+
+
+def chains(snapshot: Snapshot) -> Rules:
+    """Every chain of kube-proxy with its rules."""
+    rules: dict[Chain, list[str]] = {chain: list(_CONSTANT.get(chain, ())) for chain in FIXED}
+    for port in snapshot.ports.values():
+        usable = usable_endpoints(port)
+        for chain, found in (*_portals(port, usable), *_distribution(port, usable, snapshot.cluster_cidr)):
+            rules.setdefault(chain, []).append(found)
+    rules[SERVICES].append(_LAST)
+    return {chain: tuple(lines) for chain, lines in rules.items()}
+
+
+def _portals(port: ServicePort, usable: UsableEndpoints) -> Iterable[tuple[Chain, str]]:
+    """The rules of the shared chains: where a port's addresses are recognised, or refused."""
+    names = _names(port)
+    internal, external = names.cluster, names.external
+    has_internal = has_external = usable.anywhere
+    if port.internal_local:
+        internal, has_internal = names.local, bool(usable.local)
+    if port.external_local:
+        has_external = bool(usable.local)
+    refused = f'-m comment --comment "{port.name} has no endpoints"', "REJECT"
+    if usable.anywhere:
+        refused = f'-m comment --comment "{port.name} has no local endpoints"', "DROP"
+
+    to_cluster_ip = _to(port, port.cluster_ip, port.port)
+    if has_internal:
+        yield SERVICES, f"{_comment(f'{port.name} cluster IP')} {to_cluster_ip} -j {internal.name}"
+    else:
+        yield FILTER_SERVICES, f"{refused[0]} {to_cluster_ip} -j {refused[1]}"
+    for address in port.external_ips:
+        to_address = _to(port, address, port.port)
+        if usable.anywhere:
+            yield SERVICES, f"{_comment(f'{port.name} external IP')} {to_address} -j {external.name}"
+        if not has_external:
+            yield FILTER_EXTERNAL, f"{refused[0]} {to_address} -j {refused[1]}"
+    if port.node_port:
+        to_node_port = _to(port, "", port.node_port)
+        if usable.anywhere:
+            yield NODEPORTS, f"{_comment(str(port.name))} {to_node_port} -j {external.name}"
+        if not has_external:
+            yield FILTER_EXTERNAL, f"{refused[0]} -m addrtype --dst-type LOCAL {to_node_port} -j {refused[1]}"
+
+
+def _distribution(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> Iterable[tuple[Chain, str]]:
+    """The rules of a port's own chains: what to masquerade, and which endpoint to take."""
+    if not usable.anywhere:
+        return
+    names = _names(port)
+    internal = names.local if port.internal_local else names.cluster
+    if cluster_cidr and (usable.local if port.internal_local else usable.cluster):
+        # what comes from outside of the cluster may be sent to another machine, whose pod would answer directly
+        to_cluster_ip = _to(port, port.cluster_ip, port.port)
+        comment = _comment(f"{port.name} cluster IP")
+        yield internal, f"{comment} {to_cluster_ip} ! -s {cluster_cidr} -j {MARK_MASQ.name}"
+    if port.externally_accessible:
+        for rule in _external(port, usable, cluster_cidr):
+            yield names.external, rule
+    if usable.cluster:
+        yield from _spread(port, names.cluster, usable.cluster)
+    if usable.local:
+        yield from _spread(port, names.local, usable.local)
+    for endpoint in usable.reachable:
+        chain = _endpoint_chain(port, endpoint)
+        comment = _comment(str(port.name))
+        yield chain, f"{comment} -s {endpoint.ip} -j {MARK_MASQ.name}"
+        remember = f" -m recent --name {chain.name} --set" if port.affinity_seconds else ""
+        protocol = port.protocol.lower()
+        yield chain, f"{comment}{remember} -m {protocol} -p {protocol} -j DNAT --to-destination {endpoint}"
+
+
+def _external(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> Iterable[str]:
+    """The rules of KUBE-EXT-…"""
+    names = _names(port)
+    destinations = f"{port.name} external destinations"
+    if not port.external_local:
+        yield f"{_comment(f'masquerade traffic for {destinations}')} -j {MARK_MASQ.name}"
+        yield f"-j {names.cluster.name}"
+        return
+    # The client's address is kept, as only this machine's pods get the connection.  What starts on this machine or in
+    # a pod goes where policy Cluster sends it, as if it had gone out to a load balancer and come back.
+    if cluster_cidr:
+        yield f"{_comment(f'pod traffic for {destinations}')} -s {cluster_cidr} -j {names.cluster.name}"
+    from_here = "-m addrtype --src-type LOCAL"
+    yield f"{_comment(f'masquerade LOCAL traffic for {destinations}')} {from_here} -j {MARK_MASQ.name}"
+    yield f"{_comment(f'route LOCAL traffic for {destinations}')} {from_here} -j {names.cluster.name}"
+    if usable.local:
+        yield f"-j {names.local.name}"
+
+
+def _spread(port: ServicePort, chain: Chain, endpoints: Endpoints) -> Iterable[tuple[Chain, str]]:
+    """Each endpoint with the same chance: 1/n for the first, 1/(n-1) of the rest for the second, … all for the last.
+
+    With session affinity, the endpoint that this client had within the last ``affinity_seconds`` comes first.
+    """
+    count = len(endpoints)
+    steps = [(_comment(f"{port.name} -> {endpoint}"), _endpoint_chain(port, endpoint).name) for endpoint in endpoints]
+    if port.affinity_seconds:
+        for comment, target in steps:
+            again = f"-m recent --name {target} --rcheck --seconds {port.affinity_seconds} --reap"
+            yield chain, f"{comment} {again} -j {target}"
+    for place, (comment, target) in enumerate(steps):
+        if place < count - 1:
+            comment += f" -m statistic --mode random --probability {1 / (count - place):.10f}"
+        yield chain, f"{comment} -j {target}"
+
+
+def _comment(text: str) -> str:
+    quoted = f'"{text}"' if " " in text else text
+    return f"-m comment --comment {quoted}"
+
+
+def _to(port: ServicePort, address: str, number: int) -> str:
+    protocol = port.protocol.lower()
+    destination = f"-d {address} " if address else ""
+    return f"-m {protocol} -p {protocol} {destination}--dport {number}"
+
+
+def text(rules: Rules, deleted: Iterable[Chain] = (), jumps: Iterable[Jump] = ()) -> str:
+    """What ``iptables-restore --noflush`` takes: one transaction per table; "" where there is nothing to do.
+
+    Each chain of ``rules`` is emptied and filled; ``deleted`` chains go; ``jumps`` are put on top of their chains.
+    """
+    head: dict[str, list[str]] = defaultdict(list)
+    body: dict[str, list[str]] = defaultdict(list)
+    for chain, lines in rules.items():
+        head[chain.table].append(f":{chain.name} - [0:0]")
+        body[chain.table] += [f"-A {chain.name} {line}" for line in lines]
+    for jump in jumps:
+        body[jump.table].append(f"-I {jump.source} {jump.rule}")
+    for chain in deleted:
+        head[chain.table].append(f":{chain.name} - [0:0]")
+        body[chain.table].append(f"-X {chain.name}")
+    tables = [
+        "\n".join([f"*{table}", *head[table], *body[table], "COMMIT"]) + "\n"
+        for table in (FILTER, NAT)
+        if head[table] or body[table]
+    ]
+    return "".join(tables)
+
+
+def render(snapshot: Snapshot) -> str:
+    """All of a snapshot's rules as one text, as for a machine where none of them are yet."""
+    return text(chains(snapshot), jumps=JUMPS)

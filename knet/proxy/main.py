@@ -1,0 +1,72 @@
+"""The process kube-proxy: one on each worker, in that machine's namespaces."""
+
+import asyncio
+import logging
+
+import msgspec
+
+from knet.api.names import CLUSTER_CIDR, HEADLESS_LABEL
+from knet.api.objects import EndpointSlice, Service
+from knet.api.timing import PROFILES
+from knet.client import Client, Informer, component
+from knet.kernel import sysctl
+from knet.proxy.applier import IptablesApplier
+from knet.proxy.snapshot import PROXY_NAME_LABEL, Snapshot, build
+from knet.proxy.sync import Applier, Syncer
+
+log = logging.getLogger(__name__)
+
+#: --proxy-mode
+MODES: dict[str, type[Applier]] = {"iptables": IptablesApplier}
+
+#: headless Services have no virtual address, and those of another proxy are none of our business
+_SELECTOR = f"!{HEADLESS_LABEL},!{PROXY_NAME_LABEL}"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """``cluster_cidr`` holds all pods' addresses; ``timing`` names a row of `knet.api.timing.PROFILES`."""
+
+    kubeconfig: str
+    node_name: str
+    node_ip: str = ""
+    cluster_cidr: str = CLUSTER_CIDR
+    mode: str = "iptables"
+    timing: str = "lab"
+
+
+def main(options: Options) -> None:
+    """Run until SIGTERM.  The rules stay when it ends, as upstream's do: connections outlive their proxy."""
+    component.run("kube-proxy", lambda: _serve(options))
+
+
+async def _serve(options: Options) -> None:
+    if options.mode not in MODES:
+        raise ValueError(f"unknown proxy mode {options.mode!r}; there are: {', '.join(MODES)}")
+    _prepare_kernel()
+    async with Client.from_kubeconfig(options.kubeconfig, "kube-proxy") as client:
+        services = Informer(client, Service, label_selector=_SELECTOR)
+        slices = Informer(client, EndpointSlice, label_selector=_SELECTOR)
+
+        def snapshot() -> Snapshot:
+            return build(services.list(), slices.list(), options.node_name, options.node_ip, options.cluster_cidr)
+
+        syncer = Syncer(MODES[options.mode](), snapshot, PROFILES[options.timing].proxy_sync)
+        services.subscribe(syncer.changed)
+        slices.subscribe(syncer.changed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(services.run())
+            group.create_task(slices.run())
+            await services.synced.wait()
+            await slices.synced.wait()
+            log.info("caches are synced: %d Services, %d EndpointSlices", len(services), len(slices))
+            await syncer.run()
+
+
+def _prepare_kernel() -> None:
+    """What the rules rely on.  FileNotFoundError where a kernel module is missing."""
+    sysctl.ensure("net.ipv4.ip_forward", 1)
+    try:
+        # Two pods on one bridge: without it the answer goes straight back over the bridge, past the translation
+        sysctl.ensure("net.bridge.bridge-nf-call-iptables", 1)
+    except FileNotFoundError:
+        raise FileNotFoundError("no /proc/sys/net/bridge: load the kernel module br_netfilter") from None

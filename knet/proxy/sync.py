@@ -1,0 +1,85 @@
+"""When to bring the rules up to date: at once after a change, together for changes that come in a burst, and now and
+then to repair what others broke."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from knet.kernel.conntrack import Conntrack
+from knet.kernel.rules import RulesError
+from knet.proxy.conntrack_cleanup import Frontends, clean, udp_frontends
+from knet.proxy.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+#: after a sync the proxy rests for so many times its duration: a rollout of 100 pods is not slowed down by those who
+#: watch it, and a single change still takes effect at once.  (Upstream rests a fixed minSyncPeriod of 1 s.)
+REST = 2.0
+#: seconds until another attempt where the kernel refused the rules
+RETRY = 1.0
+
+
+class Applier(Protocol):
+    """One proxy mode.  Both calls leave the kernel as it was and raise RulesError where they cannot succeed."""
+
+    async def apply(self, snapshot: Snapshot) -> None:
+        """Bring the rules to the snapshot, taking for granted that they are as the last call left them."""
+
+    async def repair(self, snapshot: Snapshot) -> None:
+        """Bring the rules to the snapshot, whatever became of them meanwhile."""
+
+
+class Syncer:
+    """Runs `Applier.apply` after changes, and `Applier.repair` every ``period`` seconds."""
+
+    def __init__(self, applier: Applier, snapshot: Callable[[], Snapshot], period: float) -> None:
+        self._applier = applier
+        self._snapshot = snapshot
+        self._period = period
+        self._changed = asyncio.Event()
+        self._frontends: Frontends = {}
+
+    def changed(self, *_: object) -> None:
+        """A Service or an EndpointSlice changed (an informer's subscriber)."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """To be called when the caches are complete: rules from half a picture would cut connections."""
+        loop = asyncio.get_running_loop()
+        with Conntrack() as conntrack:
+            await self._sync(self._applier.apply, conntrack)
+            repair_at = loop.time() + self._period
+            while True:
+                if await self._change_before(repair_at):
+                    await self._sync(self._applier.apply, conntrack)
+                else:
+                    await self._sync(self._applier.repair, conntrack)
+                    repair_at = loop.time() + self._period
+
+    async def _change_before(self, deadline: float) -> bool:
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _sync(self, bring: Callable[[Snapshot], Awaitable[None]], conntrack: Conntrack) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self._changed.clear()
+        try:
+            snapshot = self._snapshot()
+            await bring(snapshot)
+            frontends = udp_frontends(snapshot)
+            clean(conntrack, self._frontends, frontends)
+            self._frontends = frontends
+        except (RulesError, OSError) as error:
+            log.error("Sync failed: %s; again in %.0f s", error, RETRY)
+            self._changed.set()
+            await asyncio.sleep(RETRY)
+        else:
+            await asyncio.sleep(REST * (loop.time() - start))

@@ -1,0 +1,176 @@
+"""The cables of a running network: cut and mend them, impair them, tell how they are."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from knet.kernel import links, qdiscs
+from knet.kernel.links import Counters, change
+from knet.kernel.netlink import Netlink
+from knet.kernel.qdiscs import Impairment
+from knet.underlay import impairment
+from knet.underlay.cabling import Cable, Cabling, End
+from knet.underlay.plan import SwitchSpec
+from knet.underlay.state import DOWN, NO_CARRIER, STANDBY, UP, LinkError, LinkState, Sending
+from knet.underlay.tree import standby
+from knet.underlay.validate import unsupported
+
+
+@dataclass
+class Cables:
+    """All cables of a network, known by their place in the plan.
+
+    Interfaces are looked up by name, and the kernel is asked for what it knows; kept here is only what it does not
+    know: which cables somebody cut, and what each end's impairment is meant to be.
+    """
+
+    cabling: Cabling
+    switches: tuple[SwitchSpec, ...]
+    netns: int
+    """descriptor of the cluster's own network namespace"""
+    machines: Mapping[str, int]
+    """descriptors of the machines' network namespaces"""
+    cut: frozenset[int] = frozenset()
+    standby: frozenset[int] = frozenset()
+    current: dict[tuple[int, int], Impairment] = field(default_factory=dict)
+    """(cable, end) → what becomes of packets that it sends, where it is not what the plan says"""
+
+    def __post_init__(self) -> None:
+        self.standby = self._choose_standby(self.cut)
+
+    def between(self, a: str, b: str) -> list[int]:
+        """The cables between two nodes; LinkError where there is none."""
+        found = [place for place, cable in enumerate(self.cabling.cables) if {a, b} == {end.node for end in cable.ends}]
+        if not found:
+            nodes = {end.node for cable in self.cabling.cables for end in cable.ends}
+            unknown = [name for name in (a, b) if name not in nodes]
+            if unknown:
+                raise LinkError(f"there is no node {unknown[0]}; there are {', '.join(sorted(nodes))}")
+            ends = ({end.node for end in cable.ends} for cable in self.cabling.cables)
+            around = sorted(name for pair in ends if a in pair for name in pair - {a})
+            raise LinkError(f"there is no link {a}–{b}; {a} has links to {', '.join(around)}")
+        return found
+
+    def impair(self, a: str, b: str, sender: str | None, options: Mapping[str, object]) -> None:
+        """Change the impairment of what ``sender`` (None: either end) sends over the links between ``a`` and ``b``.
+
+        Raises LinkError, before anything is changed, if a value has no meaning or the kernel cannot carry it out.
+        """
+        if sender not in (None, a, b):
+            raise LinkError(f"link {a}–{b}: {sender} is at neither of its ends")
+        wanted = {}
+        for place in self.between(a, b):
+            for number, end in enumerate(self.cabling.cables[place].ends):
+                if sender in (None, end.node):
+                    try:
+                        wanted[place, number] = impairment.changed(self.impairment(place, number), options)
+                    except ValueError as error:
+                        raise LinkError(f"link {a}–{b}: {error}") from None
+        for complaint in filter(None, map(unsupported, set(wanted.values()))):
+            raise LinkError(f"link {a}–{b}: {complaint}")
+        for (place, number), impaired in wanted.items():
+            self._shape(place, number, impaired)
+
+    def reset(self, a: str, b: str) -> None:
+        """Mend the links between two nodes and give them the impairments that the topology declares."""
+        for place in self.between(a, b):
+            for number, declared in enumerate(self.cabling.cables[place].spec.impairments):
+                if self.impairment(place, number) != declared:
+                    self._shape(place, number, declared)
+        self.set_up(a, b, True)
+
+    def set_up(self, a: str, b: str, up: bool) -> None:
+        """Cut or mend the links between two nodes."""
+        places = frozenset(self.between(a, b))
+        self._switch_over(self.cut - places if up else self.cut | places)
+
+    def impairment(self, place: int, number: int) -> Impairment:
+        """What one end of a cable is meant to do to the packets it sends."""
+        return self.current.get((place, number), self.cabling.cables[place].spec.impairments[number])
+
+    def states(self) -> list[LinkState]:
+        """All links as they are now, in the plan's order: two netlink requests, and one for each end that is shaped."""
+        with Netlink(self.netns) as netlink:
+            known = {link.name: link for link in links.list_links(netlink)}
+            counted = links.counters(netlink)
+        found = []
+        for place, cable in enumerate(self.cabling.cables):
+            sending = [
+                self._sending(end, self.impairment(place, number), counted[end.port])
+                for number, end in enumerate(cable.ends)
+            ]
+            carried = all(known[port].carrier for port, _bridge in cable.ports)
+            declared = place not in self.cut and not any((place, number) in self.current for number in (0, 1))
+            found.append(LinkState((sending[0], sending[1]), self._state(place, carried), cable.spec.mtu, declared))
+        return found
+
+    def state(self, place: int) -> str:
+        """The state of one cable, as `LinkState.state`."""
+        with Netlink(self.netns) as netlink:
+            known = [links.get(netlink, port) for port, _bridge in self.cabling.cables[place].ports]
+        return self._state(place, all(port.carrier for port in known))
+
+    def _state(self, place: int, carried: bool) -> str:
+        if place in self.cut:
+            return DOWN
+        if place in self.standby:
+            return STANDBY
+        return UP if carried else NO_CARRIER
+
+    def _switch_over(self, cut: frozenset[int]) -> None:
+        """Set ports up and down so that exactly ``cut`` is cut, and no loop is left at any moment."""
+        reserve = self._choose_standby(cut)
+        before, after = self.cut | self.standby, cut | reserve
+        with Netlink(self.netns) as netlink:
+            for place in sorted(after - before):
+                netlink.send(*self._set(place, False))
+            for place in sorted(before - after):
+                netlink.send(*self._set(place, True))
+            if reserve != self.standby:
+                netlink.send(*(links.flush_fdb(netlink.index(switch.name)) for switch in self.switches))
+        self.cut, self.standby = cut, reserve
+
+    def _set(self, place: int, up: bool) -> Iterator[links.Request]:
+        return (change(port, up=up) for port, _bridge in self.cabling.cables[place].ports)
+
+    def _choose_standby(self, cut: frozenset[int]) -> frozenset[int]:
+        between = {
+            place: (cable.ends[0].node, cable.ends[1].node)
+            for place, cable in enumerate(self.cabling.cables)
+            if cable.between_switches
+        }
+        return standby(self.switches, between, cut)
+
+    def _shape(self, place: int, number: int, wanted: Impairment) -> None:
+        cable: Cable = self.cabling.cables[place]
+        end = cable.ends[number]
+        with self._netlink(end) as netlink:
+            qdiscs.apply(netlink, end.interface, wanted)
+        if wanted == cable.spec.impairments[number]:
+            self.current.pop((place, number), None)
+        else:
+            self.current[place, number] = wanted
+
+    def _netlink(self, end: End) -> Netlink:
+        """A socket where that end's packets are shaped."""
+        return Netlink(self.machines[end.node] if end.in_machine else self.netns)
+
+    def _sending(self, end: End, impaired: Impairment, counted: Counters) -> Sending:
+        out = end.counted_as == "tx"
+        dropped = 0
+        if impaired != impairment.NONE:
+            with self._netlink(end) as netlink:
+                found = qdiscs.list_qdiscs(netlink, end.interface)
+            dropped = sum(qdisc.dropped for qdisc in found if qdisc.parent == "root")
+        return Sending(
+            node=end.node,
+            interface=end.interface,
+            bw=impaired.rate / 1e6,
+            delay=impaired.delay * 1e3,
+            jitter=impaired.jitter * 1e3,
+            loss=impaired.loss * 100,
+            max_queue_size=impaired.queue,
+            impairment=impairment.text(impaired),
+            packets=counted.tx_packets if out else counted.rx_packets,
+            bytes=counted.tx_bytes if out else counted.rx_bytes,
+            dropped=dropped,
+        )

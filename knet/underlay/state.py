@@ -1,0 +1,64 @@
+"""The state of links, as values: for ``knet link``, the control socket and the shell."""
+
+from dataclasses import dataclass
+
+UP, DOWN, STANDBY, NO_CARRIER = "up", "down", "standby", "no carrier"
+
+
+class LinkError(Exception):
+    """A change of a link that cannot be made, in one line."""
+
+
+@dataclass(frozen=True)
+class Sending:
+    """One end of a link, and what becomes of the packets that it sends.  Units as in Mininet's options."""
+
+    node: str
+    interface: str
+    bw: float = 0.0
+    """Mbit/s, 0: unlimited"""
+    delay: float = 0.0
+    """milliseconds"""
+    jitter: float = 0.0
+    """milliseconds"""
+    loss: float = 0.0
+    """per cent"""
+    max_queue_size: int = 0
+    """packets, 0: the kernel's default"""
+    impairment: str = ""
+    """all of these in words"""
+    packets: int = 0
+    """that came out of this end"""
+    bytes: int = 0
+    dropped: int = 0
+    """by the queueing disciplines of this end: loss, and queues that were full"""
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """A link at this moment."""
+
+    ends: tuple[Sending, Sending]
+    state: str
+    """"up"; "down": the cable is cut; "standby": the spanning tree keeps it in reserve; "no carrier": a machine has set
+    its own interface down"""
+    mtu: int
+    declared: bool
+    """whether it is as the topology declares it"""
+
+    @property
+    def name(self) -> str:
+        return f"{self.ends[0].node}–{self.ends[1].node}"
+
+    @property
+    def up(self) -> bool:
+        return self.state == UP
+
+    @property
+    def impairment(self) -> str:
+        """In words: once if both directions are alike, else with arrows."""
+        there, back = (end.impairment for end in self.ends)
+        return there if there == back else f"→ {there or 'free'} ← {back or 'free'}"
+
+    def __str__(self) -> str:
+        return " · ".join(word for word in (self.name, self.state, self.impairment) if word)

@@ -1,0 +1,52 @@
+"""Run commands inside namespaces from an interactive process: on its terminal, or for their output.
+
+Unlike `knet.kernel.process`, whose programs lead sessions of their own, a command on the terminal must stay in the
+caller's session and process group: then Ctrl-C reaches it, and ``vi`` or ``tcpdump`` work as if started by hand.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+
+from knet.kernel.namespaces import Namespaces, run_in
+
+
+def on_terminal(namespaces: Namespaces, command: str, output: int = 1) -> int:
+    """Run a bash command line inside ``namespaces`` with the caller's standard input and error, and wait for it.
+
+    ``output`` is the descriptor for its standard output.  Returns its exit code, or minus the number of the signal
+    that ended it.  Ctrl-C is the command's, not the caller's, while it runs.
+    """
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pid = run_in(namespaces, lambda: _spawn(command, output))
+        _pid, status = os.waitpid(pid, 0)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    return os.waitstatus_to_exitcode(status)
+
+
+def capture(namespaces: Namespaces, command: str) -> str:
+    """Run a bash command line inside ``namespaces`` and return what it printed, to either stream."""
+
+    def run() -> bytes:
+        return subprocess.run(
+            ["bash", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).stdout
+
+    return run_in(namespaces, run).decode(errors="replace")
+
+
+def _spawn(command: str, output: int) -> int:
+    return os.posix_spawn(
+        shutil.which("bash") or "/bin/sh",
+        ["bash", "-c", command],
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_DUP2, output, 1)],
+        setsigdef=[signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE],
+    )

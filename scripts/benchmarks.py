@@ -1,0 +1,231 @@
+"""What knet costs, measured beside its bounds; medians, because machines are noisy.
+
+`core`  a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
+
+Exit code 0 also where a bound is missed: the table says so.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from knet import Cluster
+from knet.cluster.state import StateDir
+
+KNET = str(Path(sys.executable).with_name("knet"))
+NAME = "bench"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: the value measured, which way is better, what it must be and what we are after."""
+
+    name: str
+    value: float
+    unit: str
+    better: str
+    bound: float
+    goal: float
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.bound if self.better == "lower" else self.value >= self.bound
+
+    @property
+    def goal_met(self) -> bool:
+        return self.value <= self.goal if self.better == "lower" else self.value >= self.goal
+
+
+def timed(work: Callable[[], object]) -> float:
+    begin = time.monotonic()
+    work()
+    return time.monotonic() - begin
+
+
+def knet(*words: str) -> None:
+    subprocess.run([KNET, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+# ---- core ------------------------------------------------------------------------------------------------------
+
+DEPLOYMENT = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "hundred"},
+    "spec": {
+        "replicas": 100,
+        "selector": {"matchLabels": {"app": "hundred"}},
+        "template": {
+            "metadata": {"labels": {"app": "hundred"}},
+            "spec": {"containers": [{"name": "pause", "image": "registry.k8s.io/pause:3.10"}]},
+        },
+    },
+}
+
+
+def members(name: str) -> Iterator[int]:
+    """The host's pids of a cluster's processes: those in its PID namespace."""
+    supervisor = (StateDir(name).run / "supervisor.pid").read_text().strip()
+    namespace = os.readlink(f"/proc/{supervisor}/ns/pid")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.readlink(entry / "ns/pid") == namespace:
+                    yield int(entry.name)
+            except OSError:
+                continue  # ended meanwhile
+
+
+def memory(name: str) -> float:
+    """PSS of all processes of a cluster, MB."""
+    total = 0
+    for pid in members(name):
+        try:
+            rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
+    return total / 1000
+
+
+def core(rounds: int) -> Iterator[Figure]:
+    ups, downs, rests, deploys = [], [], [], []
+    for _ in range(rounds):
+        ups.append(timed(lambda: knet("up", "--name", NAME)))
+        try:
+            time.sleep(2)  # at rest: nothing left to do from coming up
+            rests.append(memory(NAME))
+            with Cluster.attach(NAME) as cluster:
+                cluster.apply(DEPLOYMENT | {"metadata": {"name": "warm"}, "spec": DEPLOYMENT["spec"] | {"replicas": 0}})
+                deploys.append(timed(lambda cluster=cluster: hundred(cluster)))
+        finally:
+            downs.append(timed(lambda: knet("down", "--delete", "--name", NAME)))
+    yield Figure("knet up, 3 machines, Nodes Ready and DNS answering", statistics.median(ups), "s", "lower", 3, 1)
+    yield Figure("Deployment of 100 pods, apply → all Ready", statistics.median(deploys), "s", "lower", 8, 1)
+    yield Figure("knet down with 100 pods", statistics.median(downs), "s", "lower", 2, 0.5)
+    yield Figure("memory of an idle 3-machine cluster (PSS)", statistics.median(rests), "MB", "lower", 300, 150)
+    ratio = statistics.median(path_ratios())
+    yield Figure("pod → pod TCP across nodes (VXLAN), by hand = 1", ratio, "", "higher", 0.95, 0.98)
+
+
+def hundred(cluster: Cluster) -> None:
+    cluster.apply(DEPLOYMENT)
+    cluster.rollout("deployment/hundred", timeout=120)
+
+
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "spec": {"containers": [{"name": "main", "image": "nicolaka/netshoot", "command": ["sleep", "infinity"]}]},
+}
+
+#: two nodes on a switch, each with a bridge, a pod and a VXLAN device: knet's path, made with ip(8) alone
+BY_HAND = """
+set -e
+ip link add s1 type bridge; ip link set s1 up
+for n in 1 2; do
+  ip netns add node$n; ip netns add pod$n
+  ip link add eth0 netns node$n type veth peer name s1-$n
+  ip link set s1-$n master s1 up
+  N="ip -n node$n"; P="ip -n pod$n"
+  $N link set lo up; $P link set lo up
+  $N addr add 192.0.2.$n/24 dev eth0; $N link set eth0 up
+  $N link add cni0 mtu 1450 type bridge
+  $N addr add 198.18.$n.1/24 dev cni0; $N link set cni0 up
+  $N link add veth0 mtu 1450 type veth peer name eth0 netns pod$n mtu 1450
+  $N link set veth0 master cni0 up
+  $P addr add 198.18.$n.2/24 dev eth0; $P link set eth0 up; $P route add default via 198.18.$n.1
+  $N link add flannel.1 mtu 1450 address 02:00:00:00:00:0$n type vxlan id 1 local 192.0.2.$n dev eth0 dstport 8472 \\
+    nolearning
+  $N addr add 198.18.$n.0/32 dev flannel.1; $N link set flannel.1 up
+  ip netns exec node$n sysctl -qw net.ipv4.ip_forward=1
+done
+for n in 1 2; do
+  m=$((3 - n)); N="ip -n node$n"
+  $N route add 198.18.$m.0/24 via 198.18.$m.0 dev flannel.1 onlink
+  $N neigh add 198.18.$m.0 lladdr 02:00:00:00:00:0$m dev flannel.1 nud permanent
+  bridge -n node$n fdb append 02:00:00:00:00:0$m dev flannel.1 dst 192.0.2.$m
+done
+exec 3<&0
+ip netns exec pod2 iperf3 -s -p 5201 >/dev/null 2>&1 & server=$!
+trap 'kill $server' EXIT
+sleep 0.5
+echo ready
+while read -r line <&3; do ip netns exec pod1 iperf3 -c 198.18.2.2 -p 5201 -t 2 -O 0.3 -J | tr -d '\\n'; echo; done
+"""
+
+
+def gigabits(report: str) -> float:
+    return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+
+def path_ratios(rounds: int = 5) -> list[float]:
+    """knet's bulk TCP rate over that of the hand-built path, measured in turns."""
+    hand = subprocess.Popen(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+         "mount -t tmpfs tmpfs /run && exec bash -s"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert hand.stdin is not None and hand.stdout is not None
+    # bash reads its program from stdin: all of it is one function call, so that later lines are ours
+    hand.stdin.write("main() {\n" + BY_HAND + "\n}\nmain; exit\n")
+    hand.stdin.flush()
+    try:
+        if hand.stdout.readline().strip() != "ready":
+            raise SystemExit("the hand-built path could not be set up")
+        with Cluster(name=NAME, workers=2) as cluster:
+            for number in (1, 2):
+                pod = {"metadata": {"name": f"pod{number}"}, "spec": POD["spec"] | {"nodeName": f"n{number}"}}
+                cluster.apply(POD | pod)
+            client, server = cluster.pod("pod1"), cluster.pod("pod2")
+            server.run("iperf3 -s -D -p 5201")
+            ratios = []
+            for _ in range(rounds):
+                ours = gigabits(client.run(f"iperf3 -c {server.ip} -p 5201 -t 2 -O 0.3 -J"))
+                hand.stdin.write("go\n")
+                hand.stdin.flush()
+                ratios.append(ours / gigabits(hand.stdout.readline()))
+            return ratios
+    finally:
+        hand.stdin.close()
+        hand.wait()
+
+
+SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", nargs="?", choices=list(SUITES), help="which figures (default: all)")
+    parser.add_argument("--json", action="store_true", help="a list of figures instead of a table")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default: 3)")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("bench: machines are network namespaces; try: sudo scripts/bench")
+    table = Table("what", "measured", "bound", "goal", "", box=None, header_style="dim", padding=(0, 3, 0, 0))
+    figures = []
+    for suite in [options.suite] if options.suite else SUITES:
+        for row in SUITES[suite](options.rounds):
+            figures.append(asdict(row))
+            sign = "≤" if row.better == "lower" else "≥"
+            verdict = "goal met" if row.goal_met else "bound met" if row.met else "[red]bound missed[/]"
+            value, bound, goal = (f"{number:.3g} {row.unit}" for number in (row.value, row.bound, row.goal))
+            table.add_row(row.name, value, f"{sign} {bound}", f"{sign} {goal}", verdict)
+    if options.json:
+        print(json.dumps(figures, indent=2))
+    else:
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

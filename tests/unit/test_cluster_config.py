@@ -1,0 +1,37 @@
+"""What `knet up` refuses before it makes anything, and in which words."""
+
+import pytest
+
+from knet.cluster.config import ClusterConfig
+from knet.cluster.errors import KnetError
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"name": "Lab"}, "cluster name 'Lab': use at most 32 lower-case letters"),
+        ({"name": "a" * 33}, "cluster name"),
+        ({"name": "../etc"}, "cluster name"),
+        ({"cni": "calico"}, "--cni calico: choose one of vxlan, host-gw."),
+        ({"proxy": "ebpf"}, "--proxy ebpf: choose one of"),
+        ({"store": "mysql"}, "--store mysql: choose one of"),
+        ({"timing": "fast"}, "--timing fast: choose one of lab, upstream."),
+        ({"workers": 0}, "--workers 0: a cluster needs at least one worker"),
+        ({"port": 70000}, "--port 70000: a port is a number from 1 to 65535"),
+        ({"cluster_cidr": "10.96.0.0/16"}, "--cluster-cidr 10.96.0.0/16 and --service-cidr 10.96.0.0/12 overlap"),
+        ({"cluster_cidr": "10.244.0.0/25"}, "every machine gets a /24 of it"),
+        ({"service_cidr": "10.0.0.300/12"}, "--service-cidr 10.0.0.300/12:"),
+        ({"dns_upstream": "resolver"}, "--dns-upstream resolver: give the resolver's IP address."),
+        ({"images": "/no/such/file.yaml"}, "--images /no/such/file.yaml: no such file"),
+    ],
+)
+def test_unsound_options_are_refused_with_one_line(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(KnetError) as caught:
+        ClusterConfig(**options).check()  # type: ignore[arg-type]
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_addresses_that_follow_from_the_service_range() -> None:
+    config = ClusterConfig(service_cidr="172.30.0.0/16").check()
+    assert (config.kubernetes_ip, config.dns_ip) == ("172.30.0.1", "172.30.0.10")
