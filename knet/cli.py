@@ -267,10 +267,11 @@ def shell(
     from knet.underlay.shell import Shell
 
     session = Shell(ControlView(StateDir(name)))
-    if command is not None:
-        session.onecmd(command)
+    if command is None:
+        session.run()
     else:
-        session.cmdloop()
+        session.onecmd(command)
+        raise typer.Exit(session.status)
 
 
 @app.command()

@@ -95,10 +95,12 @@ class Scalar:
 class Struct:
     """An object with known fields."""
 
-    __slots__ = ("fields", "fits", "name")
+    __slots__ = ("fields", "fits", "name", "package")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, package: str = "") -> None:
+        """``package`` tells structs of one name apart: core's and discovery's EndpointPort."""
         self.name = name
+        self.package = package
         self.fits: Callable[[Any], bool]
         self.fields: dict[str, Type] = {}
         fields = self.fields
@@ -353,7 +355,7 @@ class Schema:
         if properties is None:
             self._compiled[name] = compiled = self._compile(definitions, definition)
             return compiled
-        struct = self._compiled[name] = Struct(name.rpartition(".")[2])
+        struct = self._compiled[name] = Struct(name.rpartition(".")[2], name.split(".")[-3])
         for key, property_ in properties.items():
             struct.fields[key] = self._compile(definitions, property_)
         return struct

@@ -22,6 +22,8 @@ class Timing:
     image_backoff_max: float
     flannel_sync: float  # flanneld and kube-proxy repair what others deleted in such intervals
     proxy_sync: float  # kube-proxy iptables.syncPeriod
+    pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
+    pod_max_backoff: float  # scheduler podMaxBackoffSeconds
 
 
 UPSTREAM = Timing(
@@ -36,6 +38,8 @@ UPSTREAM = Timing(
     image_backoff_max=300,
     flannel_sync=10,
     proxy_sync=30,
+    pod_initial_backoff=1,
+    pod_max_backoff=10,
 )
 
 LAB = Timing(
@@ -50,6 +54,8 @@ LAB = Timing(
     image_backoff_max=30,
     flannel_sync=5,
     proxy_sync=10,
+    pod_initial_backoff=0.05,
+    pod_max_backoff=5,
 )
 
 PROFILES = {"lab": LAB, "upstream": UPSTREAM}

@@ -1,4 +1,4 @@
-"""Request bodies: read within upstream's limit, and parsed as JSON or YAML by their Content-Type."""
+"""Request bodies: read within upstream's limit, and parsed as JSON, YAML or protobuf by their Content-Type."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import orjson
 import yaml
 from aiohttp import web
 
+from knet.api.schema import Type
+from knet.apiserver import protobuf
 from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
 from knet.apiserver.status import bad_request, too_large, unsupported_media_type
 from knet.store import Object
@@ -24,9 +26,9 @@ async def read_body(request: web.BaseRequest) -> bytes:
         raise too_large(MAX_BODY) from None
 
 
-async def parsed_body(request: web.BaseRequest) -> Any:
-    """The body as JSON data; StatusError 400, 413, 415."""
-    return parse(await read_body(request), request.headers.get("Content-Type", ""))
+async def parsed_body(request: web.BaseRequest, type_: Type) -> Any:
+    """The body, supposed to be an object of the type, as JSON data; StatusError 400, 413, 415."""
+    return parse(await read_body(request), request.headers.get("Content-Type", ""), type_)
 
 
 class _Loader(yaml.CSafeLoader):
@@ -39,8 +41,11 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def parse(body: bytes, content_type: str) -> Any:
-    """A request body as JSON data; StatusError 400 where it is broken, 415 for other types than JSON and YAML."""
+def parse(body: bytes, content_type: str, type_: Type) -> Any:
+    """A request body as JSON data; StatusError 400 where it is broken, 415 for media types that are not spoken.
+
+    ``type_`` is needed to read protobuf, which does not describe itself; otherwise types are checked later.
+    """
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", JSON) or media.endswith("+json"):
         try:
@@ -55,8 +60,14 @@ def parse(body: bytes, content_type: str) -> Any:
             return orjson.loads(orjson.dumps(yaml.load(body, _Loader), option=orjson.OPT_NON_STR_KEYS))
         except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
             raise bad_request(f"error converting YAML to JSON: {error}") from None
+    if media == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.decode(body, type_)
+        except protobuf.ProtobufError as error:
+            raise bad_request(str(error)) from None
     raise unsupported_media_type(
-        f"the body of the request was in an unknown format - accepted media types include: {ACCEPTED}"
+        "the body of the request was in an unknown format - accepted media types include:"
+        f" {ACCEPTED}, {protobuf.MEDIA_TYPE}"
     )
 
 

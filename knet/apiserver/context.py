@@ -1,14 +1,19 @@
 """What the handlers of one API server share."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from knet.api.resources import Resource
 from knet.api.timing import Timing
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.kind import Kind
 from knet.store import Attributes, Object, Store
+
+#: upstream's alphabet for generated names: no vowels, so no words; nothing that looks like something else
+NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,13 @@ class Context:
 
 def now() -> str:
     """The time as ``metav1.Time`` has it: RFC 3339, UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(int(time.time()))
+
+
+@lru_cache(maxsize=4)
+def timestamp(seconds: int) -> str:
+    """A Unix time in RFC 3339; thousands of objects share a second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Selectable:

@@ -5,22 +5,23 @@ and stays until the kubelet deletes it with grace 0; an object with finalizers s
 the last of them; propagationPolicy is carried out by the garbage collector, to which it speaks in finalizers.
 """
 
-from datetime import UTC, datetime, timedelta
+import time
 
 import orjson
 from aiohttp import web
 
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
+from knet.api.schema import SchemaError, conform
 from knet.apiserver import admission, representation
 from knet.apiserver.body import object_of, parse, read_body
 from knet.apiserver.call import Call
-from knet.apiserver.context import Context, now
+from knet.apiserver.context import Context, timestamp
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import Form
 from knet.apiserver.options import DeleteOptions, delete_options, list_options
 from knet.apiserver.reads import find, select
 from knet.apiserver.routes import Target
-from knet.apiserver.status import MODIFIED, StatusError, conflict, success
+from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, success
 from knet.store import Conflict, Object, Record
 
 ATTEMPTS = 8
@@ -36,8 +37,15 @@ async def delete(call: Call) -> web.Response:
 
 async def _options(call: Call) -> DeleteOptions:
     text = await read_body(call.request)
-    body = parse(text, call.request.headers.get("Content-Type", "")) if text else {}
-    return delete_options(call.query, object_of(body))
+    if not text:
+        return delete_options(call.query, {})
+    type_ = call.context.auxiliary["DeleteOptions"].type
+    body = object_of(parse(text, call.request.headers.get("Content-Type", ""), type_))
+    try:
+        conform(type_, body)
+    except SchemaError as error:
+        raise bad_request(str(error)) from None
+    return delete_options(call.query, body)
 
 
 def _answer(kind: Kind, record: Record, removed: bool, form: Form) -> web.Response:
@@ -130,9 +138,7 @@ def mark(kind: Kind, value: Object, options: DeleteOptions) -> bool:
 
 
 def _later(seconds: int) -> str:
-    if not seconds:
-        return now()
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(int(time.time()) + seconds)
 
 
 def _set_propagation(metadata: Object, options: DeleteOptions) -> None:

@@ -14,7 +14,12 @@ from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import JSON, form_of, to_yaml
 
 Document = Callable[[web.BaseRequest], web.StreamResponse]
-_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+#: as old clients ask for it, and as it is: "@" may not stand in a media type
+_ASKED_V2 = (
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0",
+)
+_PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 class Documents:
@@ -57,9 +62,8 @@ class Documents:
 
     def _schema(self, request: web.BaseRequest, path: str) -> web.Response:
         data = self._openapi[path]
-        if path == "/openapi/v2" and _PROTOBUF_V2 in request.headers.get("Accept", ""):
-            data = self._openapi["/openapi/v2.pb"]
-            return _cacheable(request, data, _PROTOBUF_V2)
+        if path == "/openapi/v2" and request.headers.get("Accept", "").startswith(_ASKED_V2):
+            return _cacheable(request, self._openapi["/openapi/v2.pb"], _PROTOBUF_V2)
         return _cacheable(request, data, JSON)
 
 

@@ -149,6 +149,7 @@ def served(schema: Schema) -> dict[Resource, Kind]:
 
 #: bodies of subresources: no resources of their own
 _AUXILIARY = (
+    Resource("", "v1", "DeleteOptions", "deleteoptions"),
     Resource("", "v1", "Binding", "bindings"),
     Resource("autoscaling", "v1", "Scale", "scales"),
     Resource("policy", "v1", "Eviction", "evictions"),

@@ -34,7 +34,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How one API server is run.
 
     ``pki_dir`` holds ca.crt, apiserver.crt/.key, apiserver-kubelet-client.crt/.key, sa.key and sa.pub;
-    ``listen_fds`` are sockets that listen already, inherited from the host's side.
+    ``listen_fds`` are sockets that listen already (connections wait in their backlogs across restarts); only where
+    there are none, ``advertise_address``:``bind_port`` is bound here.
     """
 
     data_dir: str
@@ -68,9 +69,12 @@ async def serve(options: Options) -> None:
     await runner.setup()
     try:
         tls = server_tls(pki)
-        await web.TCPSite(runner, options.advertise_address, options.bind_port, ssl_context=tls, backlog=1024).start()
         for fd in options.listen_fds:
             await web.SockSite(runner, socket.socket(fileno=fd), ssl_context=tls, backlog=1024).start()
+        if not options.listen_fds:
+            await web.TCPSite(
+                runner, options.advertise_address, options.bind_port, ssl_context=tls, backlog=1024
+            ).start()
         await bootstrap(context, options.advertise_address, options.bind_port)
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)

@@ -15,6 +15,7 @@ import orjson
 from knet.api.names import KUBERNETES_VERSION
 from knet.api.resources import Resource
 from knet.api.schema import definition_of_ref, first_type, load_definitions
+from knet.apiserver import openapi_v2
 from knet.apiserver.discovery import SUBRESOURCES
 from knet.store import Object
 
@@ -35,7 +36,7 @@ _PATCH_TYPES = (
 
 
 def documents(resources: Sequence[Resource]) -> dict[str, bytes]:
-    """Path → encoded document: /openapi/v2 and one below /openapi/v3 for every group and version."""
+    """Path → encoded document: /openapi/v2 (and v2.pb: in protobuf), one below /openapi/v3 per group and version."""
     definitions = load_definitions()
     names = kind_names(definitions)
     by_root: dict[str, list[Resource]] = {}
@@ -44,7 +45,9 @@ def documents(resources: Sequence[Resource]) -> dict[str, bytes]:
     found = {
         f"/openapi/v3{root}": orjson.dumps(document_v3(definitions, names, rows)) for root, rows in by_root.items()
     }
-    found["/openapi/v2"] = orjson.dumps(document_v2(definitions, names, resources))
+    second = document_v2(definitions, names, resources)
+    found["/openapi/v2"] = orjson.dumps(second)
+    found["/openapi/v2.pb"] = openapi_v2.document(second)
     return found
 
 
@@ -340,12 +343,32 @@ _V2 = "#/definitions/"
 def document_v2(
     definitions: Definitions, names: Mapping[tuple[str, str, str], str], rows: Sequence[Resource]
 ) -> Object:
-    """Everything in one document: definitions of the served kinds.  Paths are in v3 only."""
+    """Everything in one document: definitions of the served kinds, and how each is patched.
+
+    All other operations are in v3 only.
+    """
     kinds = [names[row.group, row.version, row.kind] for row in rows]
     roots = [*_ROOTS, *kinds, *(f"{kind}List" for kind in kinds)]
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
-        "paths": {},
+        "paths": {
+            row.path("{namespace}" if row.namespaced else "", "{name}"): {"patch": _patch_v2(row)} for row in rows
+        },
         "definitions": {name: schema(name, definitions[name], _V2) for name in _reachable(definitions, roots)},
+    }
+
+
+def _patch_v2(row: Resource) -> Object:
+    parameters = [
+        {"name": item["name"], "in": "query", "description": item["description"], "type": "string", "uniqueItems": True}
+        for item in _WRITE
+    ]
+    return {
+        "operationId": f"patch_{row.kind}",
+        "consumes": list(_PATCH_TYPES),
+        "parameters": parameters,
+        "responses": {"200": {"description": "OK"}},
+        "x-kubernetes-action": "patch",
+        "x-kubernetes-group-version-kind": {"group": row.group, "version": row.version, "kind": row.kind},
     }

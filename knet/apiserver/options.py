@@ -169,11 +169,7 @@ def selection(query: Query, kind: Kind) -> Selection:
     known = {"metadata.name", "metadata.namespace", *kind.strategy.fields}
     for row in fields.requirements:
         if row.key not in known:
-            raise bad_request(
-                f'Unable to find "{kind.resource.api_version}, Resource={kind.resource.plural}" that match label'
-                f' selector "{query.get("labelSelector", "")}", field selector "{query["fieldSelector"]}":'
-                f" field label not supported: {row.key}"
-            )
+            raise bad_request(f"field label not supported: {row.key}")
     return Selection(labels, fields)
 
 
@@ -240,7 +236,10 @@ class DeleteOptions:
 
 
 def delete_options(query: Query, body: Object) -> DeleteOptions:
-    """From the body (``{}`` if there was none) or, without one, from the query; StatusError 400 or 422."""
+    """From the body (``{}`` if there was none) or, without one, from the query; StatusError 400 or 422.
+
+    The body's types have been checked.
+    """
     grace = body.get("gracePeriodSeconds")
     propagation = body.get("propagationPolicy") or ""
     orphan = body.get("orphanDependents")
@@ -251,16 +250,9 @@ def delete_options(query: Query, body: Object) -> DeleteOptions:
         propagation = query.get("propagationPolicy", "")
         orphan = flag(query, "orphanDependents") if "orphanDependents" in query else None
         dry_run = [query["dryRun"]] if query.get("dryRun") else []
-    if (
-        not (grace is None or (isinstance(grace, int) and not isinstance(grace, bool)))
-        or not isinstance(propagation, str)
-        or not isinstance(dry_run, list)
-        or not isinstance(preconditions, dict)
-    ):
-        raise bad_request("json: cannot unmarshal the body into Go value of type v1.DeleteOptions")
     problems: field.Errors = []
     for value in dry_run:
-        _dry_run(str(value), problems)
+        _dry_run(value, problems)
     if propagation not in ("", "Background", "Foreground", "Orphan"):
         problems.append(
             field.not_supported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))

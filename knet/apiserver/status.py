@@ -130,14 +130,9 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
     return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
 
 
-def unprocessable(cause: str) -> StatusError:
-    """422 for a patch that does not fit its object."""
-    return StatusError(
-        422,
-        "Invalid",
-        "the server rejected our request due to an error in our request",
-        {"causes": [{"reason": "UnexpectedServerResponse", "message": cause}]},
-    )
+def unprocessable() -> StatusError:
+    """422 for a patch that does not fit its object; upstream says no more about it."""
+    return StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {})
 
 
 def internal_error(message: str) -> StatusError:

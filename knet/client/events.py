@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ class EventRecorder:
             created = await self._client.create(
                 Event,
                 {
-                    "metadata": {"generateName": f"{about.name}.", "namespace": namespace},
+                    "metadata": {"name": f"{about.name}.{time.time_ns():x}", "namespace": namespace},
                     "involvedObject": object_reference(about),
                     "type": kind,
                     "reason": reason,

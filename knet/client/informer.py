@@ -76,7 +76,8 @@ class Informer(Generic[K]):
             except Gone:
                 self._revision = ""
             except (Unavailable, ApiError) as error:
-                log.warning("watch %s: %s; next try in %.2f s", self._cls.resource.plural, error, delay)
+                if delay == RETRY[0]:  # one line per outage, not one per attempt
+                    log.warning("watch %s: %s", self._cls.resource.plural, error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY[1])
 

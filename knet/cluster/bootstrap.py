@@ -13,7 +13,7 @@ from dnslib import DNSError, DNSRecord
 
 from knet.api.names import CLUSTER_DOMAIN, NODE_LEASE_NAMESPACE, SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
 from knet.api.objects import EndpointSlice, Lease, Node, condition
-from knet.client import Client, Informer, Unavailable
+from knet.client import ApiError, Client, Informer, Unavailable
 from knet.client.component import run
 from knet.cluster import channel
 from knet.cluster.addons import cluster_dns
@@ -59,7 +59,7 @@ class Bootstrap:
             try:
                 await self._client.raw("GET", "/readyz")
                 break
-            except Unavailable:
+            except (ApiError, Unavailable):  # a 500 says that its own start-up is not over
                 await asyncio.sleep(ASK_EVERY)
         for manifest in cluster_dns(self._options.dns_ip, self._options.dns_upstream):
             await apply(self._client, manifest)

@@ -22,7 +22,10 @@ Handler = Callable[[JSON], tuple[JSON, list[int]]]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Progress of ``up``: a step with what it made, then ``ready`` or ``error``; ``seconds`` since the start."""
+    """Progress of ``up``: a step with what it made, then ``ready`` or ``error``; ``seconds`` since the start.
+
+    A ``breakdown`` is an error whose cause is in the logs rather than in the request.
+    """
 
     step: str = ""
     text: str = ""
@@ -30,6 +33,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int = 0
     ready: bool = False
     error: str = ""
+    breakdown: bool = False
 
 
 _decoder = msgspec.json.Decoder(Message)

@@ -64,7 +64,7 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "data_dir": str(state.machine(machine.name) / "apiserver"),
             "pki_dir": str(state.pki),
             "advertise_address": machine.address,
-            "advertise_port": API_PORT,
+            "bind_port": API_PORT,
             "service_cidr": config.service_cidr,
             "timing": config.timing,
         },

@@ -3,3 +3,7 @@
 
 class KnetError(Exception):
     """Something the user can mend: one line that says what is wrong and what to do. The CLI prints it and exits 2."""
+
+
+class Breakdown(KnetError):
+    """Something that the user could not foresee broke; the cluster's logs are kept to tell of it."""

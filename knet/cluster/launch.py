@@ -21,7 +21,7 @@ import msgspec
 from knet.cluster import channel, kubeconfig, preflight
 from knet.cluster.channel import Message
 from knet.cluster.config import ClusterConfig
-from knet.cluster.errors import KnetError
+from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import Record, StateDir
 from knet.kernel import cgroup
 
@@ -76,11 +76,12 @@ def up(name: str, given: Mapping[str, Any], progress: Progress) -> Running:
     lock = state.lock()
     try:
         return _up(state, config, record, lock, progress)
-    except BaseException:
+    except BaseException as error:
         os.close(lock)
         state.remove_run()
+        remove_cgroups(name)
         if record is None:
-            state.remove()
+            state.remove(keep_logs=isinstance(error, Breakdown))
         raise
 
 
@@ -98,14 +99,16 @@ def _up(state: StateDir, config: ClusterConfig, record: Record | None, lock: int
             owner.send(msgspec.json.encode(config))
     first = channel.hear(owner)
     if first is None or not first.pid:
-        raise KnetError(f"the supervisor did not start; see {state.logs}/supervisor.log")
+        raise Breakdown(f"the supervisor did not start; see {state.logs}/supervisor.log")
     running = Running(state, record, owner, first.pid)
     try:
         (state.run / "supervisor.pid").write_text(f"{first.pid}\n")
         while True:
             message = channel.hear(owner)
             if message is None:
-                raise KnetError(f"the supervisor ended; see {state.logs}/supervisor.log")
+                raise Breakdown(f"the supervisor ended; see {state.logs}/supervisor.log")
+            if message.breakdown:
+                raise Breakdown(f"{message.error}; to see why: knet logs --name {state.name}")
             if message.error:
                 raise KnetError(message.error)
             if message.ready:
@@ -142,7 +145,7 @@ def _exec(state: StateDir, fds: tuple[int, ...]) -> None:
         os.close(log)
     boot.wait()
     if boot.returncode:
-        raise KnetError(f"the supervisor did not start; see {state.logs}/supervisor.log")
+        raise Breakdown(f"the supervisor did not start; see {state.logs}/supervisor.log")
 
 
 def _python_environment() -> dict[str, str]:

@@ -131,10 +131,12 @@ class StateDir:
         with contextlib.suppress(OSError):  # other clusters are up
             RUN.rmdir()
 
-    def remove(self) -> None:
-        """Remove everything."""
+    def remove(self, keep_logs: bool = False) -> None:
+        """Remove everything, or everything but the logs."""
         self.remove_run()
-        shutil.rmtree(self.lib, ignore_errors=True)
+        for path in self.lib.iterdir() if keep_logs and self.lib.is_dir() else [self.lib]:
+            if path != self.logs:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             LIB.rmdir()
 

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ from knet.cluster import certificates, channel, components
 from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, Component
 from knet.cluster.config import ClusterConfig
-from knet.cluster.errors import KnetError
+from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
@@ -98,7 +99,7 @@ class Supervisor:
         try:
             self._zygote.wait_ready()
         except ConnectionError as error:
-            raise KnetError(f"{error}; see {self.state.logs}/supervisor.log") from None
+            raise Breakdown(str(error)) from None
         # the sockets exist before the API server does: connections wait in the backlog, across restarts too,
         # and nobody has to try again
         cluster_socket = _listening(control_plane, API_PORT)
@@ -137,9 +138,9 @@ class Supervisor:
             self._selector.unregister(self._report)
             self._report.close()
             if not self._ready:
-                self._fail(f"the cluster did not come up; see {self.state.log('bootstrap', '*')}")
+                self._fail(Breakdown("the cluster did not come up"))
         elif message.error:
-            self._fail(message.error)
+            self._fail(Breakdown(message.error))
         elif message.ready:
             self._ready = True
             self._say(Message(ready=True, seconds=self._elapsed()))
@@ -177,7 +178,7 @@ class Supervisor:
             if pid == 0:
                 return
             if pid == self._zygote.pid:
-                self._fail("the zygote died")
+                self._fail(Breakdown("the zygote died"))
             for running in self._running.values():
                 if running.pid == pid:
                     self._ended(running, os.waitstatus_to_exitcode(status))
@@ -225,7 +226,10 @@ class Supervisor:
         try:
             self.build()
         except (KnetError, TopologyError) as error:
-            self._fail(str(error))
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001 - told to whoever waits; the traceback is in the log
+            traceback.print_exc()
+            self._fail(Breakdown(f"{type(error).__name__}: {error}"))
         while not self.stopping:
             self._reap()
             timeout = self._restart_due()
@@ -248,9 +252,9 @@ class Supervisor:
         if said != b"detach":
             self._stop()
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: Exception) -> None:
         print(why, file=sys.stderr)
-        self._say(Message(error=why))
+        self._say(Message(error=str(why), breakdown=isinstance(why, Breakdown)))
         self._stop()
 
     def _tell(self, step: str, text: str) -> None:

@@ -21,6 +21,7 @@ import hashlib
 import ipaddress
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -108,6 +109,16 @@ class Plugin:
         if link is not None and link.alias == _alias(allocation):
             self._send_unless_gone(links.change(link.index, up=False))
         self._ipam.release(container_id)
+
+    def gc(self, valid: Collection[str]) -> list[str]:
+        """Remove all sandboxes but ``valid`` ones and return their ids (CNI 1.1's GC).
+
+        For the start of a kubelet: one that was killed between `add` and its own record has left an address behind.
+        """
+        stale = [held.container_id for held in self._ipam.held() if held.container_id not in valid]
+        for container_id in stale:
+            self.remove(container_id)
+        return stale
 
     def check(self, netns: int, container_id: str, subnet: str) -> CniResult:
         """What `add` made, found intact in the kernel; CniError naming the first thing that is not."""
@@ -244,6 +255,11 @@ def add(netns: int, container_id: str, pod: str, subnet: str, mtu: int) -> CniRe
 def remove(container_id: str) -> None:
     """`Plugin.remove`, on the machine that this process runs on."""
     _plugin().remove(container_id)
+
+
+def gc(valid: Collection[str]) -> list[str]:
+    """`Plugin.gc`, on the machine that this process runs on."""
+    return _plugin().gc(valid)
 
 
 def check(netns: int, container_id: str, subnet: str) -> CniResult:

@@ -82,12 +82,12 @@ class Reconciler:
         if wanted.device:
             self._ensure_device(wanted.device)
         steps = changes(wanted, self.read(wanted))
+        self._netlink.send(*self._requests(steps))
         for step in steps:
             if step.verb == "add" and step.entry in self._installed:
                 log.warning("%s %s: was %s, restored", _noun(step.entry), step.entry, step.replaces or "missing")
             else:
                 log.info("%s", step)
-        self._netlink.send(*self._requests(steps))
         self._installed = frozenset(wanted.entries)
         return steps
 

@@ -1,13 +1,14 @@
 """From a query's bytes to an answer's.  No I/O.
 
 Answers are remembered by the question's bytes until something changes in the cluster: looking up and packing cost
-100 µs, finding bytes and putting the ID before them half of one.  An answer with several addresses is not remembered,
-because every client is to see them in another order, as CoreDNS's ``loadbalance`` does.
+100 µs, finding bytes and putting the ID before them half of one.  Of an answer with several addresses a few orders
+are remembered, so that clients see them in turns, as CoreDNS's ``loadbalance`` has it.
 """
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, repeat
 from typing import NamedTuple
 
 from dnslib import AAAA, CNAME, EDNS0, NS, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSQuestion, DNSRecord
@@ -24,6 +25,8 @@ UDP_SIZE, EDNS_SIZE = 512, 1232
 TCP_SIZE = 65535
 #: answers remembered; then all are forgotten, so that queries for random names cannot fill the memory
 CACHE = 10_000
+#: different orders of an answer's addresses that are remembered
+ORDERS = 8
 #: refresh, retry, expire, and how long a "no" may be remembered
 _SOA_TIMES = (7200, 1800, 86400, TTL)
 _IN, _ANY_CLASS = 1, 255
@@ -51,7 +54,7 @@ class Responder:
         self._directory = directory
         self._zone = zone
         self._recursive = recursive
-        self._cache: dict[tuple[bytes, bool], bytes] = {}
+        self._cache: dict[tuple[bytes, bool], Iterator[bytes]] = {}
         self._version = -1
         self._serial = 0
         self.ready = False
@@ -65,7 +68,7 @@ class Responder:
         key = query[2:], tcp
         known = self._cache.get(key)
         if known is not None:
-            return query[:2] + known
+            return query[:2] + next(known)
         if len(query) < _HEADER_SIZE or query[2] & 0x80:  # an answer: answering it could go on forever
             return None
         try:
@@ -84,12 +87,15 @@ class Responder:
         if answer is None:
             refusal = self.pack(question, tcp, code=RCODE.NXDOMAIN, authoritative=False)
             return Foreign(question, (), question.name, refusal)
-        message = self.pack(question, tcp, answer)
         if answer.unresolved is not None:
-            return Foreign(question, answer.records, answer.unresolved, message)
-        if sum(record.type in ("A", "AAAA") for record in answer.records) < 2:
-            self._cache[key] = message[2:]
-        return message
+            refusal = self.pack(question, tcp, answer)
+            return Foreign(question, answer.records, answer.unresolved, refusal)
+        several = sum(record.type in ("A", "AAAA") for record in answer.records) > 1
+        if several:
+            self._cache[key] = _orders(lambda: self.pack(question, tcp, answer)[2:])
+        else:
+            self._cache[key] = repeat(self.pack(question, tcp, answer)[2:])
+        return question.id.to_bytes(2, "big") + next(self._cache[key])
 
     def _refusal(self, question: Question) -> int | None:
         if question.opcode != _QUERY:
@@ -147,6 +153,15 @@ class Responder:
         """What a "no" carries, so that resolvers know how long to remember it (RFC 2308)."""
         mname, rname = (_label((*first, *self._zone.name)) for first in (("ns", "dns"), ("hostmaster",)))
         return RR(_label(self._zone.name), QTYPE.SOA, ttl=TTL, rdata=SOA(mname, rname, (self._serial, *_SOA_TIMES)))
+
+
+def _orders(pack: Callable[[], bytes]) -> Iterator[bytes]:
+    """What ``pack`` makes, a few times, and then that over and over."""
+    messages = []
+    for _ in range(ORDERS):
+        messages.append(pack())
+        yield messages[-1]
+    yield from cycle(messages)
 
 
 def _label(name: Name) -> DNSLabel:

@@ -127,20 +127,15 @@ _NETLINK_NETFILTER = 12
 _IP_VS_SO_GET_INFO = 64 + 1024 + 64 + 1
 
 
-def _link_kind(kind: str) -> Callable[[], bool]:
-    """Creating a device of this kind (the kernel loads rtnl-link-KIND by itself)."""
-
-    def probe() -> bool:
-        with Netlink() as netlink:
-            netlink.send(links.create_device(f"probe-{kind}", kind))
-        return True
-
-    return probe
-
-
 def _veth() -> bool:
     with Netlink() as netlink:
         netlink.send(links.create_veth(links.VethEnd("probe0"), links.VethEnd("probe1")))
+    return True
+
+
+def _bridge() -> bool:
+    with Netlink() as netlink:
+        netlink.send(links.create_bridge("probe-bridge", up=False))
     return True
 
 
@@ -215,7 +210,7 @@ FEATURES: dict[str, Feature] = {
     feature.name: feature
     for feature in (
         Feature("veth", "veth", "every link and every pod", _veth),
-        Feature("bridge", "bridge", "switches and the pods' bridge cni0", _link_kind("bridge")),
+        Feature("bridge", "bridge", "switches and the pods' bridge cni0", _bridge),
         Feature("br_netfilter", "br_netfilter", "a Service whose pod is on the client's node", _br_netfilter),
         Feature("vxlan", "vxlan", "--cni vxlan", _vxlan),
         Feature("overlayfs", "overlay", "a container's root file system", _overlayfs),
@@ -226,7 +221,5 @@ FEATURES: dict[str, Feature] = {
         Feature("netem", "sch_netem", "delay, jitter and loss of a link", _qdisc("netem")),
         Feature("tbf", "sch_tbf", "the bandwidth of a link", _qdisc("tbf")),
         Feature("htb", "sch_htb", "the bandwidth of a link shaped by classes", _qdisc("htb")),
-        Feature("dummy", "dummy", "interfaces without a wire", _link_kind("dummy")),
-        Feature("ifb", "ifb", "shaping of incoming traffic", _link_kind("ifb")),
     )
 }

@@ -12,7 +12,7 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_prctl = _libc.prctl
+_prctl = _libc["prctl"]  # an object of its own: `call` has no fixed types
 _prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 

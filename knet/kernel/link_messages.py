@@ -20,7 +20,7 @@ IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 VETH_INFO_PEER = 1
 IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_EUI64, _IN6_ADDR_GEN_MODE_NONE = 8, 0, 1
-IFLA_BR_STP_STATE, IFLA_BR_FDB_FLUSH, IFLA_BR_MCAST_SNOOPING = 5, 22, 23
+IFLA_BR_STP_STATE, IFLA_BR_FDB_FLUSH, IFLA_BR_MCAST_SNOOPING = 5, 21, 23
 IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, IFLA_BRPORT_NEIGH_SUPPRESS = 1, 4, 8, 32
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT = 1, 3, 4, 7, 15
 
@@ -147,13 +147,6 @@ def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: i
         )
     )
     return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type vxlan id {wanted.vni} dev {wanted.device}")
-
-
-def create_device(name: str, kind: str) -> Request:
-    """Create a device of a kind that needs no parameters (dummy, ifb, bridge …)."""
-    body = IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.text(IFLA_IFNAME, name)
-    body += wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, kind))
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type {kind}")
 
 
 def change(

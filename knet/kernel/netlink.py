@@ -98,11 +98,11 @@ class Netlink:
         failure: NetlinkError | None = None
         waiting = len(requests)
         while waiting:
-            for kind, message_flags, sequence, body in _messages(self._socket.recv(65536)):
+            for kind, _flags, sequence, body in _messages(self._socket.recv(65536)):
                 if kind != NLMSG_ERROR or not first <= sequence < first + len(requests):
                     continue  # the answer to a dump that was interrupted by an exception
                 waiting -= 1
-                failure = failure or _error(body, message_flags, requests[sequence - first].what)
+                failure = failure or _error(body, requests[sequence - first].what)
         if failure:
             raise failure
 
@@ -113,12 +113,12 @@ class Netlink:
         header = HEADER.pack(16 + len(body), request.type, request.flags | NLM_F_REQUEST, self._sequence, 0)
         self._socket.send(header + body)
         while True:
-            for kind, flags, sequence, answer in _messages(self._socket.recv(65536)):
+            for kind, _flags, sequence, answer in _messages(self._socket.recv(65536)):
                 if sequence != self._sequence:
                     continue
                 if kind != NLMSG_ERROR:
                     return Reply(kind, answer)
-                failure = _error(answer, flags, request.what)
+                failure = _error(answer, request.what)
                 if failure:
                     raise failure
 
@@ -144,7 +144,7 @@ class Netlink:
                 interrupted |= bool(flags & _NLM_F_DUMP_INTR)
                 if kind in (NLMSG_DONE, NLMSG_ERROR):
                     # both begin with an error number; that of a finished dump is 0
-                    failure = _error(body, flags, request.what)
+                    failure = _error(body, request.what)
                     if failure:
                         raise failure
                     return None if interrupted else replies
@@ -188,7 +188,7 @@ def _messages(data: bytes) -> list[tuple[int, int, int, bytes]]:
     return found
 
 
-def _error(body: bytes, flags: int, what: str) -> NetlinkError | None:
+def _error(body: bytes, what: str) -> NetlinkError | None:
     """The failure that an acknowledgement reports, if it reports one."""
     number = -int(struct.unpack_from("=i", body)[0]) if len(body) >= 4 else 0
     if number == 0:

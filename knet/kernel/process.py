@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from knet.kernel import privileges
 from knet.kernel.libc import CLONE_FS, unshare
@@ -32,6 +33,7 @@ class Program:
 
     ``argv[0]`` is looked up in ``env``'s PATH (of the namespace it will run in) unless ``executable`` is given.
     ``stdio`` are descriptors for 0, 1 and 2; None is /dev/null.  ``capabilities`` None keeps all there are.
+    ``terminal`` is the path of a terminal (of that namespace) to be 0, 1 and 2 instead, and to control the session.
     """
 
     argv: Sequence[str]
@@ -41,6 +43,7 @@ class Program:
     stdio: tuple[int | None, int | None, int | None] = (None, None, None)
     user: User = User()
     capabilities: frozenset[str] | None = None
+    terminal: str = ""
 
 
 class Process:
@@ -152,9 +155,15 @@ def _spawn_here(program: Program, namespaces: Namespaces | None, null: int) -> i
     if program.capabilities is not None:
         privileges.limit_to(frozenset(privileges.NUMBERS[name] for name in program.capabilities))
     privileges.become(program.user.uid, program.user.gid, program.user.groups)
-    actions = [
-        (os.POSIX_SPAWN_DUP2, null if given is None else given, number) for number, given in enumerate(program.stdio)
-    ]
+    actions: list[tuple[Any, ...]]
+    if program.terminal:  # the first terminal that a session's leader opens controls it
+        actions = [(os.POSIX_SPAWN_OPEN, 0, program.terminal, os.O_RDWR, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)]
+    else:
+        actions = [
+            (os.POSIX_SPAWN_DUP2, null if given is None else given, number)
+            for number, given in enumerate(program.stdio)
+        ]
     return os.posix_spawn(
         executable,
         list(program.argv),

@@ -87,14 +87,8 @@ def _run(command: list[str], text: str) -> tuple[int, str, str]:
 
 
 async def _run_async(command: list[str], text: str) -> tuple[int, str, str]:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    except FileNotFoundError:
-        raise RulesError(f"{command[0]} is not installed (Debian: apt install iptables)") from None
-    stdout, stderr = await process.communicate(text.encode())
-    return process.returncode or 0, stdout.decode(), stderr.decode()
+    """In a thread: event loops' own subprocesses fail where the program ends before its input is written."""
+    return await asyncio.to_thread(_run, command, text)
 
 
 def _applied(text: str, outcome: tuple[int, str, str]) -> None:

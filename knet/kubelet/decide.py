@@ -67,11 +67,7 @@ def _stop_all(view: PodView, why: str) -> Plan | None:
     if not running:
         return None
     first = [row for row in running if not row.sidecar] or running
-    return Plan(
-        tuple(
-            Step(Do.STOP, row.spec.name, why.format(row.spec.name)) for row in first if not row.stopping
-        )
-    )
+    return Plan(tuple(Step(Do.STOP, row.spec.name, why.format(row.spec.name)) for row in first if not row.stopping))
 
 
 def _run(view: PodView, now: float) -> Plan:

@@ -5,7 +5,7 @@ Reasons, messages and their conditions: upstream's pkg/kubelet/status/generate.g
 
 from datetime import UTC, datetime
 
-from knet.api.objects import JSON, Condition, Pod, condition
+from knet.api.objects import JSON, Condition, condition
 from knet.kubelet.qos import qos_class
 from knet.kubelet.state import Attempt, ContainerView, PodView, phase
 
@@ -18,8 +18,11 @@ def time_text(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pod_status(view: PodView, host_ip: str, now: float) -> JSON:
-    """The body of a PATCH of pods/status below ``status``; a condition keeps its time while its status stays."""
+def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: float) -> JSON:
+    """The body of a PATCH of pods/status below ``status``.
+
+    ``known`` are the conditions reported last: one keeps its time while its status stays.
+    """
     current = phase(view)
     status: JSON = {
         "phase": current,
@@ -27,7 +30,7 @@ def pod_status(view: PodView, host_ip: str, now: float) -> JSON:
         "hostIPs": [{"ip": host_ip}],
         "startTime": time_text(view.started_at),
         "qosClass": qos_class(view.pod.spec),
-        "conditions": _conditions(view, current, now),
+        "conditions": _conditions(view, current, known, now),
         "containerStatuses": [_container(view, row) for row in view.app_containers],
     }
     if view.init_containers:
@@ -39,7 +42,7 @@ def pod_status(view: PodView, host_ip: str, now: float) -> JSON:
     return status
 
 
-def _conditions(view: PodView, current: str, now: float) -> list[JSON]:
+def _conditions(view: PodView, current: str, reported: tuple[Condition, ...], now: float) -> list[JSON]:
     rows = [
         Condition(type="PodReadyToStartContainers", status=_bool(view.sandbox == "ready")),
         _initialized(view, current),
@@ -49,11 +52,11 @@ def _conditions(view: PodView, current: str, now: float) -> list[JSON]:
     scheduled = condition(view.pod.status.conditions, "PodScheduled")
     if scheduled is None:
         rows.append(Condition(type="PodScheduled", status="True"))
-    return [_dated(row, view.pod, now) for row in rows]
+    return [_dated(row, reported, now) for row in rows]
 
 
-def _dated(row: Condition, pod: Pod, now: float) -> JSON:
-    known = condition(pod.status.conditions, row.type)
+def _dated(row: Condition, reported: tuple[Condition, ...], now: float) -> JSON:
+    known = condition(reported, row.type)
     same = known is not None and known.status == row.status and known.lastTransitionTime
     body: JSON = {
         "type": row.type,
@@ -93,17 +96,13 @@ def _containers_ready(view: PodView, current: str) -> Condition:
     if not unready:
         return Condition(type="ContainersReady", status="True")
     parts.append(f"containers with unready status: [{' '.join(unready)}]")
-    return Condition(
-        type="ContainersReady", status="False", reason="ContainersNotReady", message=", ".join(parts)
-    )
+    return Condition(type="ContainersReady", status="False", reason="ContainersNotReady", message=", ".join(parts))
 
 
 def _ready(view: PodView, current: str) -> Condition:
     containers = _containers_ready(view, current)
     if containers.status != "True":
-        return Condition(
-            type="Ready", status="False", reason=containers.reason, message=containers.message
-        )
+        return Condition(type="Ready", status="False", reason=containers.reason, message=containers.message)
     messages = []
     for gate in view.pod.spec.readinessGates:
         found = condition(view.pod.status.conditions, gate.conditionType)
@@ -114,9 +113,7 @@ def _ready(view: PodView, current: str) -> Condition:
                 f'the status of pod readiness gate "{gate.conditionType}" is not "True", but {found.status}'
             )
     if messages:
-        return Condition(
-            type="Ready", status="False", reason="ReadinessGatesNotReady", message=", ".join(messages)
-        )
+        return Condition(type="Ready", status="False", reason="ReadinessGatesNotReady", message=", ".join(messages))
     return Condition(type="Ready", status="True")
 
 
@@ -140,7 +137,7 @@ def _container(view: PodView, row: ContainerView) -> JSON:
         "state": {},
         "lastState": {},
     }
-    if attempt is not None:
+    if attempt is not None and attempt.id:
         body["containerID"] = f"knet://{attempt.id}"
     if row.running and attempt is not None:
         body["state"] = {"running": {"startedAt": time_text(attempt.started_at)}}

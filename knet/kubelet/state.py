@@ -85,6 +85,7 @@ class PodView:
 
     ``sandbox`` is "absent", "ready" or "lost" (its pause process died).  ``doomed`` is (reason, message) of a pod that
     the kubelet itself ends: DeadlineExceeded, Evicted, a failed admission.  ``removed``: the API has it no more.
+    ``final``: the phase Succeeded or Failed that it had already when this kubelet first saw it.
     """
 
     pod: Pod
@@ -96,6 +97,7 @@ class PodView:
     started_at: float = 0.0
     doomed: tuple[str, str] | None = None
     removed: bool = False
+    final: str = ""
 
     @property
     def terminating(self) -> bool:
@@ -129,6 +131,8 @@ def restarts(policy: str, container: ContainerView) -> bool:
 def phase(view: PodView) -> str:
     """status.phase (upstream's getPhase); Succeeded and Failed are final."""
     policy = view.pod.spec.restartPolicy
+    if view.final:
+        return view.final
     if view.doomed is not None and not any(row.running for row in view.containers):
         return "Failed"
     if not view.initialized:

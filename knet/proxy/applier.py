@@ -1,5 +1,6 @@
 """Brings the machine's iptables to what a snapshot says, with as few and as small transactions as will do."""
 
+import asyncio
 import logging
 import time
 
@@ -54,10 +55,10 @@ class IptablesApplier:
 
     async def _write(self, wanted: Rules, text: str) -> None:
         start = time.monotonic()
-        await rules.restore_async(text)
+        await asyncio.to_thread(rules.restore, text)
         self._written, self._left = wanted, None
         log.info("%d lines of rules in force after %.0f ms", text.count("\n"), 1000 * (time.monotonic() - start))
 
 
 async def _read() -> Held:
-    return transaction.parse_saved(await rules.save_async(FILTER) + await rules.save_async(NAT))
+    return transaction.parse_saved(await asyncio.to_thread(lambda: rules.save(FILTER) + rules.save(NAT)))

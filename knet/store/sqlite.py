@@ -1,10 +1,14 @@
 """The embedded store: SQLite in WAL mode behind one writer thread, everything else in memory.
 
 A write is decided on the event loop (is the key at the expected revision?), gets its revision and its bytes there,
-and goes to the writer thread.  That thread takes whatever has gathered while the previous transaction was being
-synced and commits it as one: with synchronous=FULL, which survives a power cut and not only ``kill -9``, a lone
-writer pays one fsync, and thirty-two writers share it.  Only after the commit are the writes made visible, in the
-order of their revisions, and acknowledged.  Nobody ever reads what a crash could take back.
+and goes to the writer thread.  That thread takes whatever has gathered during the previous transaction and commits it
+as one.  Only after the commit are the writes made visible, in the order of their revisions, and acknowledged: nobody
+ever reads what a crash of this process could take back.
+
+synchronous=NORMAL: the commit returns when the write-ahead log has been handed to the kernel, so an acknowledged write
+survives ``kill -9``; the log is synced to the disk at checkpoints.  A power cut can take the writes since the last
+checkpoint, but never leaves the file torn.  FULL would cost every lone write an fsync (1 ms on the disks measured,
+with everything else at 0.2 ms) for a case in which the whole cluster, a process tree on that machine, is gone anyway.
 
 The database is opened exclusively: a second API server on the same directory is refused, not tolerated.
 """
@@ -159,7 +163,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=2, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA locking_mode = EXCLUSIVE")
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
+    database.execute("PRAGMA synchronous = NORMAL")
     database.executescript(_SCHEMA)
     return database
 

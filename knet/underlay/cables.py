@@ -9,6 +9,7 @@ from knet.kernel.netlink import Netlink
 from knet.kernel.qdiscs import Impairment
 from knet.underlay import impairment
 from knet.underlay.cabling import Cable, Cabling, End
+from knet.underlay.carrier import wait_until_operational
 from knet.underlay.plan import SwitchSpec
 from knet.underlay.state import DOWN, NO_CARRIER, STANDBY, UP, LinkError, LinkState, Sending
 from knet.underlay.tree import standby
@@ -128,6 +129,18 @@ class Cables:
             if reserve != self.standby:
                 netlink.send(*(links.flush_fdb(netlink.index(switch.name)) for switch in self.switches))
         self.cut, self.standby = cut, reserve
+        self.wait()
+
+    def wait(self) -> None:
+        """Until all cables that are to carry traffic do."""
+        idle = self.cut | self.standby
+        active = {
+            port
+            for place, cable in enumerate(self.cabling.cables)
+            if place not in idle
+            for port, _bridge in cable.ports
+        }
+        wait_until_operational(self.netns, active)
 
     def _set(self, place: int, up: bool) -> Iterator[links.Request]:
         return (change(port, up=up) for port, _bridge in self.cabling.cables[place].ports)

@@ -30,7 +30,7 @@ from knet.underlay.impairment import NONE
 from knet.underlay.link import Link
 from knet.underlay.machine import Machine
 from knet.underlay.node import Interface
-from knet.underlay.plan import MachineSpec, Plan, Port
+from knet.underlay.plan import CONTROL_PLANE, WORKER, MachineSpec, Plan, Port
 from knet.underlay.switch import Switch
 from knet.underlay.upstream import Mininet
 
@@ -69,6 +69,7 @@ class Network(Mininet):
             for machine in self.hosts:
                 _configure(machine, shaping)
             self._introduce_nodes()
+            self.running_cables.wait()
             self.built = True
         except BaseException:
             self.stop()
@@ -178,8 +179,14 @@ def _configure(machine: Machine, shaping: Mapping[str, Impairment]) -> None:
 
 
 def _routes(spec: MachineSpec) -> list[Route]:
-    """The declared routes, each through the interface whose subnet holds its next hop.  Pure."""
+    """The declared routes, each through the interface whose subnet holds its next hop.  Pure.
+
+    A Node that has no gateway gets a default route without one, through its first interface: the kernel looks a route
+    up before kube-proxy's rules turn a Service's address into a pod's, and refuses a connection that has none.
+    """
     found = []
+    if spec.role in (CONTROL_PLANE, WORKER) and not spec.gateway:
+        found.append(Route("default", spec.interface))
     for destination, hop in [("default", spec.gateway), *((str(network), hop) for network, hop in spec.routes)]:
         for interface in spec.interfaces if hop else ():
             if interface.address and IPv4Address(hop) in interface.address.network:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from knet.cni import CniError, CniResult, Plugin, hostgw, masquerade, vxlan
+from knet.cni import CniError, CniResult, Plugin, masquerade
 from knet.cni.lease import VNI, BackendData, Lease, vtep_mac
 from knet.cni.main import BACKENDS
 from knet.cni.reconciler import Reconciler
@@ -205,7 +205,7 @@ def test_a_deleted_neighbour_cuts_the_pods_and_is_restored(lab: Lab, caplog: pyt
     one, two = here.add_pod("one"), there.add_pod("two")
     [entry] = lab.desired(here, "vxlan").neighbours
     assert neighbours.remove_neighbour(here.netlink, entry)
-    with pytest.raises(OSError, match="timed out|No route to host"):
+    with pytest.raises(OSError, match=r"timed out|No route to host"):
         call(one.space, two.space, two.result.address, patience=0.3)
     assert lab.sync("vxlan") == [1, 0]
     assert f"neigh {entry}: was missing, restored" in caplog.messages
@@ -299,7 +299,7 @@ def test_check_finds_what_was_taken_away(lab: Lab):
     assert machine.plugin.check(inside, pod.sandbox, machine.subnet) == pod.result
     with Netlink(inside) as netlink:
         routes.remove(netlink, routes.Route("default", "eth0", "10.244.1.1"))
-        with pytest.raises(CniError, match="default/one: no route default via 10.244.1.1 dev eth0"):
+        with pytest.raises(CniError, match=r"default/one: no route default via 10.244.1.1 dev eth0"):
             machine.plugin.check(inside, pod.sandbox, machine.subnet)
     links.remove(machine.netlink, pod.result.host_interface)
     with pytest.raises(CniError, match=f"{pod.result.host_interface} is missing"):
@@ -346,6 +346,15 @@ def test_a_restarted_kubelet_finds_its_pods_addresses(lab: Lab, tmp_path: Path):
     assert machine.add_pod("two").result.address == "10.244.1.3"
 
 
+def test_addresses_of_sandboxes_that_nobody_knows_are_collected(lab: Lab):
+    machine = lab.machines[0]
+    one, two = machine.add_pod("one"), machine.add_pod("two")
+    assert machine.plugin.gc({two.sandbox}) == [one.sandbox]
+    assert machine.plugin.gc({two.sandbox}) == []
+    assert machine.plugin.check(two.space.fds["net"], two.sandbox, machine.subnet) == two.result
+    assert not links.get(machine.netlink, one.result.host_interface).up
+
+
 def test_an_add_that_fails_takes_no_address(lab: Lab):
     machine = lab.machines[0]
     with open("/dev/null") as no_namespace, pytest.raises(CniError, match="failed \\(add\\)"):
@@ -362,7 +371,3 @@ def test_a_deleted_bridge_is_made_anew_for_the_next_pod(lab: Lab):
     machine.add_pod("one")
     links.remove(machine.netlink, "cni0")
     assert call(machine.space, machine.add_pod("two").space, "10.244.1.3") == "10.244.1.1"
-
-
-def test_backends_have_one_name_each():
-    assert BACKENDS == {"vxlan": vxlan.desired, "host-gw": hostgw.desired}

@@ -1,4 +1,4 @@
-"""Every verb on the real kernel: it changes what differs, the second call changes nothing, errors say what was tried."""
+"""Every verb on the real kernel: it changes what differs, a second call changes nothing, errors say what was tried."""
 
 import errno
 import logging
@@ -100,6 +100,16 @@ def test_a_group_of_interfaces_is_deleted_at_once(netlink: Netlink):
     with pytest.raises(NetlinkError) as refused:
         netlink.send(links.delete_group(77))
     assert refused.value.errno == errno.ENODEV
+
+
+def test_a_bridge_forgets_what_it_learned(netlink: Netlink):
+    bridge = links.ensure_bridge(netlink, "br0")
+    links.ensure(netlink, links.get(netlink, "far0"), master=bridge.index)
+    learned = FdbEntry("0a:58:0a:f4:01:02", "far0", state="reachable")
+    netlink.send(neighbours.set_fdb(learned, netlink.index("far0")))
+    assert learned.mac in {entry.mac for entry in neighbours.list_fdb(netlink, bridge="br0")}
+    netlink.send(links.flush_fdb(bridge.index))
+    assert learned.mac not in {entry.mac for entry in neighbours.list_fdb(netlink, bridge="br0")}
 
 
 def test_addresses(netlink: Netlink):
@@ -230,7 +240,7 @@ def test_sysctls_belong_to_the_namespace(machine: Namespaces):
 
 def test_a_restore_is_all_or_nothing(machine: Namespaces):
     def inside() -> list[str] | None:
-        with pytest.raises(rules.RulesError, match="^line 4, -A X --bogus: "):
+        with pytest.raises(rules.RulesError, match=r"^line 4, -A X --bogus: "):
             rules.restore("*nat\n:X - [0:0]\n-A X -j RETURN\n-A X --bogus\nCOMMIT\n")
         return rules.rule_lines(rules.save("nat"), "X")
 

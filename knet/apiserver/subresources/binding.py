@@ -15,9 +15,8 @@ from knet.store import Object
 async def create(call: Call) -> web.Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
     options = write_options(call.query, "Create")
-    binding = writes.decode(
-        call.context.auxiliary["Binding"], await parsed_body(call.request), options.validation
-    ).value
+    kind = call.context.auxiliary["Binding"]
+    binding = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     node = _node_of(binding, call.target.name)
     metadata = binding.get("metadata", {})
 

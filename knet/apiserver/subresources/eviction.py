@@ -13,9 +13,8 @@ from knet.apiserver.status import bad_request
 async def create(call: Call) -> web.Response:
     """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE."""
     options = write_options(call.query, "Create")
-    eviction = writes.decode(
-        call.context.auxiliary["Eviction"], await parsed_body(call.request), options.validation
-    ).value
+    kind = call.context.auxiliary["Eviction"]
+    eviction = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     name = eviction.get("metadata", {}).get("name", "")
     if name and name != call.target.name:
         raise bad_request("name in URL does not match name in Eviction object: BadRequest")

@@ -14,7 +14,7 @@ async def update(call: Call) -> web.Response:
     """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
     options = write_options(call.query, "Update")
     kind = call.target.kind
-    wanted = writes.decode(kind, await parsed_body(call.request), options.validation).value
+    wanted = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     revision = wanted.get("metadata", {}).get("resourceVersion", "")
 
     def finalize(value: Object) -> None:

@@ -44,7 +44,7 @@ async def update(call: Call) -> web.Response:
     """PUT."""
     options = write_options(call.query, "Update")
     kind = call.context.auxiliary["Scale"]
-    wanted = writes.decode(kind, await parsed_body(call.request), options.validation).value
+    wanted = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     return await _rescale(call, wanted, options)
 
 

@@ -34,7 +34,7 @@ class TokenRequests:
         """POST of a TokenRequest; the answer has the token in its status."""
         options = write_options(call.query, "Create")
         kind = call.context.auxiliary["TokenRequest"]
-        request = writes.decode(kind, await parsed_body(call.request), options.validation).value
+        request = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
         account = find(call.context, call.target).decode()
         spec = request.setdefault("spec", {})
         audiences = spec.setdefault("audiences", []) or [AUDIENCE]

@@ -146,8 +146,16 @@ class Collector:
             rows = without_owners(node.owners, ())
             for reference in rows:
                 reference.pop("blockOwnerDeletion", None)
-            await self._write_owners(row, rows)
-        await self._client.delete(self._cls, node.name, node.namespace, propagation=decided.propagation, uid=node.uid)
+            row = await self._write_owners(row, rows)
+        await self._client.delete(
+            self._cls,
+            node.name,
+            node.namespace,
+            propagation=decided.propagation,
+            uid=node.uid,
+            # guards against a cache that does not show yet how somebody took the owner out
+            resource_version=row.metadata.resourceVersion,
+        )
 
     async def _state(self, node: Node, owner: OwnerReference) -> OwnerState:
         known = self._graph.get(owner.uid)
@@ -194,10 +202,11 @@ class Collector:
             return
         self._informer.assume(written)
 
-    async def _write_owners(self, row: KubeObject, owners: list[dict[str, object]]) -> None:
+    async def _write_owners(self, row: KubeObject, owners: list[dict[str, object]]) -> KubeObject:
         metadata: JSON = {"resourceVersion": row.metadata.resourceVersion, "ownerReferences": owners or None}
         written = await self._client.patch(self._cls, row.name, {"metadata": metadata}, row.namespace)
         self._informer.assume(written)
+        return written
 
     async def _remove_finalizer(self, row: KubeObject, finalizer: str) -> None:
         rest = [name for name in row.metadata.finalizers if name != finalizer]

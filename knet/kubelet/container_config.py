@@ -1,0 +1,90 @@
+"""From a container's spec and its image to what the runtime starts: a pure step, but for directories of subPaths."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from knet.api.objects import Container, Pod
+from knet.api.quantity import milli, whole
+from knet.images import Image
+from knet.kernel import privileges
+from knet.kernel.cgroup import Limits
+from knet.kubelet.environment import ConfigError
+from knet.kubelet.expansion import expand
+from knet.kubelet.runtime.containers import ContainerConfig, Mount
+from knet.kubelet.volumes import read_only
+
+
+def container_config(
+    pod: Pod, container: Container, number: int, image: Image, env: dict[str, str], volumes: Mapping[str, Path]
+) -> ContainerConfig:
+    """The runtime's order for run ``number``; ``env`` is the spec's, ``volumes`` where each one is on the machine.
+
+    Raises ConfigError for what the spec asks and nobody can give.
+    """
+    security = container.securityContext
+    try:
+        capabilities = privileges.select(security.capabilities.add, security.capabilities.drop)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    uid = security.runAsUser if security.runAsUser is not None else pod.spec.securityContext.runAsUser
+    gid = security.runAsGroup if security.runAsGroup is not None else pod.spec.securityContext.runAsGroup
+    return ContainerConfig(
+        name=container.name,
+        number=number,
+        image=image,
+        argv=arguments(container, image, env),
+        env={**image.env, **env},
+        cwd=container.workingDir or image.workdir,
+        mounts=_mounts(pod, container, env, volumes),
+        user=image.user if uid is None else str(uid),
+        group=gid,
+        capabilities=frozenset(privileges.NUMBERS) if security.privileged else capabilities,
+        privileged=security.privileged,
+        read_only=security.readOnlyRootFilesystem,
+        stdin=container.stdin,
+        tty=container.tty,
+        limits=limits(container),
+        messages=container.terminationMessagePath,
+    )
+
+
+def arguments(container: Container, image: Image, env: Mapping[str, str]) -> tuple[str, ...]:
+    """command replaces ENTRYPOINT and CMD, args only CMD; raises ConfigError where nothing is left to run."""
+    given = [expand(word, env) for word in container.args]
+    if container.command:
+        argv = [*(expand(word, env) for word in container.command), *given]
+    else:
+        argv = [*image.entrypoint, *(given or image.cmd)]
+    if not argv:
+        raise ConfigError(f"no command specified: the image {image.name} has none of its own")
+    return tuple(argv)
+
+
+def limits(container: Container) -> Limits:
+    """What its cgroup gets; nothing asked, no cgroup."""
+    wanted, granted = container.resources.requests, container.resources.limits
+    cpu, memory = granted.get("cpu", 0), granted.get("memory", 0)
+    return Limits(cpu_limit=milli(cpu), cpu_request=milli(wanted.get("cpu", cpu)), memory_limit=whole(memory))
+
+
+def _mounts(pod: Pod, container: Container, env: Mapping[str, str], volumes: Mapping[str, Path]) -> tuple[Mount, ...]:
+    by_name = {volume.name: volume for volume in pod.spec.volumes}
+    found = []
+    for row in container.volumeMounts:
+        if row.name not in volumes:
+            raise ConfigError(f"cannot find volume {row.name!r} to mount into container {container.name!r}")
+        source = volumes[row.name]
+        if row.subPath:
+            source = _below(source, expand(row.subPath, env))
+        found.append(Mount(source, row.mountPath, row.readOnly or read_only(by_name[row.name])))
+    return tuple(found)
+
+
+def _below(volume: Path, sub_path: str) -> Path:
+    """A file or directory inside a volume, made if it is not there; never outside of it."""
+    place = (volume / sub_path).resolve()
+    if not place.is_relative_to(volume.resolve()):
+        raise ConfigError(f"subPath {sub_path!r} leads out of its volume")
+    if not place.exists():
+        place.mkdir(parents=True)
+    return place

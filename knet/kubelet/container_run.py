@@ -1,0 +1,350 @@
+"""One container of a pod through its runs: image, configuration, start, hooks, probes, stop.
+
+The worker of the pod decides when to `start` and to `stop`; what happens to the container in between reaches the
+worker by ``changed``.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from knet.api.objects import Container, Pod
+from knet.client import ApiError, Unavailable
+from knet.images import Image, InvalidReference, MissingProgram, UnknownImage
+from knet.kubelet.backoff import duration
+from knet.kubelet.container_config import container_config
+from knet.kubelet.environment import ConfigError, Facts, Sources, environment, referenced
+from knet.kubelet.etc_files import hostname
+from knet.kubelet.handlers import Answer, Target, ask
+from knet.kubelet.machine import Machine
+from knet.kubelet.probes import Probes, Reports
+from knet.kubelet.runtime.containers import Running, attempt_of
+from knet.kubelet.runtime.execution import run_command
+from knet.kubelet.runtime.sandbox import Sandbox
+from knet.kubelet.runtime.shim_client import StartError
+from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting
+
+log = logging.getLogger(__name__)
+
+#: seconds a container gets to end after its stop signal, however short the grace period (upstream's minimum)
+SHORTEST_STOP = 2.0
+#: seconds before a container that cannot be configured is tried again, and for which ErrImagePull shows
+CONFIG_RETRY, PULL_ERROR_SHOWN = 2.0, 1.0
+
+
+class ContainerRun:
+    """State and deeds of one container; ``changed`` is called whenever `view` may have changed."""
+
+    def __init__(self, machine: Machine, pod: Pod, spec: Container, init: bool, changed: Callable[[], None]) -> None:
+        self.spec = spec
+        self.init = init
+        self._machine = machine
+        self._pod = pod
+        self._changed = changed
+        self._paths = machine.paths(pod)
+        self.running: Running | None = None
+        self.current: Attempt | None = None
+        self._previous: Attempt | None = None
+        self._probes: Probes | None = None
+        self._started = False
+        self._ready = False
+        self._failing = ""
+        self._waiting: Waiting | None = None
+        self._not_before = 0.0
+        self._stop: asyncio.Task[None] | None = None
+        self._grace: asyncio.Timeout | None = None
+
+    @property
+    def view(self) -> ContainerView:
+        return ContainerView(
+            spec=self.spec,
+            init=self.init,
+            current=self.current,
+            previous=self._previous,
+            started=self._started,
+            ready=self._ready,
+            failing=self._failing,
+            stopping=self._stop is not None,
+            waiting=self._waiting,
+            not_before=self._not_before,
+        )
+
+    # ---- starting --------------------------------------------------------------------------------------------
+
+    def adopt(self, address: str) -> None:
+        """Take over what an earlier kubelet started."""
+        attempts, running = self._machine.containers.attempts(self._paths, self.spec.name)
+        if attempts:
+            self.current = attempts[-1]
+            self._previous = attempts[-2] if len(attempts) > 1 else None
+        if running is not None:
+            # as upstream: what was ready is ready until its probe says otherwise
+            status = next((row for row in self._pod.status.containerStatuses if row.name == self.spec.name), None)
+            self._started = bool(status and status.started)
+            self._ready = bool(status and status.ready)
+            self._attend(running, address)
+
+    async def start(self, pod: Pod, sandbox: Sandbox, facts: Facts, volumes: Mapping[str, Path]) -> None:
+        """Start the next run, or note why that does not work and when to try again."""
+        self._pod = pod
+        number = 0 if self.current is None else self.current.number + 1
+        image = self._pull()
+        if image is None:
+            return
+        try:
+            env = await self._environment(facts)
+            env = {"HOSTNAME": hostname(pod), **env}
+            config = container_config(pod, self.spec, number, image, env, volumes)
+        except (ConfigError, ApiError, Unavailable) as error:
+            self._wait_for("CreateContainerConfigError", str(error), CONFIG_RETRY)
+            self._event("Warning", "Failed", f"Error: {error}")
+            return
+        if self.current is not None:
+            self._machine.crash_backoff.next(self._key, self._machine.now())
+        try:
+            running = await self._machine.containers.start(config, self._paths, sandbox)
+        except (StartError, OSError) as error:
+            self._event("Warning", "Failed", f"Error: {error}")
+            self._take(Attempt(
+                self.spec.name, number, "", image.name, image.id, self._machine.now(),
+                Exit(128, self._machine.now(), "StartError", message=str(error)),
+            ))  # fmt: skip
+            self._back_off("RunContainerError", str(error))
+            return
+        self._event("Normal", "Created", f"Created container: {self.spec.name}")
+        self._event("Normal", "Started", f"Started container {self.spec.name}")
+        self._waiting = None
+        self._take(attempt_of(running.record))
+        self._started = self._ready = False
+        self._failing = ""
+        if self.spec.lifecycle.postStart is not None:
+            running.exit.add_done_callback(lambda _: self._changed())
+            if not await self._post_start(running, sandbox.ip):
+                return
+        self._attend(running, sandbox.ip)
+
+    def _take(self, attempt: Attempt) -> None:
+        self._previous, self.current = self.current, attempt
+
+    def _attend(self, running: Running, address: str) -> None:
+        """Watch a running container: its end, and its probes."""
+        self.running = running
+        running.exit.add_done_callback(lambda future: self._ended(running, future.result()))
+        if running.exit.done():
+            return
+        reports = Reports(self._on_started, self._on_ready, self._on_failed, self._on_unhealthy)
+        age = self._machine.now() - (self.current.started_at if self.current else self._machine.now())
+        self._probes = Probes(self._target(running, address), reports, self._machine.eager, age)
+
+    def _target(self, running: Running, address: str) -> Target:
+        return Target(self.spec, address, lambda command: run_command(self._machine.containers, running, command))
+
+    def _pull(self) -> Image | None:
+        """The image, unpacked; None with the reason in `view` if there is none (yet)."""
+        name, now = self.spec.image, self._machine.now()
+        key = f"{self._key}/{name}"
+        try:
+            present = self._machine.images.present(name)
+            if present is not None and self.spec.imagePullPolicy != "Always":
+                self._event("Normal", "Pulled", f'Container image "{name}" already present on machine')
+                return present
+            if self.spec.imagePullPolicy == "Never":
+                text = f'Container image "{name}" is not present with pull policy of Never'
+                self._event("Warning", "ErrImageNeverPull", text)
+                self._wait_for("ErrImageNeverPull", text, self._machine.timing.image_backoff)
+                return None
+            if self._waiting is not None and self._waiting.reason == "ErrImagePull":
+                delay = self._machine.image_backoff.delay(key, now)
+                text = f'Back-off pulling image "{name}": {self._waiting.message}'
+                self._event("Normal", "BackOff", f'Back-off pulling image "{name}"')
+                self._event("Warning", "Failed", "Error: ImagePullBackOff")
+                self._wait_for("ImagePullBackOff", text, max(delay - PULL_ERROR_SHOWN, 0.0))
+                return None
+            self._event("Normal", "Pulling", f'Pulling image "{name}"')
+            image = self._machine.images.pull(name)
+        except InvalidReference as error:
+            self._event("Warning", "InspectFailed", f'Failed to apply default image tag "{name}": {error}')
+            self._wait_for(
+                "InvalidImageName",
+                f'Failed to apply default image tag "{name}": {error}',
+                self._machine.timing.image_backoff_max,
+            )
+            return None
+        except (UnknownImage, MissingProgram, OSError) as error:
+            self._event("Warning", "Failed", f'Failed to pull image "{name}": {error}')
+            self._event("Warning", "Failed", "Error: ErrImagePull")
+            self._machine.image_backoff.next(key, now)
+            self._wait_for("ErrImagePull", str(error), PULL_ERROR_SHOWN)
+            return None
+        self._machine.image_backoff.reset(key)
+        took = duration(self._machine.now() - now)
+        self._event(
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{name}" in {took} ({took} including waiting). Image size: {image.size} bytes.',
+        )
+        return image
+
+    async def _environment(self, facts: Facts) -> dict[str, str]:
+        config_maps, secrets = referenced(self.spec)
+        lookups, namespace = self._machine.lookups, self._pod.namespace
+        found_maps = {name: await lookups.config_map(namespace, name) for name in config_maps}
+        found_secrets = {name: await lookups.secret(namespace, name) for name in secrets}
+        sources = Sources(
+            {name: row for name, row in found_maps.items() if row is not None},
+            {name: row for name, row in found_secrets.items() if row is not None},
+        )
+        return environment(self._pod, self.spec, facts, sources, self._machine.services.list())
+
+    async def _post_start(self, running: Running, address: str) -> bool:
+        """The postStart hook; a container whose hook fails is killed (and restarted by its policy)."""
+        hook = self.spec.lifecycle.postStart
+        assert hook is not None
+        asking = asyncio.create_task(ask(hook, self._target(running, address), None))
+        await _first(asking, running.exit)
+        if not asking.done():
+            asking.cancel()
+            self._attend(running, address)
+            return False
+        answer = asking.result()
+        if answer.good:
+            return True
+        self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {answer.text}")
+        self.running = running
+        running.exit.add_done_callback(lambda future: self._ended(running, future.result()))
+        self._failing = "FailedPostStartHook"
+        self._changed()
+        return False
+
+    # ---- what happens to it ----------------------------------------------------------------------------------
+
+    def _ended(self, running: Running, how: Exit) -> None:
+        if self.current is None or self.current.id != running.id:
+            return
+        self.current = attempt_of(running.record, how)
+        self._leave()
+        self._back_off()
+        self._changed()
+
+    def _leave(self) -> None:
+        """Stop attending: the container has ended, or the kubelet is about to."""
+        if self._probes is not None:
+            self._probes.stop()
+        self.running = None
+        self._probes = None
+        self._started = self._ready = False
+        self._failing = ""
+
+    def _back_off(self, reason: str = "", message: str = "") -> None:
+        """After a run: wait as long as its history says, and show that."""
+        now = self._machine.now()
+        delay = self._machine.crash_backoff.delay(self._key, now)
+        self._not_before = (self.current.exit.at if self.current and self.current.exit else now) + delay
+        self._waiting = Waiting(reason, message) if reason else None
+
+    def show_back_off(self) -> None:
+        """The container is waiting for its next run: CrashLoopBackOff."""
+        now = self._machine.now()
+        delay = self._machine.crash_backoff.delay(self._key, now)
+        if delay and self._not_before > now and self._waiting is None:
+            pod = self._pod
+            where = f"{pod.name}_{pod.namespace}({pod.uid})"
+            text = f"back-off {duration(delay)} restarting failed container={self.spec.name} pod={where}"
+            self._waiting = Waiting("CrashLoopBackOff", text)
+            self._event("Warning", "BackOff", f"Back-off restarting failed container {self.spec.name} in pod {where}")
+
+    def _wait_for(self, reason: str, message: str, seconds: float) -> None:
+        self._waiting = Waiting(reason, message)
+        self._not_before = self._machine.now() + seconds
+
+    def _on_started(self) -> None:
+        self._started = True
+        self._changed()
+
+    def _on_ready(self, ready: bool) -> None:
+        self._ready = ready
+        self._changed()
+
+    def _on_failed(self, which: str) -> None:
+        self._failing = f"Container {self.spec.name} failed {which} probe, will be restarted"
+        self._changed()
+
+    def _on_unhealthy(self, sentence: str) -> None:
+        if self._stop is None:
+            self._event("Warning", "Unhealthy", sentence)
+
+    # ---- stopping --------------------------------------------------------------------------------------------
+
+    def stop(self, grace: float, why: str) -> None:
+        """Begin to stop the running container; a second call can only shorten the time it has."""
+        loop = asyncio.get_running_loop()
+        if self._stop is not None:
+            latest = loop.time() + max(grace, SHORTEST_STOP)
+            if self._grace is not None and (self._grace.when() or 0.0) > latest:
+                self._grace.reschedule(latest)
+            return
+        if self.running is not None:
+            self._event("Normal", "Killing", why)
+            self._stop = asyncio.create_task(self._stop_now(self.running, grace))
+
+    async def _stop_now(self, running: Running, grace: float) -> None:
+        """preStop, the image's stop signal, then SIGKILL when the grace period is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        if self._probes is not None:
+            self._probes.stop(readiness_too=False)
+        try:
+            if self.spec.lifecycle.preStop is not None:
+                await self._pre_stop(running, deadline)
+            running.process.kill(running.record.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                until = max(deadline, loop.time() + SHORTEST_STOP)
+                async with asyncio.timeout_at(until) as self._grace:
+                    await asyncio.shield(running.exit)
+            running.process.kill(signal.SIGKILL)
+            await asyncio.shield(running.exit)
+        finally:
+            self._stop = self._grace = None
+            self._changed()
+
+    async def _pre_stop(self, running: Running, deadline: float) -> None:
+        hook = self.spec.lifecycle.preStop
+        assert hook is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline) as self._grace:
+                asking = asyncio.create_task(ask(hook, self._target(running, self._address()), None))
+                try:
+                    await _first(asking, running.exit)
+                finally:
+                    asking.cancel()
+                if asking.done() and not asking.cancelled() and not asking.result().good:
+                    self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {asking.result().text}")
+
+    def _address(self) -> str:
+        return self._pod.status.podIP
+
+    def release(self) -> None:
+        """The kubelet stops: leave the container running."""
+        if self._stop is not None:
+            self._stop.cancel()
+        if self._probes is not None:
+            self._probes.stop()
+
+    # ---- telling ---------------------------------------------------------------------------------------------
+
+    @property
+    def _key(self) -> str:
+        return f"{self._pod.uid}/{self.spec.name}"
+
+    def _event(self, kind: str, reason: str, message: str) -> None:
+        self._machine.events.event(self._pod, kind, reason, message)
+
+
+async def _first(asking: "asyncio.Task[Answer]", exit_: "asyncio.Future[Exit]") -> None:
+    """Until a hook is done, or the container that it was for."""
+    waiting: list[asyncio.Future[Any]] = [asking, exit_]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,90 @@
+"""/etc/hosts and /etc/resolv.conf of a pod, as text (upstream's kubelet_pods.go and network/dns)."""
+
+from dataclasses import dataclass
+
+from knet.api.objects import HostAlias, Pod
+
+_HOSTS = """\
+# Kubernetes-managed hosts file.
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::0\tip6-localnet
+fe00::0\tip6-mcastprefix
+fe00::1\tip6-allnodes
+fe00::2\tip6-allrouters
+"""
+
+
+@dataclass(frozen=True)
+class ClusterDNS:
+    """Where the cluster's name server is, and the domain it answers for."""
+
+    server: str
+    domain: str
+
+
+def hostname(pod: Pod) -> str:
+    """spec.hostname or the pod's name, cut to what a host name may have."""
+    return (pod.spec.hostname or pod.name)[:63].rstrip("-.")
+
+
+def fqdn(pod: Pod, domain: str) -> str:
+    """The full name of a pod with a subdomain, which its headless Service resolves; "" without one."""
+    if not pod.spec.subdomain:
+        return ""
+    return f"{hostname(pod)}.{pod.spec.subdomain}.{pod.namespace}.svc.{domain}"
+
+
+def hosts(pod: Pod, address: str, domain: str, machine: str) -> str:
+    """/etc/hosts; ``machine`` is the machine's own, which pods in its network get."""
+    if pod.spec.hostNetwork:
+        return "# Kubernetes-managed hosts file (host network).\n" + machine + _aliases(pod.spec.hostAliases)
+    full = fqdn(pod, domain)
+    names = [full, hostname(pod)] if full else [hostname(pod)]
+    return _HOSTS + "\t".join([address, *names]) + "\n" + _aliases(pod.spec.hostAliases)
+
+
+def _aliases(aliases: tuple[HostAlias, ...]) -> str:
+    if not aliases:
+        return ""
+    rows = "".join("\t".join([alias.ip, *alias.hostnames]) + "\n" for alias in aliases)
+    return "\n# Entries added by HostAliases.\n" + rows
+
+
+def resolv_conf(pod: Pod, dns: ClusterDNS, machine: str) -> str:
+    """/etc/resolv.conf by dnsPolicy; ``machine`` is the machine's own, which Default means."""
+    servers, searches, options = _parse(machine)
+    policy = pod.spec.dnsPolicy
+    if policy == "None":
+        servers, searches, options = [], [], []
+    elif policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork):
+        servers = [dns.server]
+        cluster = [f"{pod.namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
+        searches = [*cluster, *(name for name in searches if name not in cluster)]
+        options = ["ndots:5"]
+    extra = pod.spec.dnsConfig
+    servers = list(dict.fromkeys([*servers, *extra.nameservers]))
+    searches = list(dict.fromkeys([*searches, *extra.searches]))
+    merged = {option.partition(":")[0]: option for option in options}
+    for row in extra.options:
+        merged[row.name] = row.name if row.value is None else f"{row.name}:{row.value}"
+    lines = [f"search {' '.join(searches)}"] if searches else []
+    lines += [f"nameserver {server}" for server in servers]
+    if merged:
+        lines.append(f"options {' '.join(merged.values())}")
+    return "".join(line + "\n" for line in lines)
+
+
+def _parse(text: str) -> tuple[list[str], list[str], list[str]]:
+    servers: list[str] = []
+    searches: list[str] = []
+    options: list[str] = []
+    for line in text.splitlines():
+        word, *rest = line.split("#")[0].split() or [""]
+        if word == "nameserver":
+            servers += rest[:1]
+        elif word == "search":
+            searches = [name.rstrip(".") or "." for name in rest]
+        elif word == "options":
+            options = rest
+    return servers, searches, options

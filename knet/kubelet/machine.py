@@ -1,0 +1,51 @@
+"""What all pod workers of one machine share."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from knet.api.objects import Pod, Service
+from knet.api.timing import Timing
+from knet.client import Client, EventRecorder, Informer
+from knet.images import ImageStore
+from knet.kubelet.backoff import Backoff
+from knet.kubelet.etc_files import ClusterDNS
+from knet.kubelet.lookups import ApiLookups
+from knet.kubelet.runtime.containers import Containers
+from knet.kubelet.runtime.paths import PodPaths
+from knet.kubelet.statuses import StatusWriter
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine, its runtime and its ways to the API.
+
+    ``eager`` is the lab's impatience (see `knet.kubelet.probes`); ``network_ready`` says whether CNI can be asked.
+    """
+
+    node_name: str
+    node_ip: str
+    root_dir: Path
+    log_dir: Path
+    dns: ClusterDNS
+    timing: Timing
+    eager: bool
+    allocatable: dict[str, str]
+    client: Client
+    events: EventRecorder
+    services: Informer[Service]
+    lookups: ApiLookups
+    statuses: StatusWriter
+    containers: Containers
+    images: ImageStore
+    crash_backoff: Backoff
+    image_backoff: Backoff
+    network_ready: Callable[[], bool]
+
+    def paths(self, pod: Pod) -> PodPaths:
+        return PodPaths.of(pod, self.root_dir, self.log_dir)
+
+    @staticmethod
+    def now() -> float:
+        return time.time()

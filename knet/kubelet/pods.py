@@ -1,0 +1,106 @@
+"""The pods of this machine: one worker each, fed by the watch; orphans of former times are cleaned up."""
+
+import asyncio
+import logging
+
+from knet.api.objects import Container, Meta, Pod, PodSpec
+from knet.client import Informer
+from knet.kubelet.admission import reject
+from knet.kubelet.machine import Machine
+from knet.kubelet.runtime.paths import Identity, known_pods
+from knet.kubelet.worker import PodWorker
+
+log = logging.getLogger(__name__)
+
+#: seconds that the containers of a pod deleted while no kubelet was there get to end
+ORPHAN_GRACE = 2
+
+
+class Pods:
+    """Workers by the uid of their pod, so that a pod and its successor of the same name are two."""
+
+    def __init__(self, machine: Machine, informer: Informer[Pod]) -> None:
+        self._machine = machine
+        self._informer = informer
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._known: set[str] = set()
+
+    def begin(self) -> None:
+        """Adopt what an earlier kubelet left, clean up after pods that are gone, and follow the watch from now on.
+
+        To be called when the informers are in sync.
+        """
+        there = {pod.uid for pod in self._informer.list()}
+        for identity in known_pods(self._machine.root_dir):
+            self._known.add(identity.uid)
+            if identity.uid not in there:
+                log.info("pod %s/%s is gone from the API: cleaning up", identity.namespace, identity.name)
+                worker = self._start(self._orphan(identity))
+                worker.remove()
+        self._informer.subscribe(self._changed)
+
+    def find(self, namespace: str, name: str) -> tuple[Pod, PodWorker] | None:
+        """A pod that runs here and its worker."""
+        pod = self._informer.get(namespace, name)
+        worker = self._workers.get(pod.uid) if pod is not None else None
+        return (pod, worker) if pod is not None and worker is not None else None
+
+    def list(self) -> list[Pod]:
+        return list(self._informer.list())
+
+    def network_became_ready(self) -> None:
+        for worker in self._workers.values():
+            worker.network_became_ready()
+
+    def release(self) -> None:
+        """The kubelet stops; pods run on."""
+        for task in self._tasks.values():
+            task.cancel()
+        for worker in self._workers.values():
+            worker.release()
+
+    def _changed(self, old: Pod | None, new: Pod | None) -> None:
+        if old is not None and (new is None or new.uid != old.uid):
+            worker = self._workers.get(old.uid)
+            if worker is not None:
+                worker.remove()
+        if new is None:
+            return
+        worker = self._workers.get(new.uid)
+        if worker is None:
+            self._start(new)
+        else:
+            worker.update(new)
+
+    def _start(self, pod: Pod) -> PodWorker:
+        worker = self._workers[pod.uid] = PodWorker(self._machine, pod)
+        if pod.uid in self._known:
+            worker.adopt()
+        elif not pod.deleting and not pod.finished:
+            others = (row for row in self._informer.list() if row.uid != pod.uid and row.uid in self._workers)
+            rejection = reject(pod, (row for row in others if not row.finished), self._machine.allocatable)
+            if rejection is not None:
+                self._machine.events.event(pod, "Warning", *rejection)
+                worker.doom(*rejection)
+        task = self._tasks[pod.uid] = asyncio.create_task(worker.run(), name=f"{pod.namespace}/{pod.name}")
+        task.add_done_callback(lambda done: self._ended(pod.uid, done))
+        return worker
+
+    def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
+        del self._workers[uid], self._tasks[uid]
+        self._known.discard(uid)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker of pod %s failed", task.get_name(), exc_info=task.exception())
+
+    def _orphan(self, identity: Identity) -> Pod:
+        """A pod as far as the disk knows it: enough to stop its containers and remove what it used."""
+        directory = self._machine.root_dir / "pods" / identity.uid / "containers"
+        names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+        return Pod(
+            metadata=Meta(namespace=identity.namespace, name=identity.name, uid=identity.uid),
+            spec=PodSpec(
+                containers=tuple(Container(name=name) for name in names),
+                terminationGracePeriodSeconds=ORPHAN_GRACE,
+            ),
+        )

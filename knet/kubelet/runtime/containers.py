@@ -1,0 +1,427 @@
+"""Containers: started through the shim, recorded on disk, signalled by pidfd, adopted by the next kubelet.
+
+Each run of a container has two files in its pod's directory: ``containers/NAME/N.json``, written before it starts,
+says what was started; ``N.exit``, written by the shim, how it ended.  Whatever the moment at which a kubelet dies, the
+next one can tell from these, and from what the shim says is running, where each container stands.
+"""
+
+import asyncio
+import dataclasses
+import logging
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from knet.images import Image
+from knet.kernel import cgroup, privileges
+from knet.kernel.namespaces import Namespaces
+from knet.kernel.process import Process, Program, User, adopt, spawn, start_time
+from knet.kubelet.runtime.paths import PodPaths
+from knet.kubelet.runtime.sandbox import KINDS, Sandbox
+from knet.kubelet.runtime.shim_client import Ending, ShimClient, StartError
+from knet.kubelet.state import Attempt, Exit
+
+log = logging.getLogger(__name__)
+
+#: what a container that could not be executed reports, as containerd does
+START_ERROR = 128
+#: what one reports whose exit code nobody learned (upstream's ContainerStatusUnknown)
+UNKNOWN_CODE = 137
+UNKNOWN = "The container could not be located when the pod was terminated"
+#: bytes of a termination message that are kept
+MESSAGE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Mount:
+    """``source`` on the machine, seen at ``target`` in the container."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class ContainerConfig:
+    """One run of a container, ready to start.
+
+    ``user`` is a name or id of the container's /etc/passwd, ``group`` None for that user's own.  ``messages`` is the
+    path of the termination message inside.
+    """
+
+    name: str
+    number: int
+    image: Image
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    cwd: str
+    mounts: tuple[Mount, ...] = ()
+    user: str = ""
+    group: int | None = None
+    capabilities: frozenset[str] = privileges.CONTAINER_DEFAULT
+    privileged: bool = False
+    read_only: bool = False
+    stdin: bool = False
+    tty: bool = False
+    limits: cgroup.Limits = field(default_factory=cgroup.Limits)
+    messages: str = "/dev/termination-log"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """N.json."""
+
+    id: str
+    container: str
+    number: int
+    image: str
+    image_id: str
+    created_at: float
+    env: dict[str, str]
+    cwd: str
+    user: str
+    group: int | None
+    capabilities: tuple[str, ...]
+    stop_signal: int
+    cgroup: str = ""
+    pid: int = 0
+    ticks: int = 0
+    started_at: float = 0.0
+
+
+class _Exited(msgspec.Struct, frozen=True):
+    """N.exit, as the shim writes it: ``code`` is negative for a signal. ``reason`` only where we wrote it."""
+
+    code: int
+    at: float
+    reason: str = ""
+    message: str = ""
+
+
+class Running:
+    """A container that runs; `exit` completes when it ended."""
+
+    def __init__(self, record: Record, process: Process, paths: PodPaths) -> None:
+        self.record = record
+        self.process = process
+        self.paths = paths
+        self.exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+
+class Containers:
+    """All containers of this machine. ``group`` is the name of the machine's cgroup."""
+
+    def __init__(self, root_dir: Path, cgroups: cgroup.Hierarchies | None, group: str) -> None:
+        self._base = root_dir / "rootfs"
+        self._cgroups = cgroups
+        self._group = group
+        self._shim = ShimClient(root_dir / "shim.sock", self._ended, self._shim_lost)
+        self._alive: dict[str, int] = {}
+        self._running: dict[str, Running] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def connect(self) -> None:
+        """Reach or start the shim; before anything else."""
+        self._base.mkdir(parents=True, exist_ok=True)
+        self._alive = await self._shim.connect()
+
+    def close(self) -> None:
+        """Leave everything running."""
+        self._shim.close()
+        for running in self._running.values():
+            running.process.close()
+        for task in self._tasks:
+            task.cancel()
+
+    # ---- starting --------------------------------------------------------------------------------------------
+
+    async def start(self, config: ContainerConfig, paths: PodPaths, sandbox: Sandbox) -> Running:
+        """Start a container; raises StartError (and has recorded that as its end), or OSError."""
+        directory = paths.container(config.name)
+        directory.mkdir(parents=True, exist_ok=True)
+        log_file = paths.log(config.name, config.number)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        group = self._create_group(config, paths)
+        record = Record(
+            id=f"{paths.identity.uid.replace('-', '')[:16]}{time.time_ns():016x}".ljust(64, "0")[:64],
+            container=config.name,
+            number=config.number,
+            image=config.image.name,
+            image_id=config.image.id,
+            created_at=time.time(),
+            env=config.env,
+            cwd=config.cwd,
+            user=config.user,
+            group=config.group,
+            capabilities=tuple(sorted(config.capabilities)),
+            stop_signal=config.image.stop_signal,
+            cgroup=group,
+        )
+        _write(directory, record)
+        message = self._message(config, paths, record, log_file)
+        fds = [sandbox.namespaces.fds[kind] for kind in KINDS]
+        try:
+            started = await self._shim.start(record.id, message, fds)
+        except StartError as error:
+            text = f"unable to start container process: {error}: unknown"
+            ending = _Exited(START_ERROR, time.time(), "StartError", text)
+            (directory / f"{config.number}.exit").write_bytes(msgspec.json.encode(ending))
+            raise StartError(text) from None
+        try:
+            ticks = start_time(started.pid)
+        except ProcessLookupError:  # ended and reaped already
+            ticks = 0
+        record = msgspec.structs.replace(record, pid=started.pid, ticks=ticks, started_at=started.at)
+        _write(directory, record)
+        process = adopt(started.pid, ticks) or Process(started.pid, -1)
+        return self._register(record, process, paths)
+
+    def _register(self, record: Record, process: Process, paths: PodPaths) -> Running:
+        running = Running(record, process, paths)
+        self._running[record.id] = running
+        known = _read_exit(paths.container(record.container) / f"{record.number}.exit")
+        if known is not None:  # the news of its end came before we asked for it
+            self._ended(record.id, Ending(known.code, known.at))
+        return running
+
+    def _create_group(self, config: ContainerConfig, paths: PodPaths) -> str:
+        if self._cgroups is None or config.limits == cgroup.Limits():
+            return ""
+        group = f"{self._group}/pod{paths.identity.uid}/{config.name}-{config.number}"
+        try:
+            self._cgroups.create(group, config.limits)
+        except OSError as error:
+            log.warning("cgroup %s: %s; the container runs without limits", group, error.strerror)
+            return ""
+        return group
+
+    def _message(self, config: ContainerConfig, paths: PodPaths, record: Record, log_file: Path) -> dict[str, Any]:
+        """The shim's order for a container: see `knet.kubelet.runtime.shim`."""
+        messages = self.message_file(paths, config.name)
+        messages.write_bytes(b"")
+        mounts = [
+            Mount(paths.resolv_conf, "/etc/resolv.conf"),
+            Mount(paths.hostname, "/etc/hostname"),
+            Mount(paths.hosts, "/etc/hosts"),
+            *(Mount(Path(path), path, True) for path in config.image.binds),
+            *sorted(config.mounts, key=lambda mount: mount.target.count("/")),
+            *([Mount(messages, config.messages)] if config.messages else []),
+        ]
+        return {
+            "record": str(paths.container(config.name) / f"{config.number}.exit"),
+            "log": str(log_file),
+            "base": str(self._base),
+            "layers": list(config.image.layers),
+            "binds": [[str(mount.source), mount.target, mount.read_only] for mount in mounts],
+            "argv": list(config.argv),
+            "env": config.env,
+            "cwd": config.cwd,
+            "user": [config.user, config.group, []],
+            "capabilities": sorted(privileges.NUMBERS[name] for name in config.capabilities),
+            "privileged": config.privileged,
+            "no_new_privileges": False,
+            "read_only": config.read_only,
+            "stdin": config.stdin,
+            "tty": config.tty,
+            "cgroups": list(self._cgroups.process_files(record.cgroup)) if self._cgroups and record.cgroup else [],
+        }
+
+    @staticmethod
+    def message_file(paths: PodPaths, container: str) -> Path:
+        return paths.container(container) / "termination-log"
+
+    # ---- ends ------------------------------------------------------------------------------------------------
+
+    def _ended(self, container: str, ending: Ending) -> None:
+        running = self._running.pop(container, None)
+        self._alive.pop(container, None)
+        if running is None:
+            return
+        out_of_memory = bool(
+            self._cgroups and running.record.cgroup and self._cgroups.out_of_memory(running.record.cgroup)
+        )
+        self._settle(running, exit_of(ending.code, ending.at, out_of_memory, self._said(running)))
+
+    def _settle(self, running: Running, exit_: Exit) -> None:
+        running.process.close()
+        if self._cgroups and running.record.cgroup:
+            self._cgroups.remove_tree(running.record.cgroup)
+        if not running.exit.done():
+            running.exit.set_result(exit_)
+
+    def _said(self, running: Running) -> str:
+        try:
+            data = self.message_file(running.paths, running.record.container).read_bytes()
+        except OSError:
+            return ""
+        return data[:MESSAGE_BYTES].decode(errors="replace")
+
+    def _shim_lost(self) -> None:
+        """The shim was killed: its containers run on as orphans, whose ends pidfds will tell, but not their codes."""
+        for running in self._running.values():
+            self._task(self._outlive(running))
+        self._task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        self._alive = await self._shim.connect()
+
+    async def _outlive(self, running: Running) -> None:
+        await running.process.wait()
+        if self._running.pop(running.id, None) is not None:
+            known = _read_exit(running.paths.container(running.record.container) / f"{running.record.number}.exit")
+            if known is not None:
+                self._settle(running, exit_of(known.code, known.at, False, self._said(running)))
+                return
+            ending = _Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
+            _write_exit(running.paths, running.record, ending)
+            self._settle(running, Exit(UNKNOWN_CODE, ending.at, ending.reason, message=UNKNOWN))
+
+    def _task(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---- adoption --------------------------------------------------------------------------------------------
+
+    def attempts(self, paths: PodPaths, name: str) -> tuple[list[Attempt], Running | None]:
+        """The last two runs of a container that the disk knows, oldest first, and the latest one if it still runs.
+
+        One that ended while no kubelet was there has its exit code: the shim wrote it.
+        """
+        directory = paths.container(name)
+        numbers = sorted(int(file.stem) for file in directory.glob("[0-9]*.json"))[-2:]
+        found: list[Attempt] = []
+        alive: Running | None = None
+        for number in numbers:
+            record = msgspec.json.decode((directory / f"{number}.json").read_bytes(), type=Record)
+            known = _read_exit(directory / f"{number}.exit")
+            exit_ = None
+            if known is None:
+                alive = self._revive(record, paths)
+                if alive is None:
+                    known = _Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
+                    _write_exit(paths, record, known)
+            if known is not None:
+                plain = exit_of(known.code, known.at, False, known.message)
+                exit_ = dataclasses.replace(plain, reason=known.reason or plain.reason)
+            found.append(attempt_of(record, exit_))
+        return found, alive
+
+    def _revive(self, record: Record, paths: PodPaths) -> Running | None:
+        pid = record.pid or self._alive.get(record.id, 0)
+        try:
+            ticks = record.ticks or (start_time(pid) if pid else 0)
+        except ProcessLookupError:
+            return None
+        process = adopt(pid, ticks) if pid else None
+        if process is None:
+            return None
+        running = self._register(record, process, paths)
+        if record.id not in self._alive:  # its shim is dead
+            self._task(self._outlive(running))
+        return running
+
+    # ---- what runs -------------------------------------------------------------------------------------------
+
+    async def input(self, container: str) -> int:
+        """A descriptor for writing to a container's standard input or terminal; LookupError if it has none."""
+        return await self._shim.standard_input(container)
+
+    def close_input(self, container: str) -> None:
+        self._shim.close_input(container)
+
+    def execute(
+        self,
+        running: Running,
+        argv: tuple[str, ...],
+        stdio: tuple[int | None, int | None, int | None] = (None, None, None),
+        terminal: str = "",
+    ) -> Process:
+        """Start a further program inside a container; raises FileNotFoundError, PermissionError, OSError.
+
+        Its environment is the one that the container was given.
+        """
+        pid, record = running.record.pid, running.record
+        namespaces = Namespaces.of(pid)
+        try:
+            process = spawn(
+                Program(
+                    argv,
+                    {"HOME": "/root", **({"TERM": "xterm"} if terminal else {}), **record.env},
+                    cwd=record.cwd,
+                    stdio=stdio,
+                    user=_user(record),
+                    capabilities=frozenset(record.capabilities),
+                    terminal=terminal,
+                ),
+                namespaces,
+            )
+        finally:
+            namespaces.close()
+        if self._cgroups and record.cgroup:
+            self._cgroups.join(record.cgroup, process.pid)
+        return process
+
+
+def attempt_of(record: Record, exit_: Exit | None = None) -> Attempt:
+    """A run as status reports it."""
+    return Attempt(
+        container=record.container,
+        number=record.number,
+        id=record.id,
+        image=record.image,
+        image_id=record.image_id,
+        started_at=record.started_at or record.created_at,
+        exit=exit_,
+    )
+
+
+def exit_of(code: int, at: float, out_of_memory: bool = False, message: str = "") -> Exit:
+    """An end as status reports it; ``code`` is negative for a signal, which becomes 128 + its number."""
+    number = -code if code < 0 else 0
+    shown = 128 + number if number else code
+    reason = "OOMKilled" if out_of_memory else "Completed" if shown == 0 else "Error"
+    return Exit(shown, at, reason, number, message)
+
+
+def _user(record: Record) -> User:
+    """Who runs programs inside: a number as it is, a name by what its first process was made."""
+    if record.user in ("", "0", "root"):
+        return User(0, record.group or 0)
+    if record.user.isdigit():
+        return User(int(record.user), record.group or 0)
+    for line in Path(f"/proc/{record.pid}/status").read_text().splitlines():
+        if line.startswith("Uid:"):
+            uid = int(line.split()[1])
+        elif line.startswith("Gid:"):
+            return User(uid, int(line.split()[1]))
+    raise ProcessLookupError(f"no process {record.pid}")
+
+
+def _write(directory: Path, record: Record) -> None:
+    fresh = directory / f".{record.number}.json"
+    fresh.touch(mode=0o600)  # the environment may hold secrets
+    fresh.write_bytes(msgspec.json.encode(record))
+    fresh.rename(directory / f"{record.number}.json")
+
+
+def _write_exit(paths: PodPaths, record: Record, ending: _Exited) -> None:
+    (paths.container(record.container) / f"{record.number}.exit").write_bytes(msgspec.json.encode(ending))
+
+
+def _read_exit(file: Path) -> _Exited | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=_Exited)
+    except FileNotFoundError:
+        return None
+
+
+def stop_signal(record: Record) -> signal.Signals:
+    return signal.Signals(record.stop_signal)

@@ -1,0 +1,80 @@
+"""Where a pod's things are on disk: as on a real node, below /var/lib/kubelet/pods/UID and /var/log/pods."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from knet.api.objects import Pod
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who a pod directory belongs to, for the kubelet that finds it without an object in the API."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class PodPaths:
+    """``directory`` holds everything but the logs; both go with the pod."""
+
+    identity: Identity
+    directory: Path
+    logs: Path
+
+    @classmethod
+    def of(cls, pod: Pod, root_dir: Path, log_dir: Path) -> "PodPaths":
+        return cls.of_identity(Identity(pod.namespace, pod.name, pod.uid), root_dir, log_dir)
+
+    @classmethod
+    def of_identity(cls, identity: Identity, root_dir: Path, log_dir: Path) -> "PodPaths":
+        name = f"{identity.namespace}_{identity.name}_{identity.uid}"
+        return cls(identity, root_dir / "pods" / identity.uid, log_dir / name)
+
+    @property
+    def volumes(self) -> Path:
+        return self.directory / "volumes"
+
+    @property
+    def hosts(self) -> Path:
+        return self.directory / "etc-hosts"
+
+    @property
+    def hostname(self) -> Path:
+        return self.directory / "etc-hostname"
+
+    @property
+    def resolv_conf(self) -> Path:
+        return self.directory / "etc-resolv.conf"
+
+    def container(self, name: str) -> Path:
+        return self.directory / "containers" / name
+
+    def log(self, container: str, number: int) -> Path:
+        return self.logs / container / f"{number}.log"
+
+    def create(self) -> None:
+        """Make the directory and note whose it is."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        file = self.directory / "pod.json"
+        if not file.exists():
+            file.write_bytes(msgspec.json.encode(self.identity))
+
+    def remove(self) -> None:
+        """Forget the pod."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+
+
+def known_pods(root_dir: Path) -> list[Identity]:
+    """The pods that have a directory here: those of an earlier kubelet among them."""
+    found = []
+    for file in (root_dir / "pods").glob("*/pod.json"):
+        try:
+            found.append(msgspec.json.decode(file.read_bytes(), type=Identity))
+        except msgspec.DecodeError:  # written when the machine died: nothing can be running of it
+            shutil.rmtree(file.parent, ignore_errors=True)
+    return found

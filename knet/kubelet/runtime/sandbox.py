@@ -1,0 +1,127 @@
+"""A pod's sandbox: network, IPC and UTS namespaces, held by a pause process, connected by CNI.
+
+The pause process (``sleep`` under the name /pause) keeps the namespaces alive whatever becomes of the kubelet or the
+containers; its pid and start time on disk are how the next kubelet finds the sandbox again.
+"""
+
+import asyncio
+import logging
+import secrets
+import shutil
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from knet import cni
+from knet.kernel.namespaces import Namespaces, create
+from knet.kernel.process import Process, Program, adopt, spawn, start_time
+from knet.kernel.programs import DEFAULT_PATH
+
+log = logging.getLogger(__name__)
+
+KINDS = ("net", "ipc", "uts")
+RECORD = "sandbox.json"
+
+
+class SandboxError(RuntimeError):
+    """FailedCreatePodSandBox: the message is the Event's."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What is kept on disk of a sandbox."""
+
+    id: str
+    pid: int
+    started: int
+    ip: str
+    host_network: bool
+
+
+@dataclass
+class Sandbox:
+    """A living sandbox. ``lost`` completes when its pause process dies."""
+
+    id: str
+    ip: str
+    host_network: bool
+    process: Process
+    namespaces: Namespaces
+    lost: "asyncio.Task[int | None]"
+
+
+def create_sandbox(directory: Path, pod: str, host_name: str, node_ip: str, host_network: bool) -> Sandbox:
+    """A new sandbox for "namespace/name", recorded in ``directory``; raises SandboxError.
+
+    Pods in the machine's network share its network and UTS namespaces and its address.
+    """
+    name = secrets.token_hex(32)
+    if host_network:
+        own = create("ipc")
+        namespaces = Namespaces({**own.fds, **Namespaces.of("thread-self", ("net", "uts")).fds})
+        address = node_ip
+    else:
+        namespaces = create(*KINDS, setup=lambda: socket.sethostname(host_name))
+        try:
+            address = _connect(namespaces, name, pod)
+        except SandboxError:
+            namespaces.close()
+            raise
+    sleep = shutil.which("sleep", path=DEFAULT_PATH) or "/bin/sleep"
+    process = spawn(Program(["/pause", "infinity"], executable=sleep, cwd="/"), namespaces)
+    record = Record(name, process.pid, start_time(process.pid), address, host_network)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RECORD).write_bytes(msgspec.json.encode(record))
+    return _sandbox(record, process, namespaces)
+
+
+def find_sandbox(directory: Path) -> Sandbox | Record | None:
+    """The sandbox recorded there: alive, or just its record if it died meanwhile, or None if there was none."""
+    try:
+        record = msgspec.json.decode((directory / RECORD).read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    process = adopt(record.pid, record.started)
+    if process is None:
+        return record
+    try:
+        return _sandbox(record, process, Namespaces.of(record.pid, KINDS))
+    except OSError:  # it died this moment
+        process.close()
+        return record
+
+
+async def remove_sandbox(sandbox: Sandbox | Record, directory: Path) -> None:
+    """Give the address back and let the namespaces vanish."""
+    if not sandbox.host_network:
+        cni.remove(sandbox.id)
+    if isinstance(sandbox, Sandbox):
+        sandbox.process.kill()
+        await sandbox.lost
+        sandbox.namespaces.close()
+    (directory / RECORD).unlink(missing_ok=True)
+
+
+def release(sandbox: Sandbox) -> None:
+    """Stop looking after a sandbox that goes on living, when the kubelet stops."""
+    sandbox.lost.cancel()
+    sandbox.namespaces.close()
+
+
+def _sandbox(record: Record, process: Process, namespaces: Namespaces) -> Sandbox:
+    lost = asyncio.ensure_future(process.wait())
+    return Sandbox(record.id, record.ip, record.host_network, process, namespaces, lost)
+
+
+def _connect(namespaces: Namespaces, name: str, pod: str) -> str:
+    try:
+        config = cni.network_config()
+        if config is None:
+            raise cni.CniError("cni plugin not initialized")
+        return cni.add(namespaces.fds["net"], name, pod, config.subnet, config.mtu).address
+    except (cni.CniError, ValueError) as error:
+        raise SandboxError(
+            f"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+            f'"{name}": {error}'
+        ) from error

@@ -1,0 +1,110 @@
+"""Status reports to the API server: the latest word on each pod, sent soon, never twice.
+
+A pod on its way up changes its status many times within milliseconds.  Only what somebody may be waiting for (ready or
+not, an end) is sent at once; the rest waits a moment, and mostly a better one overtakes it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from knet.api.objects import JSON, Pod
+from knet.client import ApiError, Client, Conflict, NotFound, Unavailable
+from knet.client.client import STRATEGIC
+
+log = logging.getLogger(__name__)
+
+#: seconds that an unhurried status waits for a better one, and between attempts that fail
+PATIENCE, RETRY = 0.1, 0.5
+#: requests under way at once
+PARALLEL = 8
+
+
+@dataclass
+class _Report:
+    pod: Pod
+    status: JSON
+    sent: JSON | None = None
+    timer: asyncio.TimerHandle | None = None
+    sending: bool = False
+    done: asyncio.Event | None = None
+
+
+class StatusWriter:
+    """`publish` never waits; `flush` waits until a pod's last word is known to the API server (or moot)."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._reports: dict[str, _Report] = {}
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+
+    def publish(self, pod: Pod, status: JSON, urgent: bool) -> None:
+        """Report a status; the pod is told by its uid."""
+        report = self._reports.get(pod.uid)
+        if report is None:
+            report = self._reports[pod.uid] = _Report(pod, status)
+        report.pod, report.status = pod, status
+        if report.status == report.sent:
+            return
+        if urgent:
+            self._enqueue(pod.uid)
+        elif report.timer is None:
+            loop = asyncio.get_running_loop()
+            report.timer = loop.call_later(PATIENCE, self._enqueue, pod.uid)
+
+    def forget(self, uid: str) -> None:
+        report = self._reports.pop(uid, None)
+        if report is not None and report.timer is not None:
+            report.timer.cancel()
+
+    async def flush(self, uid: str) -> None:
+        report = self._reports.get(uid)
+        if report is None or report.status == report.sent:
+            return
+        report.done = asyncio.Event()
+        self._enqueue(uid)
+        await report.done.wait()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(PARALLEL):
+                group.create_task(self._work())
+
+    def _enqueue(self, uid: str) -> None:
+        report = self._reports.get(uid)
+        if report is not None:
+            if report.timer is not None:
+                report.timer.cancel()
+                report.timer = None
+            self._queue.put_nowait(uid)
+
+    async def _work(self) -> None:
+        while True:
+            uid = await self._queue.get()
+            report = self._reports.get(uid)
+            if report is None or report.sending or report.status == report.sent:
+                if report is not None and report.done and report.status == report.sent:
+                    report.done.set()
+                continue
+            report.sending = True
+            try:
+                await self._send(report)
+            finally:
+                report.sending = False
+            if report.status != report.sent:
+                self._queue.put_nowait(uid)
+            elif report.done is not None:
+                report.done.set()
+
+    async def _send(self, report: _Report) -> None:
+        pod, status = report.pod, report.status
+        body = {"metadata": {"uid": pod.uid}, "status": status}
+        try:
+            await self._client.patch(Pod, pod.name, body, pod.namespace, "status", kind=STRATEGIC)
+        except (NotFound, Conflict):  # gone, or another pod of that name: nobody is left to be told
+            log.info("pod %s/%s: status not wanted any more", pod.namespace, pod.name)
+        except (ApiError, Unavailable) as error:
+            log.warning("pod %s/%s: status not written: %s", pod.namespace, pod.name, error)
+            await asyncio.sleep(RETRY)
+            return
+        report.sent = status

@@ -1,0 +1,250 @@
+"""A pod's volumes: directories below the pod's own, filled with what the API says.
+
+What a volume holds is decided first, as a mapping from path to content (`Content`); writing it is one step, done as
+upstream's atomic writer does, so that a reader sees either all old files or all new ones: files are links into
+``..data``, itself a link to a directory of one generation.
+"""
+
+import base64
+import binascii
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from knet.api.objects import (
+    ConfigMap,
+    ConfigMapVolume,
+    DownwardAPIVolume,
+    KeyToPath,
+    Pod,
+    ProjectedVolume,
+    Secret,
+    SecretVolume,
+    TokenProjection,
+    Volume,
+)
+from knet.api.quantity import whole
+from knet.kernel import mounts
+from knet.kubelet.environment import ConfigError, Facts, field_value, resource_value
+
+DEFAULT_MODE = 0o644
+
+
+class VolumeError(RuntimeError):
+    """A volume cannot be set up (yet); upstream's message for the FailedMount Event."""
+
+
+@dataclass(frozen=True)
+class File:
+    content: bytes
+    mode: int = DEFAULT_MODE
+
+
+Content = dict[str, File]
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """How volumes get at objects; None where there is no such object. ``token``: a bound service account token."""
+
+    config_map: Callable[[str, str], Awaitable[ConfigMap | None]]
+    secret: Callable[[str, str], Awaitable[Secret | None]]
+    token: Callable[[Pod, TokenProjection], Awaitable[str]]
+
+
+def kind_of(volume: Volume) -> str:
+    """The directory name of a volume's plugin, as below /var/lib/kubelet/pods on a real node."""
+    for kind, given in (
+        ("configmap", volume.configMap),
+        ("secret", volume.secret),
+        ("downward-api", volume.downwardAPI),
+        ("projected", volume.projected),
+        ("host-path", volume.hostPath),
+    ):
+        if given is not None:
+            return f"kubernetes.io~{kind}"
+    return "kubernetes.io~empty-dir"
+
+
+def read_only(volume: Volume) -> bool:
+    """Whether containers may only read it, whatever they ask for."""
+    return kind_of(volume) in (
+        "kubernetes.io~configmap",
+        "kubernetes.io~secret",
+        "kubernetes.io~downward-api",
+        "kubernetes.io~projected",
+    )
+
+
+async def set_up(pod: Pod, volume: Volume, directory: Path, facts: Facts, lookups: Lookups) -> Path:
+    """Make a volume below ``directory`` (the pod's volumes) and return its path; raises VolumeError, OSError."""
+    if volume.hostPath is not None:
+        return _host_path(volume.hostPath.path, volume.hostPath.type)
+    place = directory / kind_of(volume) / volume.name
+    if volume.emptyDir is not None or not read_only(volume):
+        return _empty_dir(place, volume)
+    try:
+        content = await _content(pod, volume, facts, lookups)
+    except ConfigError as error:
+        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from None
+    write(place, content)
+    return place
+
+
+async def _content(pod: Pod, volume: Volume, facts: Facts, lookups: Lookups) -> Content:
+    if volume.configMap is not None:
+        return await _config_map(pod, volume.configMap, volume.configMap.defaultMode, lookups)
+    if volume.secret is not None:
+        return await _secret(pod, volume.secret, volume.secret.defaultMode, lookups)
+    if volume.downwardAPI is not None:
+        return downward(pod, volume.downwardAPI, volume.downwardAPI.defaultMode, facts)
+    return await _projected(pod, volume.projected or ProjectedVolume(), facts, lookups)
+
+
+async def _projected(pod: Pod, volume: ProjectedVolume, facts: Facts, lookups: Lookups) -> Content:
+    content: Content = {}
+    for source in volume.sources:
+        if source.configMap is not None:
+            content |= await _config_map(pod, source.configMap, volume.defaultMode, lookups)
+        if source.secret is not None:
+            content |= await _secret(pod, source.secret, volume.defaultMode, lookups)
+        if source.downwardAPI is not None:
+            content |= downward(pod, source.downwardAPI, volume.defaultMode, facts)
+        if source.serviceAccountToken is not None:
+            token = await lookups.token(pod, source.serviceAccountToken)
+            content[source.serviceAccountToken.path] = File(token.encode(), volume.defaultMode or DEFAULT_MODE)
+    return content
+
+
+async def _config_map(pod: Pod, volume: ConfigMapVolume, mode: int | None, lookups: Lookups) -> Content:
+    found = await lookups.config_map(pod.namespace, volume.name)
+    if found is None:
+        if volume.optional:
+            return {}
+        raise ConfigError(f'configmap "{volume.name}" not found')
+    rows = {key: text.encode() for key, text in found.data.items()}
+    rows |= {key: base64.b64decode(text) for key, text in found.binaryData.items()}
+    return select(rows, volume.items, mode, volume.optional, "configmap references non-existent config key: {}")
+
+
+async def _secret(pod: Pod, volume: SecretVolume, mode: int | None, lookups: Lookups) -> Content:
+    name = volume.secretName or volume.name
+    found = await lookups.secret(pod.namespace, name)
+    if found is None:
+        if volume.optional:
+            return {}
+        raise ConfigError(f'secret "{name}" not found')
+    try:
+        rows = {key: base64.b64decode(text) for key, text in found.data.items()}
+    except binascii.Error:
+        raise ConfigError(f'secret "{name}" holds something that is not base64') from None
+    return select(rows, volume.items, mode, volume.optional, "references non-existent secret key: {}")
+
+
+def select(
+    rows: Mapping[str, bytes], items: tuple[KeyToPath, ...], mode: int | None, optional: bool, missing: str
+) -> Content:
+    """All keys under their own names, or just ``items`` under theirs; ConfigError for a key that is not there."""
+    default = DEFAULT_MODE if mode is None else mode
+    if not items:
+        return {key: File(data, default) for key, data in rows.items()}
+    content: Content = {}
+    for item in items:
+        if item.key in rows:
+            content[item.path] = File(rows[item.key], default if item.mode is None else item.mode)
+        elif not optional:
+            raise ConfigError(missing.format(item.key))
+    return content
+
+
+def downward(pod: Pod, volume: DownwardAPIVolume, mode: int | None, facts: Facts) -> Content:
+    """Files of the downward API; raises ConfigError."""
+    default = DEFAULT_MODE if mode is None else mode
+    content: Content = {}
+    for item in volume.items:
+        if item.fieldRef is not None:
+            text = field_value(pod, item.fieldRef.fieldPath, facts)
+        elif item.resourceFieldRef is not None:
+            text = resource_value(pod, item.resourceFieldRef, item.resourceFieldRef.containerName, facts)
+        else:
+            continue
+        content[item.path] = File(text.encode(), default if item.mode is None else item.mode)
+    return content
+
+
+def write(place: Path, content: Content) -> None:
+    """Show exactly these files below ``place``, exchanged in one rename; nothing happens if they are there already."""
+    place.mkdir(parents=True, exist_ok=True)
+    data = place / "..data"
+    if _written(data, content):
+        return
+    generation = place / time.strftime(f"..%Y_%m_%d_%H_%M_%S.{time.time_ns() % 10**9}", time.gmtime())
+    for name, file in content.items():
+        path = generation / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
+    generation.mkdir(exist_ok=True)
+    before = os.readlink(data) if data.is_symlink() else ""
+    fresh = place / "..data_tmp"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(generation.name)
+    fresh.rename(data)
+    wanted = {name.split("/")[0] for name in content}
+    for entry in list(place.iterdir()):
+        if not entry.name.startswith("..") and entry.name not in wanted:
+            entry.unlink()
+    for name in wanted:
+        if not (place / name).is_symlink():
+            (place / name).symlink_to(f"..data/{name}")
+    if before:
+        shutil.rmtree(place / before, ignore_errors=True)
+
+
+def _written(data: Path, content: Content) -> bool:
+    if not data.is_dir():
+        return False
+    there = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+    return there == set(content) and all((data / name).read_bytes() == file.content for name, file in content.items())
+
+
+def _empty_dir(place: Path, volume: Volume) -> Path:
+    place.mkdir(parents=True, exist_ok=True)
+    if volume.emptyDir is not None and volume.emptyDir.medium == "Memory":
+        if not mounts.is_mount_point(str(place.resolve())):
+            limit = volume.emptyDir.sizeLimit
+            mounts.tmpfs(str(place), size=whole(limit) if limit else 0, mode=0o777)
+    else:
+        place.chmod(0o777)
+    return place
+
+
+def _host_path(text: str, kind: str) -> Path:
+    path = Path(text)
+    checks: dict[str, tuple[Callable[[], bool], str]] = {
+        "Directory": (path.is_dir, "is not a directory"),
+        "File": (path.is_file, "is not a file"),
+        "Socket": (path.is_socket, "is not a socket file"),
+        "CharDevice": (path.is_char_device, "is not a character device"),
+        "BlockDevice": (path.is_block_device, "is not a block device"),
+    }
+    if kind == "DirectoryOrCreate":
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+    elif kind == "FileOrCreate":
+        path.touch(mode=0o644)
+    elif kind in checks and not checks[kind][0]():
+        raise VolumeError(f"hostPath type check failed: {text} {checks[kind][1]}")
+    elif not kind and not path.exists():
+        path.mkdir(mode=0o755, parents=True)  # as container runtimes do for a bind mount's source
+    return path
+
+
+def tear_down(directory: Path) -> None:
+    """Unmount and delete a pod's volumes; hostPath volumes are not below it."""
+    for place in directory.glob("kubernetes.io~empty-dir/*"):
+        if mounts.is_mount_point(str(place.resolve())):
+            mounts.unmount(str(place))
+    shutil.rmtree(directory, ignore_errors=True)

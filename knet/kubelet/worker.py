@@ -1,0 +1,348 @@
+"""The worker of one pod: observe, decide, act, report; then wait until something changes.
+
+Everything that may change the next decision sets one event: a new version of the pod, a container's end, a probe's
+verdict, a timer, the network becoming ready.  There is no polling and no order of events to get wrong.
+"""
+
+import asyncio
+import logging
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from knet.api.objects import Condition, Pod, Volume
+from knet.client import ApiError, Conflict, NotFound, Unavailable
+from knet.kubelet import volumes
+from knet.kubelet.container_run import ContainerRun
+from knet.kubelet.decide import Do, Plan, Step, decide
+from knet.kubelet.environment import Facts
+from knet.kubelet.etc_files import hostname, hosts, resolv_conf
+from knet.kubelet.machine import Machine
+from knet.kubelet.pod_status import pod_status
+from knet.kubelet.runtime.sandbox import (
+    Record,
+    Sandbox,
+    SandboxError,
+    create_sandbox,
+    find_sandbox,
+    release,
+    remove_sandbox,
+)
+from knet.kubelet.state import PodView, phase
+
+log = logging.getLogger(__name__)
+
+NETWORK_NOT_READY = (
+    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
+    "message:Network plugin returns error: cni plugin not initialized"
+)
+#: seconds between attempts to set volumes or a sandbox up: doubled from the first to the second
+RETRY = (0.5, 16.0)
+#: seconds after which volumes are compared with the objects they show
+REFRESH = 60.0
+
+
+class _Shown(NamedTuple):
+    """What of a status somebody may be waiting for."""
+
+    final: str
+    ready: str
+    reasons: tuple[str, ...]
+
+
+class PodWorker:
+    """Runs one pod on this machine; `run` ends when the pod is gone from here and from the API."""
+
+    def __init__(self, machine: Machine, pod: Pod) -> None:
+        self._machine = machine
+        self._pod = pod
+        self._paths = machine.paths(pod)
+        self._wake = asyncio.Event()
+        self._removed = False
+        self._doomed: tuple[str, str] | None = None
+        self._final = pod.status.phase if pod.finished else ""
+        self._sandbox: Sandbox | Record | None = None
+        self._ip = ""
+        self._volumes: dict[str, Path] | None = None
+        self._refresh_at = 0.0
+        self._retry_at = 0.0
+        self._retry = RETRY[0]
+        self._started_at = _unix(pod.status.startTime) or machine.now()
+        self._known: tuple[Condition, ...] = pod.status.conditions
+        self._shown: _Shown | None = None
+        self._runs = {
+            spec.name: ContainerRun(machine, pod, spec, init, self._wake.set)
+            for init, specs in ((True, pod.spec.initContainers), (False, pod.spec.containers))
+            for spec in specs
+        }
+
+    # ---- from outside ----------------------------------------------------------------------------------------
+
+    def update(self, pod: Pod) -> None:
+        """A new version of the pod. Our own status coming back is no news."""
+        old, self._pod = self._pod, pod
+        if (old.metadata.deletionTimestamp, old.metadata.deletionGracePeriodSeconds, old.spec) != (
+            pod.metadata.deletionTimestamp,
+            pod.metadata.deletionGracePeriodSeconds,
+            pod.spec,
+        ) or pod.spec.readinessGates:
+            self._wake.set()
+
+    def remove(self) -> None:
+        """The API has this pod no more."""
+        self._removed = True
+        self._wake.set()
+
+    def doom(self, reason: str, message: str) -> None:
+        """End the pod for a reason of this machine's; it will be Failed."""
+        self._doomed = (reason, message)
+        self._wake.set()
+
+    def network_became_ready(self) -> None:
+        """What failed for want of it is tried again at once."""
+        self._retry, self._retry_at = RETRY[0], 0.0
+        self._wake.set()
+
+    @property
+    def runs(self) -> dict[str, ContainerRun]:
+        return self._runs
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The living sandbox, if there is one."""
+        return self._sandbox if isinstance(self._sandbox, Sandbox) and not self._sandbox.lost.done() else None
+
+    def adopt(self) -> None:
+        """Take over what an earlier kubelet left running."""
+        self._sandbox = find_sandbox(self._paths.directory)
+        if self._sandbox is not None:
+            self._ip = self._sandbox.ip
+            if isinstance(self._sandbox, Sandbox):
+                self._sandbox.lost.add_done_callback(lambda _: self._wake.set())
+            self._volumes = self._mounted()
+            self._refresh_at = self._machine.now()
+        for run in self._runs.values():
+            run.adopt(self._ip)
+
+    # ---- the loop --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        while True:
+            self._wake.clear()
+            now = self._machine.now()
+            self._check_deadline(now)
+            view = self._view()
+            plan = decide(view, now)
+            if plan.steps and plan.steps[0].do is Do.FINISH:
+                if await self._finish(view):
+                    return
+                await self._pause(now + self._retry)
+                continue
+            if not plan.steps:
+                for run in self._runs.values():
+                    run.show_back_off()
+            self._report(self._view(), now)
+            for step in plan.steps:
+                await self._act(step)
+            if not plan.steps or all(step.do is Do.STOP for step in plan.steps):
+                await self._pause(await self._next_wake(plan, view, now))
+
+    async def _pause(self, until: float) -> None:
+        """Until something changes, or until a Unix time (0: however long it takes)."""
+        try:
+            async with asyncio.timeout(max(until - self._machine.now(), 0.0) if until else None):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _next_wake(self, plan: Plan, view: PodView, now: float) -> float:
+        """When to look again; volumes whose time has come are refreshed on the way."""
+        if self._volumes is None or view.terminating or not self._refresh_at:
+            return plan.wake_at
+        if now >= self._refresh_at:
+            await self._set_up_volumes(again=True)
+        return min(plan.wake_at, self._refresh_at) if plan.wake_at else self._refresh_at
+
+    def _view(self) -> PodView:
+        sandbox = "absent"
+        if isinstance(self._sandbox, Sandbox):
+            sandbox = "lost" if self._sandbox.lost.done() else "ready"
+        elif self._sandbox is not None:
+            sandbox = "lost"
+        return PodView(
+            pod=self._pod,
+            containers=tuple(run.view for run in self._runs.values()),
+            sandbox=sandbox,
+            ip=self._ip,
+            volumes_ready=self._volumes is not None,
+            retry_at=self._retry_at,
+            started_at=self._started_at,
+            doomed=self._doomed,
+            removed=self._removed,
+            final=self._final,
+        )
+
+    def _report(self, view: PodView, now: float) -> None:
+        if view.final:
+            return
+        status = pod_status(view, self._machine.node_ip, self._known, now)
+        self._known = tuple(
+            Condition(type=row["type"], status=row["status"], lastTransitionTime=row["lastTransitionTime"])
+            for row in status["conditions"]
+        )
+        final = status["phase"] if status["phase"] in ("Succeeded", "Failed") else ""
+        ready = next(row.status for row in self._known if row.type == "Ready")
+        reasons = tuple(run.waiting.reason for run in view.containers if run.waiting is not None)
+        before, self._shown = self._shown, _Shown(final, ready, reasons)
+        urgent = before is not None and (
+            (before.final, before.ready) != (final, ready) or (before.reasons != reasons and bool(reasons))
+        )
+        self._machine.statuses.publish(self._pod, status, urgent)
+
+    def _check_deadline(self, now: float) -> None:
+        seconds = self._pod.spec.activeDeadlineSeconds
+        if seconds is not None and self._doomed is None and now >= self._started_at + seconds:
+            self._doomed = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+    # ---- deeds -----------------------------------------------------------------------------------------------
+
+    async def _act(self, step: Step) -> None:
+        if step.do is Do.PREPARE_VOLUMES:
+            await self._set_up_volumes()
+        elif step.do is Do.CREATE_SANDBOX:
+            self._create_sandbox()
+        elif step.do is Do.REMOVE_SANDBOX and self._sandbox is not None:
+            if phase(self._view()) not in ("Succeeded", "Failed") and not self._view().terminating:
+                self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+            await remove_sandbox(self._sandbox, self._paths.directory)
+            self._sandbox = None
+        elif step.do is Do.START and isinstance(self._sandbox, Sandbox) and not self._view().terminating:
+            await self._runs[step.container].start(self._pod, self._sandbox, self._facts(), self._volumes or {})
+        elif step.do is Do.STOP:
+            self._runs[step.container].stop(self._grace(step.container), step.why)
+
+    def _grace(self, container: str) -> float:
+        """Seconds that a container has to end: the deletion's, a probe's own, or the pod's."""
+        run, meta = self._runs[container], self._pod.metadata
+        if meta.deletionGracePeriodSeconds is not None and meta.deletionTimestamp is not None:
+            return meta.deletionGracePeriodSeconds
+        for word, probe in (("liveness", run.spec.livenessProbe), ("startup", run.spec.startupProbe)):
+            if word in run.view.failing and probe is not None and probe.terminationGracePeriodSeconds is not None:
+                return probe.terminationGracePeriodSeconds
+        return self._pod.spec.terminationGracePeriodSeconds
+
+    def _facts(self) -> Facts:
+        return Facts(self._machine.node_ip, self._ip, self._machine.allocatable)
+
+    async def _set_up_volumes(self, again: bool = False) -> None:
+        self._paths.create()
+        places: dict[str, Path] = {}
+        volume = Volume(name="")
+        try:
+            for volume in self._pod.spec.volumes:
+                places[volume.name] = await volumes.set_up(
+                    self._pod, volume, self._paths.volumes, self._facts(), self._machine.lookups.as_volumes()
+                )
+        except (volumes.VolumeError, OSError, ApiError, Unavailable) as error:
+            text = str(error)
+            if not text.startswith("MountVolume"):
+                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {text}'
+            self._event("Warning", "FailedMount", text)
+            if not again:
+                self._try_later()
+                return
+        self._refresh_at = self._machine.now() + REFRESH if any(map(volumes.read_only, self._pod.spec.volumes)) else 0.0
+        if not again:
+            self._volumes = places
+            self._retry, self._retry_at = RETRY[0], 0.0
+
+    def _mounted(self) -> dict[str, Path]:
+        """Where the volumes of an adopted pod are."""
+        return {
+            volume.name: Path(volume.hostPath.path)
+            if volume.hostPath is not None
+            else self._paths.volumes / volumes.kind_of(volume) / volume.name
+            for volume in self._pod.spec.volumes
+        }
+
+    def _create_sandbox(self) -> None:
+        pod, host_network = self._pod, self._pod.spec.hostNetwork
+        if not host_network and not self._machine.network_ready():
+            self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
+            self._try_later()
+            return
+        try:
+            sandbox = create_sandbox(
+                self._paths.directory,
+                f"{pod.namespace}/{pod.name}",
+                hostname(pod),
+                self._machine.node_ip,
+                host_network,
+            )
+        except (SandboxError, OSError) as error:
+            self._event("Warning", "FailedCreatePodSandBox", str(error))
+            self._try_later()
+            return
+        sandbox.lost.add_done_callback(lambda _: self._wake.set())
+        self._sandbox, self._ip = sandbox, sandbox.ip
+        self._retry, self._retry_at = RETRY[0], 0.0
+        self._write_etc()
+
+    def _write_etc(self) -> None:
+        pod, dns = self._pod, self._machine.dns
+        own_hosts = Path("/etc/hosts").read_text() if pod.spec.hostNetwork else ""
+        own_resolv = _text(Path("/etc/resolv.conf"))
+        name = self._machine.node_name if pod.spec.hostNetwork else hostname(pod)
+        self._paths.hosts.write_text(hosts(pod, self._ip, dns.domain, own_hosts))
+        self._paths.hostname.write_text(name + "\n")
+        self._paths.resolv_conf.write_text(resolv_conf(pod, dns, own_resolv))
+
+    def _try_later(self) -> None:
+        self._retry_at = self._machine.now() + self._retry
+        self._retry = min(2 * self._retry, RETRY[1])
+
+    async def _finish(self, view: PodView) -> bool:
+        """Everything has ended: clean up, give the last word, delete the pod. False where the API did not answer."""
+        volumes.tear_down(self._paths.volumes)
+        self._volumes = None
+        if not self._removed:
+            self._report(view, self._machine.now())
+            if not self._pod.deleting:
+                await self._wake.wait()
+                return False
+            await self._machine.statuses.flush(self._pod.uid)
+            try:
+                await self._machine.client.delete(
+                    Pod, self._pod.name, self._pod.namespace, grace_period=0, uid=self._pod.uid
+                )
+            except (NotFound, Conflict):
+                pass  # deleted by force, or replaced by a namesake
+            except (ApiError, Unavailable) as error:
+                log.warning("pod %s/%s not deleted: %s", self._pod.namespace, self._pod.name, error)
+                return False
+        self._paths.remove()
+        self._machine.statuses.forget(self._pod.uid)
+        self._machine.lookups.forget(self._pod.uid)
+        return True
+
+    def release(self) -> None:
+        """The kubelet stops: let everything run on."""
+        for run in self._runs.values():
+            run.release()
+        if isinstance(self._sandbox, Sandbox):
+            release(self._sandbox)
+
+    def _event(self, kind: str, reason: str, message: str) -> None:
+        self._machine.events.event(self._pod, kind, reason, message)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _unix(text: str | None) -> float:
+    """A metav1.Time as Unix time, 0 where there is none."""
+    return datetime.fromisoformat(text).timestamp() if text else 0.0

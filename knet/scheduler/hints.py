@@ -1,0 +1,33 @@
+"""What has changed in the cluster, in the terms in which plugins say what can help a pod they rejected (KEP-4247)."""
+
+from collections.abc import Iterator
+from enum import Enum
+
+from knet.api.objects import Node
+
+
+class Change(Enum):
+    NODE_ADDED = "NodeAdd"
+    NODE_ALLOCATABLE = "UpdateNodeAllocatable"
+    NODE_LABELS = "UpdateNodeLabel"
+    NODE_TAINTS = "UpdateNodeTaint"
+    POD_ADDED = "AssignedPodAdd"
+    POD_LABELS = "AssignedPodUpdate"
+    POD_REMOVED = "AssignedPodDelete"
+
+
+#: any node event that can open a node to a pod
+NODE_CHANGES = frozenset({Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_TAINTS})
+
+
+def node_changes(old: Node | None, new: Node) -> Iterator[Change]:
+    """What of a node has changed as far as scheduling goes; a heartbeat yields nothing."""
+    if old is None:
+        yield Change.NODE_ADDED
+        return
+    if old.status.allocatable != new.status.allocatable:
+        yield Change.NODE_ALLOCATABLE
+    if old.metadata.labels != new.metadata.labels:
+        yield Change.NODE_LABELS
+    if (old.spec.taints, old.spec.unschedulable) != (new.spec.taints, new.spec.unschedulable):
+        yield Change.NODE_TAINTS

@@ -1,0 +1,45 @@
+"""Services and EndpointSlices for tests, with one address plan: pods 10.244.N.x on node nN, Services 10.96.0.x."""
+
+from knet.api.names import SERVICE_NAME_LABEL
+from knet.api.objects import (
+    ClientIPConfig,
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    Meta,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    SessionAffinityConfig,
+)
+
+HTTP = ServicePort(name="http", port=80, targetPort=8080)
+
+
+def service(name, ip="10.96.0.80", ports=(HTTP,), namespace="default", labels=None, sticky=0, **spec):
+    """A ClusterIP Service; ``ip`` "None" makes it headless, ``sticky`` seconds of ClientIP affinity."""
+    if sticky:
+        spec["sessionAffinity"] = "ClientIP"
+        spec["sessionAffinityConfig"] = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=sticky))
+    return Service(
+        metadata=Meta(name=name, namespace=namespace, labels=labels or {}),
+        spec=ServiceSpec(clusterIP=ip, clusterIPs=(ip,) if ip else (), ports=tuple(ports), **spec),
+    )
+
+
+def endpoint(address, ready=True, serving=None, terminating=False, hostname=""):
+    """An endpoint on the node that its address belongs to."""
+    conditions = EndpointConditions(ready=ready, serving=serving, terminating=terminating)
+    node = f"n{address.split('.')[2]}"
+    return Endpoint(addresses=(address,), conditions=conditions, nodeName=node, hostname=hostname)
+
+
+def endpoint_slice(name, *endpoints, ports=(("http", 8080, "TCP"),), namespace="default", suffix="a", family="IPv4"):
+    """A slice of the Service ``name``; endpoints are made by `endpoint`, or plain addresses."""
+    return EndpointSlice(
+        metadata=Meta(name=f"{name}-{suffix}", namespace=namespace, labels={SERVICE_NAME_LABEL: name}),
+        addressType=family,
+        endpoints=tuple(endpoint(row) if isinstance(row, str) else row for row in endpoints),
+        ports=tuple(EndpointPort(name=label, port=port, protocol=protocol) for label, port, protocol in ports),
+    )

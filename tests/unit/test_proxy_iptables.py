@@ -1,0 +1,229 @@
+"""The rules of mode iptables: their text, and where they lead packets."""
+
+import pytest
+from iptables_walk import Outcome, Packet, Ruleset
+
+from knet.api.objects import ServicePort
+from knet.proxy.iptables import NAT, Chain, chain_name, chains, render
+from knet.proxy.snapshot import build
+from tests.cluster_objects import endpoint, endpoint_slice, service
+
+NODE = "172.18.0.11"
+POD, OTHER_POD, OUTSIDER = "10.244.1.9", "10.244.2.9", "172.18.0.50"
+NODE_PORT = ServicePort(name="http", port=80, nodePort=30080)
+
+GOLDEN = """\
+*filter
+:KUBE-SERVICES - [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-FORWARD - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+:KUBE-FIREWALL - [0:0]
+-A KUBE-SERVICES -m comment --comment "ns2/idle has no endpoints" -m udp -p udp -d 10.96.0.53 --dport 53 -j REJECT
+-A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark 0x4000/0x4000 -j ACCEPT
+-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A KUBE-FIREWALL -m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP
+-I INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-I FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-I INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS
+-I FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-I OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-I FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-I INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-I OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-I FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" -j KUBE-PROXY-FIREWALL
+-I INPUT -j KUBE-FIREWALL
+-I OUTPUT -j KUBE-FIREWALL
+COMMIT
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-POSTROUTING - [0:0]
+:KUBE-MARK-MASQ - [0:0]
+:KUBE-SVC-XPGD46QRK7WJZT7O - [0:0]
+:KUBE-EXT-XPGD46QRK7WJZT7O - [0:0]
+:KUBE-SEP-SXIVWICOYRO3J4NJ - [0:0]
+:KUBE-SEP-LXVODXWDISEETFEF - [0:0]
+:KUBE-SEP-ICDUIKC33SFI6ZPR - [0:0]
+-A KUBE-SERVICES -m comment --comment "ns1/svc1:p80 cluster IP" -m tcp -p tcp -d 10.96.0.41 --dport 80 -j KUBE-SVC-XPGD46QRK7WJZT7O
+-A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-NODEPORTS -m comment --comment ns1/svc1:p80 -m tcp -p tcp --dport 30080 -j KUBE-EXT-XPGD46QRK7WJZT7O
+-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN
+-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000
+-A KUBE-POSTROUTING -m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully
+-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000
+-A KUBE-SVC-XPGD46QRK7WJZT7O -m comment --comment "ns1/svc1:p80 cluster IP" -m tcp -p tcp -d 10.96.0.41 --dport 80 ! -s 10.244.0.0/16 -j KUBE-MARK-MASQ
+-A KUBE-SVC-XPGD46QRK7WJZT7O -m comment --comment "ns1/svc1:p80 -> 10.180.0.1:80" -m statistic --mode random --probability 0.3333333333 -j KUBE-SEP-SXIVWICOYRO3J4NJ
+-A KUBE-SVC-XPGD46QRK7WJZT7O -m comment --comment "ns1/svc1:p80 -> 10.180.0.2:80" -m statistic --mode random --probability 0.5000000000 -j KUBE-SEP-LXVODXWDISEETFEF
+-A KUBE-SVC-XPGD46QRK7WJZT7O -m comment --comment "ns1/svc1:p80 -> 10.180.0.3:80" -j KUBE-SEP-ICDUIKC33SFI6ZPR
+-A KUBE-EXT-XPGD46QRK7WJZT7O -m comment --comment "masquerade traffic for ns1/svc1:p80 external destinations" -j KUBE-MARK-MASQ
+-A KUBE-EXT-XPGD46QRK7WJZT7O -j KUBE-SVC-XPGD46QRK7WJZT7O
+-A KUBE-SEP-SXIVWICOYRO3J4NJ -m comment --comment ns1/svc1:p80 -s 10.180.0.1 -j KUBE-MARK-MASQ
+-A KUBE-SEP-SXIVWICOYRO3J4NJ -m comment --comment ns1/svc1:p80 -m tcp -p tcp -j DNAT --to-destination 10.180.0.1:80
+-A KUBE-SEP-LXVODXWDISEETFEF -m comment --comment ns1/svc1:p80 -s 10.180.0.2 -j KUBE-MARK-MASQ
+-A KUBE-SEP-LXVODXWDISEETFEF -m comment --comment ns1/svc1:p80 -m tcp -p tcp -j DNAT --to-destination 10.180.0.2:80
+-A KUBE-SEP-ICDUIKC33SFI6ZPR -m comment --comment ns1/svc1:p80 -s 10.180.0.3 -j KUBE-MARK-MASQ
+-A KUBE-SEP-ICDUIKC33SFI6ZPR -m comment --comment ns1/svc1:p80 -m tcp -p tcp -j DNAT --to-destination 10.180.0.3:80
+-I OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-I PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-I POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING
+COMMIT
+"""  # noqa: E501 - as iptables-restore takes it
+
+
+def rules(services, slices=(), remembered=frozenset()):
+    snapshot = build(services, slices, "n1", NODE, "10.244.0.0/16")
+    return Ruleset(render(snapshot), {NODE}, remembered)
+
+
+def web(*endpoints, remembered=frozenset(), **spec):
+    return rules([service("web", **spec)], [endpoint_slice("web", *endpoints)], remembered)
+
+
+def chances(outcomes):
+    return {outcome: round(chance, 6) for outcome, chance in outcomes.items()}
+
+
+def test_the_text_is_upstreams():
+    services = [
+        service("svc1", "10.96.0.41", [ServicePort(name="p80", port=80, nodePort=30080)], "ns1", type="NodePort"),
+        service("idle", "10.96.0.53", [ServicePort(port=53, protocol="UDP")], "ns2"),
+    ]
+    slices = [
+        endpoint_slice("svc1", "10.180.0.3", "10.180.0.1", "10.180.0.2", ports=[("p80", 80, "TCP")], namespace="ns1")
+    ]
+    assert render(build(services, slices, "n1", NODE, "10.244.0.0/16")) == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("prefix", "parts", "expected"),
+    [
+        ("KUBE-SVC-", ("default/kubernetes:https", "tcp"), "KUBE-SVC-NPX46M4PTMTKRN6Y"),
+        ("KUBE-SVC-", ("kube-system/kube-dns:dns", "udp"), "KUBE-SVC-TCOU7JCQXEZGVUNU"),
+        ("KUBE-SVC-", ("kube-system/kube-dns:dns-tcp", "tcp"), "KUBE-SVC-ERIFXISQEP7F7OF4"),
+        ("KUBE-SEP-", ("ns1/svc1:p80", "tcp", "10.180.0.1:80"), "KUBE-SEP-SXIVWICOYRO3J4NJ"),
+    ],
+)
+def test_chains_are_named_as_on_every_other_cluster(prefix, parts, expected):
+    assert chain_name(prefix, *parts) == expected
+
+
+def test_each_endpoint_gets_the_same_share():
+    found = web("10.244.1.2", "10.244.2.2", "10.244.2.3").forwarded(Packet(POD, "10.96.0.80", 80))
+    assert chances(found) == {
+        Outcome("10.244.1.2:8080"): 0.333333,
+        Outcome("10.244.2.2:8080"): 0.333333,
+        Outcome("10.244.2.3:8080"): 0.333333,
+    }
+
+
+def test_only_the_services_own_address_port_and_protocol_are_translated():
+    ruleset = web("10.244.1.2")
+    for packet in (
+        Packet(POD, "10.96.0.80", 81),
+        Packet(POD, "10.96.0.81", 80),
+        Packet(POD, "10.96.0.80", 80, "udp"),
+        Packet(POD, "10.244.1.2", 8080),
+    ):
+        assert ruleset.forwarded(packet) == {Outcome(f"{packet.destination}:{packet.port}"): 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "masqueraded"),
+    [(OTHER_POD, False), (OUTSIDER, True), ("10.244.1.2", True)],
+    ids=["a pod keeps its address", "from outside of the cluster", "a pod that reaches itself"],
+)
+def test_what_is_masqueraded(source, masqueraded):
+    found = web("10.244.1.2").forwarded(Packet(source, "10.96.0.80", 80))
+    assert found == {Outcome("10.244.1.2:8080", masqueraded): 1}
+
+
+def test_the_machine_itself_is_masqueraded_too():
+    assert web("10.244.2.2").sent(Packet(NODE, "10.96.0.80", 80)) == {Outcome("10.244.2.2:8080", True): 1}
+
+
+@pytest.mark.parametrize("hook", ["forwarded", "sent"])
+def test_a_service_without_endpoints_refuses(hook):
+    found = getattr(web(endpoint("10.244.1.2", ready=False)), hook)(Packet(POD, "10.96.0.80", 80))
+    assert found == {Outcome("10.96.0.80:80", verdict="REJECT"): 1}
+
+
+def test_packets_out_of_their_connections_window_are_dropped():
+    found = web("10.244.1.2").forwarded(Packet(POD, "10.244.2.9", 4000, state="INVALID"))
+    assert found == {Outcome("10.244.2.9:4000", verdict="DROP"): 1}
+
+
+def test_a_node_port_leads_to_all_endpoints_under_the_machines_address():
+    ruleset = web("10.244.1.2", "10.244.2.2", ports=[NODE_PORT], type="NodePort")
+    for found in (ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)), ruleset.sent(Packet(NODE, "127.0.0.1", 30080))):
+        assert found == {Outcome("10.244.1.2:8080", True): 0.5, Outcome("10.244.2.2:8080", True): 0.5}
+
+
+def test_a_node_port_without_endpoints_refuses():
+    found = web(ports=[NODE_PORT], type="NodePort").forwarded(Packet(OUTSIDER, NODE, 30080))
+    assert found == {Outcome(f"{NODE}:30080", verdict="REJECT"): 1}
+
+
+def test_external_policy_local_keeps_the_clients_address():
+    ruleset = web("10.244.1.2", "10.244.2.2", ports=[NODE_PORT], type="NodePort", externalTrafficPolicy="Local")
+    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)) == {Outcome("10.244.1.2:8080"): 1}
+    both = {Outcome("10.244.1.2:8080"): 0.5, Outcome("10.244.2.2:8080"): 0.5}
+    assert ruleset.forwarded(Packet(POD, NODE, 30080)) == both
+    assert ruleset.sent(Packet(NODE, NODE, 30080)) == {
+        Outcome("10.244.1.2:8080", True): 0.5, Outcome("10.244.2.2:8080", True): 0.5
+    }  # fmt: skip
+
+
+def test_external_policy_local_drops_where_only_other_machines_have_endpoints():
+    ruleset = web("10.244.2.2", ports=[NODE_PORT], type="NodePort", externalTrafficPolicy="Local")
+    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)) == {Outcome(f"{NODE}:30080", verdict="DROP"): 1}
+    assert ruleset.forwarded(Packet(POD, NODE, 30080)) == {Outcome("10.244.2.2:8080"): 1}
+
+
+def test_internal_policy_local():
+    ruleset = web("10.244.1.2", "10.244.2.2", internalTrafficPolicy="Local")
+    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80)) == {Outcome("10.244.1.2:8080"): 1}
+    ruleset = web("10.244.2.2", internalTrafficPolicy="Local")
+    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80)) == {Outcome("10.96.0.80:80", verdict="DROP"): 1}
+
+
+def test_an_external_address():
+    ruleset = web("10.244.1.2", externalIPs=("192.0.2.7", "2001:db8::7"))
+    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.7", 80)) == {Outcome("10.244.1.2:8080", True): 1}
+    assert web(externalIPs=("192.0.2.7",)).forwarded(Packet(OUTSIDER, "192.0.2.7", 80)) == {
+        Outcome("192.0.2.7:80", verdict="REJECT"): 1
+    }
+
+
+def test_session_affinity_leads_a_known_client_to_its_endpoint():
+    client = Packet(POD, "10.96.0.80", 80)
+    spread = web("10.244.1.2", "10.244.2.2", sticky=600).forwarded(client)
+    assert len(spread) == 2
+    mine = chain_name("KUBE-SEP-", "default/web:http", "tcp", "10.244.2.2:8080")
+    again = web("10.244.1.2", "10.244.2.2", sticky=600, remembered={mine}).forwarded(client)
+    assert again == {Outcome("10.244.2.2:8080"): 1}
+
+
+def test_services_do_not_touch_each_others_chains():
+    def of(*names):
+        services = [service(name, f"10.96.0.{place}") for place, name in enumerate(("a", "b"), 1) if name in names]
+        return chains(build(services, [endpoint_slice(name, "10.244.1.2") for name in names], "n1", NODE))
+
+    alone, both = of("a"), of("a", "b")
+    changed = {chain for chain in both if alone.get(chain) != both[chain]} - set(both.keys() - alone.keys())
+    assert changed == {Chain(NAT, "KUBE-SERVICES")}
+
+
+def test_without_a_cluster_range_nothing_counts_as_foreign():
+    text = render(build([service("web")], [endpoint_slice("web", "10.244.1.2")], "n1"))
+    assert Ruleset(text).forwarded(Packet(OUTSIDER, "10.96.0.80", 80)) == {Outcome("10.244.1.2:8080"): 1}
+
+
+def test_ports_of_one_number_and_two_protocols():
+    both = [ServicePort(name="dns", port=53, protocol="UDP"), ServicePort(name="dns-tcp", port=53)]
+    slices = [endpoint_slice("web", "10.244.1.2", ports=[("dns", 53, "UDP"), ("dns-tcp", 5353, "TCP")])]
+    ruleset = rules([service("web", ports=both)], slices)
+    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 53, "udp")) == {Outcome("10.244.1.2:53"): 1}
+    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 53, "tcp")) == {Outcome("10.244.1.2:5353"): 1}
