@@ -42,7 +42,7 @@ app = typer.Typer(
       sudo knet down          end it, nothing left
     """,
 )
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 Name = Annotated[
     str, typer.Option("--name", "-n", envvar="KNET_NAME", metavar="NAME", help="Which cluster.", show_default=True)

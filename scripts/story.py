@@ -4,6 +4,7 @@ Run by scripts/demo.  Everything printed is observed: objects from the API serve
 from the machines, packets from the wire.
 """
 
+import os
 import shutil
 import subprocess
 import threading
@@ -11,14 +12,14 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from scapy.all import ICMP, IP, VXLAN, AsyncSniffer, Ether
+from scapy.all import ICMP, IP, VXLAN, AsyncSniffer, Ether, conf
 
 from knet import Cluster
 from knet.cluster.channel import Message
 from knet.cluster.facade import Pod
 
 HERE = Path(__file__).parent
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 started = time.monotonic()
 
 
@@ -133,10 +134,11 @@ def requirements(cluster: Cluster) -> Pod:
     check("1 received" in cluster.machine(node).run(f"{ping} {client.ip}"), f"node {node} → its pod {client.ip}")
     check("1 received" in client.run(f"{ping} {near.ip}"), f"pod {client.ip} → pod {near.ip} on the same node, by cni0")
     with cluster.machine(node).inside():
-        sniffer = AsyncSniffer(iface=f"{node}-eth0", filter="udp port 8472", count=1, timeout=5)
-        sniffer.start()
+        tap = conf.L2listen(iface=f"{node}-eth0", filter="udp port 8472")
+    sniffer = AsyncSniffer(opened_socket=tap, count=1)
+    sniffer.start()
     answered = "1 received" in client.run(f"{ping} {far.ip}")
-    sniffer.join()
+    sniffer.join(timeout=5)
     check(answered, f"pod {client.ip} → pod {far.ip} on {far.node}, by flannel.1")
     outer = sniffer.results[0]
     frame = VXLAN(bytes(outer["UDP"].payload))
@@ -148,12 +150,13 @@ def requirements(cluster: Cluster) -> Pod:
 
 
 class Requests:
-    """Requests from a pod to the Service, one after the other, until told to stop; each answer's image is kept."""
+    """Requests from a pod to the Service, a new connection each, until told to stop; each answer's image is kept."""
 
     LOOP = (
         "rm -f /tmp/stop /tmp/answers; (while [ ! -e /tmp/stop ]; do "
-        "curl -sf -m 3 http://web.default.svc.cluster.local/ | grep -o 'nginx:[0-9.]*' || echo failed; "
-        "done > /tmp/answers 2>&1; touch /tmp/done) > /dev/null 2>&1 &"
+        "curl -s -m 3 -H 'Connection: close' -w 'code:%{http_code}\n' 'http://web.default.svc.cluster.local/?[1-20]' "
+        "| grep -oE 'nginx:[0-9.]+|code:[0-9]+'; "
+        "done > /tmp/answers; touch /tmp/done) > /dev/null 2>&1 &"
     )
 
     def __init__(self, pod: Pod) -> None:
@@ -164,7 +167,9 @@ class Requests:
         """How many answers came from which image, and how many requests failed."""
         answers = self.pod.run("touch /tmp/stop; while [ ! -e /tmp/done ]; do sleep 0.05; done; cat /tmp/answers")
         rows = answers.split()
-        return {"failed": 0} | {row: rows.count(row) for row in sorted(set(rows))}
+        codes = [row for row in rows if row.startswith("code:")]
+        images = {row: rows.count(row) for row in sorted(set(rows)) if row.startswith("nginx")}
+        return {"requests": len(codes), "failed": len(codes) - codes.count("code:200"), **images}
 
 
 def update(cluster: Cluster, client: Pod) -> None:
@@ -202,12 +207,33 @@ def failure(cluster: Cluster, client: Pod) -> None:
     there = {pod.name: pod.node for pod in cluster.pods("app=web")}
     line(f"[dim]{time.monotonic() - begin:+7.3f}[/]  three pods are available again: {there}")
     check(lost not in there.values(), "all of them elsewhere")
+    cluster.rollout("deployment/coredns", namespace="kube-system")  # it may have been among the evicted
     check("nginx" in client.run("curl -sf -m 3 http://web"), "and the Service answers")
     kubectl(cluster, "get", "nodes")
     cluster.link(lost, "s1").up()
 
 
+def members(namespace: str) -> list[str]:
+    """The processes in a PID namespace, by number."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/ns/pid"):
+        try:
+            if os.readlink(link) == namespace:
+                found.append(link.parts[2])
+        except OSError:
+            continue  # ended meanwhile
+    return found
+
+
+def network() -> list[str]:
+    """The host's network, as text."""
+    views = (["ip", "-br", "link"], ["ip", "route"], ["ip", "rule"], ["nft", "list", "ruleset"])
+    return [subprocess.run(view, capture_output=True, text=True, check=True).stdout for view in views]
+
+
 def main() -> None:
+    before = network()
+
     def progress(message: Message) -> None:
         if message.step:
             line(f"{message.step:<10} {message.text:<50} [dim]{message.seconds:.2f} s[/]")
@@ -220,10 +246,14 @@ def main() -> None:
         update(cluster, client)
         failure(cluster, client)
         chapter("Down")
+        supervisor = Path("/run/knet/demo/supervisor.pid").read_text().strip()
+        namespace = os.readlink(f"/proc/{supervisor}/ns/pid")
+        line(f"{len(members(namespace))} processes are in the cluster's PID namespace")
         begin = time.monotonic()
     line(f"gone in {time.monotonic() - begin:.2f} s")
-    left = subprocess.run(["pgrep", "-f", "knet: .*@|knet: supervisor demo"], capture_output=True, text=True).stdout
-    check(not left and not Path("/run/knet/demo").exists() and not Path("/var/lib/knet/demo").exists(), "nothing left")
+    check(not members(namespace), "no process is left")
+    check(network() == before, "the host's interfaces, routes and rules are the same as before")
+    check(not Path("/run/knet/demo").exists() and not Path("/var/lib/knet/demo").exists(), "nothing left on disk")
     out.print(f"\nTold in {time.monotonic() - started:.0f} s. Now yours:  sudo knet up")
 
 

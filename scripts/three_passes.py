@@ -7,7 +7,7 @@
 3. pods on different nodes reach each other, without NAT: pod → cni0 → n1 → n2 → cni0 → pod, TTL 62
 """
 
-from scapy.all import ICMP, IP, AsyncSniffer
+from scapy.all import ICMP, IP, AsyncSniffer, conf
 
 from knet import Cluster
 
@@ -25,10 +25,11 @@ spec:
 def arrivals(cluster: Cluster, pod, address: str, send) -> list:
     """The echo requests to ``address`` that come out of its node's cni0 while ``send`` runs."""
     with cluster.machine(pod.node).inside():
-        sniffer = AsyncSniffer(iface="cni0", filter=f"icmp[0] == 8 and dst {address}", count=1, timeout=5)
-        sniffer.start()
+        tap = conf.L2listen(iface="cni0", filter=f"icmp[0] == 8 and dst {address}")
+    sniffer = AsyncSniffer(opened_socket=tap, count=1)
+    sniffer.start()
     send()
-    sniffer.join()
+    sniffer.join(timeout=5)
     return list(sniffer.results)
 
 

@@ -5,7 +5,7 @@
 All machines share one kernel, hence one clock: the stamps of different machines can be compared.
 """
 
-from scapy.all import ICMP, IP, UDP, VXLAN, AsyncSniffer, Ether
+from scapy.all import ICMP, IP, UDP, VXLAN, AsyncSniffer, Ether, conf
 
 from knet import Cluster
 
@@ -48,11 +48,12 @@ def main() -> None:
         sniffers = []
         for machine, interface, expression in places:
             with cluster.machine(machine).inside():
-                sniffers.append(AsyncSniffer(iface=interface, filter=expression, count=1, timeout=5))
-                sniffers[-1].start()
+                tap = conf.L2listen(iface=interface, filter=expression)
+            sniffers.append(AsyncSniffer(opened_socket=tap, count=1))
+            sniffers[-1].start()
         a.run(f"ping -c1 -W2 {b.ip}")
         for sniffer in sniffers:
-            sniffer.join()
+            sniffer.join(timeout=5)
         first = float(sniffers[0].results[0].time)
         for (machine, interface, _), sniffer in zip(places, sniffers, strict=True):
             packet = sniffer.results[0]

@@ -17,14 +17,14 @@ from knet.api.objects import (
 HTTP = ServicePort(name="http", port=80, targetPort=8080)
 
 
-def service(name, ip="10.96.0.80", ports=(HTTP,), namespace="default", labels=None, sticky=0, **spec):
+def service(name, ip="10.96.0.80", ports=(HTTP,), namespace="default", labels=None, sticky=0, more_ips=(), **spec):
     """A ClusterIP Service; ``ip`` "None" makes it headless, ``sticky`` seconds of ClientIP affinity."""
     if sticky:
         spec["sessionAffinity"] = "ClientIP"
         spec["sessionAffinityConfig"] = SessionAffinityConfig(clientIP=ClientIPConfig(timeoutSeconds=sticky))
     return Service(
         metadata=Meta(name=name, namespace=namespace, labels=labels or {}),
-        spec=ServiceSpec(clusterIP=ip, clusterIPs=(ip,) if ip else (), ports=tuple(ports), **spec),
+        spec=ServiceSpec(clusterIP=ip, clusterIPs=(ip, *more_ips) if ip else (), ports=tuple(ports), **spec),
     )
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from knet.api.objects import LabelSelector
 
 _NAME = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9]?[A-Za-z0-9._\-]*"
-_SET = re.compile(rf"\s*({_NAME})\s+(in|notin)\s*\(([^()]*)\)\s*")
-_EQUALITY = re.compile(rf"\s*({_NAME})\s*(==|=|!=)\s*({_NAME})\s*")
-_EXISTS = re.compile(rf"\s*(!?)\s*({_NAME})\s*")
+_KEY = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9][A-Za-z0-9._\-]*"
+_SET = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*")
+_EQUALITY = re.compile(rf"\s*({_KEY})\s*(==|=|!=)\s*({_NAME})\s*")
+_EXISTS = re.compile(rf"\s*(!?)\s*({_KEY})\s*")
 #: a comma ends a requirement, unless it stands between parentheses
 _COMMA = re.compile(r",(?![^()]*\))")
 

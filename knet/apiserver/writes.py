@@ -220,17 +220,20 @@ async def modify(
     change: Callable[[Object], Object],
     options: WriteOptions,
     part: Part = "",
+    conditional: bool | None = None,
 ) -> Record:
     """Replace an object by ``change(copy of it)``, again if somebody else was faster; StatusError 404, 409, 422.
 
-    A resourceVersion in the result other than the present one is a precondition that failed: 409.
+    A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
+    says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
     """
     kind = target.kind
     for _ in range(ATTEMPTS):
         record = find(context, target)
         value = change(record.decode())
         old = record.decode()
-        conditional = _check_preconditions(kind, target.name, value, old)
+        named = _check_preconditions(kind, target.name, value, old)
+        insists = named if conditional is None else conditional
         _normalise(kind, value)
         _place(target, value["metadata"])
         _prepare_update(kind, value, old, part)
@@ -245,7 +248,7 @@ async def modify(
                 gone = deleting.goes_with_update(kind, value, old)
                 return await context.store.write(record.key, value, record.revision, delete=gone)
             except Conflict:
-                if conditional:
+                if insists:
                     break
     raise conflict(kind.resource, target.name, MODIFIED)
 
@@ -355,12 +358,36 @@ async def patch(call: Call, part: Part = "") -> web.Response:
         warnings[:] = decoded.warnings
         return decoded.value
 
-    record = await modify(call.context, call.target, change, options, part)
+    record = await modify(call.context, call.target, change, options, part, patcher.conditional)
     return _answer(call, record, 200, warnings)
 
 
-async def read_patch(request: web.BaseRequest, type_: Type) -> Callable[[Object], Object]:
-    """The body as a function that patches a document of the type; it raises StatusError 400, 413, 422."""
+@dataclass(frozen=True, slots=True)
+class Patcher:
+    """A patch that has been read, to be applied as often as it takes."""
+
+    text: bytes
+    media: str
+    type: Type
+    #: it names the revision it is meant for
+    conditional: bool
+
+    def __call__(self, document: Object) -> Object:
+        """The patched document, which is used up; StatusError 400, 413, 422."""
+        # decoded again each time: applying uses the patch up
+        content = orjson.loads(self.text)
+        try:
+            if self.media == JSON_PATCH:
+                return patches.json_patch(document, content)
+            if self.media == MERGE_PATCH:
+                return object_of(patches.merge_patch(document, content))
+            return patches.strategic_merge_patch(document, content, self.type)
+        except patches.PatchError as error:
+            raise _patch_failed(error) from None
+
+
+async def read_patch(request: web.BaseRequest, type_: Type) -> Patcher:
+    """The body as a patch of documents of the type; StatusError 400, 413, 415."""
     media = request.headers.get("Content-Type", "").partition(";")[0].strip()
     if media == APPLY_PATCH:
         raise unsupported_media_type(
@@ -378,20 +405,14 @@ async def read_patch(request: web.BaseRequest, type_: Type) -> Callable[[Object]
         raise bad_request(f"error decoding patch: {error}") from None
     if media != JSON_PATCH:
         object_of(body)
+    return Patcher(text, media, type_, _names_revision(body))
 
-    def apply(document: Object) -> Object:
-        # patching may use up the patch, and a conflict may make it necessary to patch again
-        content = orjson.loads(text)
-        try:
-            if media == JSON_PATCH:
-                return patches.json_patch(document, content)
-            if media == MERGE_PATCH:
-                return object_of(patches.merge_patch(document, content))
-            return patches.strategic_merge_patch(document, content, type_)
-        except patches.PatchError as error:
-            raise _patch_failed(error) from None
 
-    return apply
+def _names_revision(body: Any) -> bool:
+    if isinstance(body, list):
+        return any(isinstance(row, dict) and row.get("path") == "/metadata/resourceVersion" for row in body)
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
 
 
 def _patch_failed(error: patches.PatchError) -> StatusError:

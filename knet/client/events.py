@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 #: how many Events are remembered for counting, the oldest forgotten first (client-go's EventCorrelator: 4096)
 REMEMBERED = 4096
+#: how many may wait to be written before further ones are dropped: a burst of a thousand pods says three things each
+QUEUED = 10000
 
 
 def rfc3339(moment: datetime | None = None) -> str:
@@ -38,7 +40,7 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, **({"host": host} if host else {})}
         self._seen: dict[tuple[str, ...], _Seen] = {}
-        self._queue: asyncio.Queue[tuple[KubeObject, str, str, str]] = asyncio.Queue(maxsize=1000)
+        self._queue: asyncio.Queue[tuple[KubeObject, str, str, str]] = asyncio.Queue(maxsize=QUEUED)
 
     def event(self, about: KubeObject, kind: str, reason: str, message: str) -> None:
         """Tell of an object: ``kind`` is "Normal" or "Warning", ``reason`` a CamelCase word."""

@@ -27,6 +27,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--upstream", default="", metavar="ADDR[:PORT]", help="asked about all other names; without it: NXDOMAIN"
     )
+    parser.add_argument(
+        "--lameduck",
+        type=float,
+        default=5,
+        metavar="SECONDS",
+        help="go on so long after SIGTERM (default: %(default)s)",
+    )
     parser.add_argument("--health-port", type=int, default=8080, help="/health (default: %(default)s)")
     parser.add_argument("--ready-port", type=int, default=8181, help="/ready (default: %(default)s)")
     return parser.parse_args()
@@ -60,9 +67,11 @@ def _forwarder(upstream: str) -> Forwarder | None:
 
 
 async def _until_signal(arguments: argparse.Namespace) -> None:
+    """SIGINT ends it at once, SIGTERM after the lame duck's time: until everybody knows, queries still come here."""
+    loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(_serve(arguments))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGINT, task.cancel)
+    loop.add_signal_handler(signal.SIGTERM, lambda: loop.call_later(arguments.lameduck, task.cancel))
     try:
         await task
     except asyncio.CancelledError:

@@ -57,27 +57,21 @@ class Feed(Generic[K]):
             try:
                 connection = await Connection.open(self._access)
                 try:
+                    if not self._revision:
+                        await self._list(connection)
                     while True:
-                        await self._follow(connection)
-                        delay = RETRY[0]
+                        async for line in _lines(connection.get(self._watch_path())):
+                            self._apply(line)
+                            delay = RETRY[0]
                 finally:
                     connection.close()
             except (OSError, Refused, msgspec.DecodeError) as error:
-                log.warning("watch %s: %s; next try in %.2f s", self._path, error or type(error).__name__, delay)
+                if isinstance(error, Refused) and error.status == _GONE and self._revision:
+                    self._revision = ""
+                    continue
+                log.warning("watch %s: %s; next try in %.2f s", self._path, str(error) or type(error).__name__, delay)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY[1])
-
-    async def _follow(self, connection: Connection) -> None:
-        """One watch until the server ends it, after a list where we do not know from which revision."""
-        try:
-            if not self._revision:
-                await self._list(connection)
-            async for line in _lines(connection.get(self._watch_path())):
-                self._apply(line)
-        except Refused as error:
-            if error.status != _GONE:
-                raise
-            self._revision = ""
 
     def _watch_path(self) -> str:
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": self._revision}

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import secrets
 
-from dnslib import QTYPE, RR, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import QTYPE, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
 from dnslib.dns import DNSError
 from dnslib.label import DNSLabel, DNSLabelError
 
+from knet.dns.packing import Packer
 from knet.dns.question import Malformed, Question, parse
-from knet.dns.responder import Foreign, Responder
+from knet.dns.responder import Foreign
 from knet.dns.zone import Answer
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 TIMEOUT, ATTEMPTS = 2.0, 2
 #: questions under way at once (CoreDNS forward: max_concurrent 1000 in kubeadm's Corefile)
 CONCURRENT = 1000
-_SERVFAIL = 2
 
 
 class Forwarder(asyncio.DatagramProtocol):
@@ -39,7 +39,7 @@ class Forwarder(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._address)
 
-    async def resolve(self, responder: Responder, foreign: Foreign, query: bytes, tcp: bool) -> bytes:
+    async def resolve(self, packer: Packer, foreign: Foreign, query: bytes, tcp: bool) -> bytes:
         """The answer for a client; SERVFAIL where the name server does not give one."""
         question = foreign.question
         try:
@@ -50,10 +50,10 @@ class Forwarder(asyncio.DatagramProtocol):
             header = DNSHeader(id=0, bitmap=0, rd=1)
             further = bytes(DNSRecord(header, q=DNSQuestion(label, question.type, question.cls)).pack())
             found = _answers(await self._ask(further, tcp=True))
-            return responder.pack(question, tcp, Answer(True, foreign.aliases), further=found)
+            return packer.answer(question, tcp, Answer(True, foreign.aliases), found)
         except (OSError, EOFError, Malformed, DNSError, DNSLabelError, RecursionError) as error:
             log.warning("%s did not answer about %s: %s", self._address[0], ".".join(foreign.target), error)
-            return responder.pack(question, tcp, code=_SERVFAIL)
+            return packer.code(question, tcp, RCODE.SERVFAIL)
 
     async def _ask(self, query: bytes, tcp: bool) -> bytes:
         if len(self._waiting) >= CONCURRENT:

@@ -23,7 +23,7 @@ _TCP_BACKLOG = 128
 
 
 class Server:
-    """Answers queries at one address; names that are not ours go to ``forwarder``, where there is one."""
+    """Answers queries at one address; a recursive responder needs a forwarder."""
 
     def __init__(self, responder: Responder, forwarder: Forwarder | None = None) -> None:
         self._responder = responder
@@ -63,20 +63,16 @@ class Server:
             if isinstance(reply, bytes):
                 _send(udp, reply, client)
             elif reply is not None:
-                self._forward(udp, reply, query, client)
+                task = asyncio.create_task(self._forward(udp, reply, query, client))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
 
-    def _forward(self, udp: socket.socket, foreign: Foreign, query: bytes, client: object) -> None:
-        if self._forwarder is None:
-            _send(udp, foreign.refusal, client)
-            return
-        resolving = self._forwarder.resolve(self._responder, foreign, query, tcp=False)
+    async def _forward(self, udp: socket.socket, foreign: Foreign, query: bytes, client: object) -> None:
+        _send(udp, await self._resolve(foreign, query, tcp=False), client)
 
-        async def answer() -> None:
-            _send(udp, await resolving, client)
-
-        task = asyncio.create_task(answer())
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    async def _resolve(self, foreign: Foreign, query: bytes, tcp: bool) -> bytes:
+        assert self._forwarder is not None, "a responder without one does not ask for it"
+        return await self._forwarder.resolve(self._responder.packer, foreign, query, tcp)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP connection: queries, each with its length before it, one after the other."""
@@ -87,10 +83,7 @@ class Server:
                     query = await reader.readexactly(size)
                 reply = self._responder.respond(query, tcp=True)
                 if isinstance(reply, Foreign):
-                    if self._forwarder is None:
-                        reply = reply.refusal
-                    else:
-                        reply = await self._forwarder.resolve(self._responder, reply, query, tcp=True)
+                    reply = await self._resolve(reply, query, tcp=True)
                 if reply is None:
                     return
                 writer.write(len(reply).to_bytes(2, "big") + reply)

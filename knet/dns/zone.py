@@ -81,13 +81,13 @@ class Zone:
         """
         answer = self._find(name, kind)
         seen = {name}
-        while answer is not None and answer.unresolved is not None and len(seen) < _CHAIN:
+        while answer is not None and answer.unresolved is not None:
             target = answer.unresolved
             further = self._find(target, kind)
             if further is None:
                 return answer
-            if target in seen:
-                break
+            if target in seen or len(seen) == _CHAIN:
+                return answer._replace(unresolved=None)
             seen.add(target)
             records = answer.records + further.records
             answer = Answer(True, records, further.additional, further.unresolved)
@@ -157,7 +157,7 @@ class Zone:
             for spec in service.spec.ports:
                 if _matches(spec.name, spec.protocol, port, protocol):
                     targets.append((own_name, service.spec.clusterIP, spec.port))
-        weight = 100 // len(targets) if targets else 0
+        weight = max(1, 100 // len(targets)) if targets else 0
         return [
             (Record(name, "SRV", Srv(0, weight, number, target)), Record(target, _family(address), address))
             for target, address, number in targets

@@ -69,7 +69,7 @@ class Catalogue:
         raise UnknownImage(
             f"{reference}: not in knet's image catalogue. Images are local rows, nothing is downloaded: add a row "
             f'(names: ["{reference.path.removeprefix("library/")}"], cmd: [...]) to a YAML file and start the '
-            "cluster with --images FILE (docs/images.md)"
+            "cluster with --images FILE"
         )
 
     def __iter__(self) -> Iterator[Entry]:

@@ -112,6 +112,8 @@ class ImageStore:
     def pull(self, name: str) -> Image:
         """Unpack an image; raises InvalidReference, UnknownImage, MissingProgram, OSError."""
         reference = parse(name)
+        if str(reference) in self._images:
+            return self._images[str(reference)]
         entry = self._catalogue.find(reference)
         for program, package in entry.row.needs.items():
             if not shutil.which(program, path=DEFAULT_PATH):
@@ -148,7 +150,12 @@ class ImageStore:
             workdir=row.workdir or "/",
             user=row.user,
             stop_signal=signal.Signals[row.stop_signal].value,
-            size=sum(path.lstat().st_size for path in Path(files).rglob("*")),
+            size=sum(
+                path.lstat().st_size
+                for layer in (files, common, *below)
+                if layer != "/"
+                for path in Path(layer).rglob("*")
+            ),
         )
 
     def _layer(self, name: str, lay: Callable[[Path], None]) -> str:

@@ -4,34 +4,47 @@ Upstream: pkg/kubelet/lifecycle/predicate.go; a rejected pod is Failed for good.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from knet.api.objects import Pod
 from knet.api.quantity import milli, whole
 
 
-def reject(pod: Pod, others: Iterable[Pod], allocatable: Mapping[str, str]) -> tuple[str, str] | None:
+class Needs(NamedTuple):
+    """What a pod asks for: millicores, bytes, and its own place."""
+
+    cpu: int
+    memory: int
+    pods: int = 1
+
+
+def needs(pod: Pod) -> Needs:
+    """The sum over its containers; init containers run before the others, so their needs do not add up."""
+    return Needs(_request(pod, "cpu"), _request(pod, "memory"))
+
+
+def capacity(allocatable: Mapping[str, str]) -> Needs:
+    return Needs(milli(allocatable["cpu"]), whole(allocatable["memory"]), whole(allocatable["pods"]))
+
+
+def reject(wanted: Needs, others: Iterable[Needs], there: Needs) -> tuple[str, str] | None:
     """(reason, message) why a pod cannot be on this node beside ``others`` (those not finished), or None."""
-    others = list(others)
-    needs = {"pods": 1, "cpu": request(pod, "cpu"), "memory": request(pod, "memory")}
-    used = {
-        "pods": len(others),
-        "cpu": sum(request(other, "cpu") for other in others),
-        "memory": sum(request(other, "memory") for other in others),
-    }
-    for name, need in needs.items():
-        capacity = milli(allocatable[name]) if name == "cpu" else whole(allocatable[name])
-        if need and used[name] + need > capacity:
-            figures = f"requested: {need}, used: {used[name]}, capacity: {capacity}"
-            return f"OutOf{name}", (f"Pod was rejected: Node didn't have enough resource: {name}, {figures}")
+    used = Needs(0, 0, 0)
+    for other in others:
+        used = Needs(used.cpu + other.cpu, used.memory + other.memory, used.pods + other.pods)
+    for name, need, taken, most in zip(Needs._fields, wanted, used, there, strict=True):
+        if need and taken + need > most:
+            figures = f"requested: {need}, used: {taken}, capacity: {most}"
+            text = f"Pod was rejected: Node didn't have enough resource: {name}, {figures}"
+            return f"OutOf{name}", text
     return None
 
 
-def request(pod: Pod, name: str) -> int:
-    """What a pod asks for: millicores of "cpu", bytes of "memory". Init containers run before the others."""
+def _request(pod: Pod, name: str) -> int:
     amount = milli if name == "cpu" else whole
     rows = [
-        (container, amount(container.resources.requests.get(name, container.resources.limits.get(name, 0))))
+        amount(container.resources.requests.get(name, container.resources.limits.get(name, 0)))
         for container in (*pod.spec.initContainers, *pod.spec.containers)
     ]
     init = len(pod.spec.initContainers)
-    return max([sum(value for _, value in rows[init:]), *(value for _, value in rows[:init])], default=0)
+    return max([sum(rows[init:]), *rows[:init]], default=0)

@@ -25,7 +25,7 @@ from knet.kubelet.probes import Probes, Reports
 from knet.kubelet.runtime.containers import Running, attempt_of
 from knet.kubelet.runtime.execution import run_command
 from knet.kubelet.runtime.sandbox import Sandbox
-from knet.kubelet.runtime.shim_client import StartError
+from knet.kubelet.runtime.shim_client import ShimLost, StartError
 from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 SHORTEST_STOP = 2.0
 #: seconds before a container that cannot be configured is tried again, and for which ErrImagePull shows
 CONFIG_RETRY, PULL_ERROR_SHOWN = 2.0, 1.0
+#: seconds that a new shim is given to be there
+SHIM_RETRY = 0.2
 
 
 class ContainerRun:
@@ -107,6 +109,9 @@ class ContainerRun:
             self._machine.crash_backoff.next(self._key, self._machine.now())
         try:
             running = await self._machine.containers.start(config, self._paths, sandbox)
+        except ShimLost:
+            self._not_before = self._machine.now() + SHIM_RETRY
+            return
         except (StartError, OSError) as error:
             self._event("Warning", "Failed", f"Error: {error}")
             self._take(Attempt(
@@ -250,7 +255,8 @@ class ContainerRun:
         """The container is waiting for its next run: CrashLoopBackOff."""
         now = self._machine.now()
         delay = self._machine.crash_backoff.delay(self._key, now)
-        if delay and self._not_before > now and self._waiting is None:
+        told = self._waiting is not None and self._waiting.reason != "RunContainerError"
+        if delay and self._not_before > now and not told:
             pod = self._pod
             where = f"{pod.name}_{pod.namespace}({pod.uid})"
             text = f"back-off {duration(delay)} restarting failed container={self.spec.name} pod={where}"

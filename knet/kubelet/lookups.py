@@ -4,6 +4,7 @@ The cluster's CA bundle (ConfigMap kube-root-ca.crt of each namespace) is kept; 
 their life, as upstream's token manager does.
 """
 
+import asyncio
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from knet.kubelet.volumes import Lookups
 ROOT_CA = "kube-root-ca.crt"
 #: part of a token's life after which it is replaced
 FRESH = 0.8
+#: requests under way at once: a hundred pods that start together must not open a hundred connections
+PARALLEL = 4
 #: seconds that a namespace's CA bundle is trusted to stay
 CA_KEPT = 600
 
@@ -47,6 +50,7 @@ class ApiLookups:
         self._ca_file = ca_file
         self._bundles: dict[str, tuple[float, ConfigMap]] = {}
         self._tokens: dict[tuple[str, str], _Token] = {}
+        self._turn = asyncio.Semaphore(PARALLEL)
 
     async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
         if name != ROOT_CA:
@@ -81,7 +85,8 @@ class ApiLookups:
         }
         path = ServiceAccount.resource.path(pod.namespace, account, "token")
         try:
-            answer = await self._client.raw("POST", path, body)
+            async with self._turn:
+                answer = await self._client.raw("POST", path, body)
         except NotFound as error:
             raise ConfigError(f"failed to fetch token: {error.message}") from None
         text = msgspec.json.decode(answer, type=_TokenResponse).status.token
@@ -99,6 +104,7 @@ class ApiLookups:
 
     async def _get(self, cls: type[K], namespace: str, name: str) -> K | None:
         try:
-            return await self._client.get(cls, name, namespace)
+            async with self._turn:
+                return await self._client.get(cls, name, namespace)
         except NotFound:
             return None

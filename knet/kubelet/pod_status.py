@@ -31,14 +31,16 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
         "startTime": time_text(view.started_at),
         "qosClass": qos_class(view.pod.spec),
         "conditions": _conditions(view, current, known, now),
-        "containerStatuses": [_container(view, row) for row in view.app_containers],
     }
+    if view.doomed is not None:
+        status |= {"reason": view.doomed[0], "message": view.doomed[1]}
+        if all(row.current is None for row in view.containers):
+            return status  # rejected before anything was tried: upstream shows no containers
+    status["containerStatuses"] = [_container(view, row) for row in view.app_containers]
     if view.init_containers:
         status["initContainerStatuses"] = [_container(view, row) for row in view.init_containers]
     if view.ip:
         status |= {"podIP": view.ip, "podIPs": [{"ip": view.ip}]}
-    if view.doomed is not None:
-        status |= {"reason": view.doomed[0], "message": view.doomed[1]}
     return status
 
 

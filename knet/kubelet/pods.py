@@ -5,7 +5,7 @@ import logging
 
 from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
-from knet.kubelet.admission import reject
+from knet.kubelet.admission import Needs, capacity, needs, reject
 from knet.kubelet.machine import Machine
 from knet.kubelet.runtime.paths import Identity, known_pods
 from knet.kubelet.worker import PodWorker
@@ -25,6 +25,8 @@ class Pods:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._known: set[str] = set()
+        self._needs: dict[str, Needs] = {}
+        self._capacity = capacity(machine.allocatable)
 
     def begin(self) -> None:
         """Adopt what an earlier kubelet left, clean up after pods that are gone, and follow the watch from now on.
@@ -67,6 +69,8 @@ class Pods:
                 worker.remove()
         if new is None:
             return
+        if new.finished:
+            self._needs.pop(new.uid, None)
         worker = self._workers.get(new.uid)
         if worker is None:
             self._start(new)
@@ -78,17 +82,19 @@ class Pods:
         if pod.uid in self._known:
             worker.adopt()
         elif not pod.deleting and not pod.finished:
-            others = (row for row in self._informer.list() if row.uid != pod.uid and row.uid in self._workers)
-            rejection = reject(pod, (row for row in others if not row.finished), self._machine.allocatable)
+            rejection = reject(needs(pod), self._needs.values(), self._capacity)
             if rejection is not None:
                 self._machine.events.event(pod, "Warning", *rejection)
                 worker.doom(*rejection)
+        if not pod.finished:
+            self._needs[pod.uid] = needs(pod)
         task = self._tasks[pod.uid] = asyncio.create_task(worker.run(), name=f"{pod.namespace}/{pod.name}")
         task.add_done_callback(lambda done: self._ended(pod.uid, done))
         return worker
 
     def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
         del self._workers[uid], self._tasks[uid]
+        self._needs.pop(uid, None)
         self._known.discard(uid)
         if not task.cancelled() and task.exception() is not None:
             log.error("worker of pod %s failed", task.get_name(), exc_info=task.exception())

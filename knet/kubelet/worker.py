@@ -38,6 +38,8 @@ NETWORK_NOT_READY = (
 )
 #: seconds between attempts to set volumes or a sandbox up: doubled from the first to the second
 RETRY = (0.5, 16.0)
+#: seconds for which a pod on its way up need not report between two steps
+BUSY = 0.05
 #: seconds after which volumes are compared with the objects they show
 REFRESH = 60.0
 
@@ -70,6 +72,7 @@ class PodWorker:
         self._started_at = _unix(pod.status.startTime) or machine.now()
         self._known: tuple[Condition, ...] = pod.status.conditions
         self._shown: _Shown | None = None
+        self._reported_at = 0.0
         self._runs = {
             spec.name: ContainerRun(machine, pod, spec, init, self._wake.set)
             for init, specs in ((True, pod.spec.initContainers), (False, pod.spec.containers))
@@ -141,7 +144,8 @@ class PodWorker:
             if not plan.steps:
                 for run in self._runs.values():
                     run.show_back_off()
-            self._report(self._view(), now)
+            if not plan.steps or now - self._reported_at > BUSY:
+                self._report(self._view(), now)
             for step in plan.steps:
                 await self._act(step)
             if not plan.steps or all(step.do is Do.STOP for step in plan.steps):
@@ -183,8 +187,9 @@ class PodWorker:
         )
 
     def _report(self, view: PodView, now: float) -> None:
-        if view.final:
+        if view.final or view.removed:
             return
+        self._reported_at = now
         status = pod_status(view, self._machine.node_ip, self._known, now)
         self._known = tuple(
             Condition(type=row["type"], status=row["status"], lastTransitionTime=row["lastTransitionTime"])

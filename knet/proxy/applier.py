@@ -7,7 +7,8 @@ import time
 from knet.kernel import rules, sysctl
 from knet.kernel.rules import RulesError
 from knet.proxy import transaction
-from knet.proxy.iptables import FILTER, NAT, Rules, chains
+from knet.proxy.chains import FILTER, NAT, Rules
+from knet.proxy.iptables import Renderer
 from knet.proxy.snapshot import Snapshot
 from knet.proxy.transaction import Held
 
@@ -18,6 +19,7 @@ class IptablesApplier:
     """The mode ``iptables``.  What others put into the tables stays as it is."""
 
     def __init__(self) -> None:
+        self._renderer = Renderer()
         self._written: Rules | None = None
         self._left: Held | None = None
 
@@ -25,7 +27,7 @@ class IptablesApplier:
         """Make the rules say what ``snapshot`` says; RulesError where the kernel refuses, with nothing changed."""
         if any(port.node_port for port in snapshot.ports.values()):
             sysctl.ensure("net.ipv4.conf.all.route_localnet", 1)  # node ports on 127.0.0.1
-        wanted = chains(snapshot)
+        wanted = self._renderer.chains(snapshot)
         if self._written is None:
             await self._write_everything(wanted, await _read())
             return
@@ -40,7 +42,7 @@ class IptablesApplier:
 
     async def repair(self, snapshot: Snapshot) -> None:
         """Look whether the rules are still as we left them, and write them anew where they are not."""
-        wanted = chains(snapshot)
+        wanted = self._renderer.chains(snapshot)
         held = await _read()
         if wanted == self._written and transaction.plausible(wanted, held) and self._left in (None, held):
             self._left = held

@@ -61,5 +61,5 @@ def clean(conntrack: Conntrack, before: Frontends, after: Frontends) -> int:
         for flow in stale(conntrack.flows_to(socket.IPPROTO_UDP, *frontend), answering):
             forgotten += conntrack.delete(flow)
     if forgotten:
-        log.info("forgot %d UDP flows to endpoints that are gone", forgotten)
+        log.info("forgot %d UDP flows that no endpoint of their Service answers", forgotten)
     return forgotten

@@ -8,7 +8,8 @@ where the kernel's rules are not as we left them (first start, somebody's ``ipta
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from knet.proxy.iptables import JUMPS, Chain, Jump, Rules, is_ours, is_per_service, text
+from knet.proxy.chains import JUMPS, Chain, Jump, Rules, is_ours, is_per_service
+from knet.proxy.iptables import text
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from bisect import bisect_left, bisect_right, insort
 from knet.store.interface import Event, Gone, Listing, Record
 
 #: events kept per collection; between one and two times this number are there at any moment.  Upstream's watch
-#: cache starts at 100 and grows to 102,400; this holds a minute of the busiest lab in about 10 MB of Pods.
-HISTORY = 4096
+#: cache starts at 100 and grows to 102,400; this holds a minute of the busiest lab in some 10 MB of Pods.
+HISTORY = 2048
 
 
 def collection_of(key: str) -> str:

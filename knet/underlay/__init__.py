@@ -1,19 +1,20 @@
 """Emulated machines, switches and links: Mininet's model of a network, realised by netlink.
 
-A topology is a Mininet ``Topo``, a graph that starts nothing.  It becomes a cluster's network in three steps, each of
-which can be looked at:
+A topology is a Mininet ``Topo``, a graph that starts nothing.  What happens to it, in order:
 
-``topology``   a file or a name → ``Topo`` (`load`); ``Topo`` → `Plan`, frozen data (`describe`)
-``plan``       what is to be built, with the line of the topology file that asked for it
-``validate``   everything that can be wrong with a plan, as one line each
-``impairment`` bw, delay, jitter, loss and max_queue_size: parsed, merged, turned into queueing disciplines
-``tree``       which switch-to-switch cables carry traffic where there are several ways
-``network``    `Network`, a ``Mininet`` that builds a plan in a few milliseconds
-``machine``, ``switch``, ``link``   its ``Host``, ``Switch`` and ``Link``
-``underlay``   `Underlay`: a network that runs, with its links to be read, changed and cut
-``ping``       who reaches whom, measured with ICMP from inside the machines
-``view``, ``shell``   ``knet shell``: Mininet's command line over any network that can be viewed
+``topology``    a file or a name → ``Topo``, with the line of each declaration
+``describe``    ``Topo`` → `Plan` (``plan``), frozen data; ``impairment`` reads the options of links
+``validate``    everything that can be wrong with a plan, as one line each
+``cabling``     how links are made of veth pairs and bridges; ``tree``: which of several ways between switches is used
+``network``     `Network`, a ``Mininet`` that builds a plan, with ``machine``, ``switch`` and ``link`` as its ``Host``,
+                ``Switch`` and ``Link``; ``filesystem``: what a machine sees of the host's
+``cables``      the running links: read (``state``), changed, cut; ``carrier``: until they work
+``underlay``    `Underlay`, the door for the supervisor
+``view``        what can be told of a network to another process, and asked of it
+``shell``       ``knet shell``, Mininet's command line over a view; with ``remote`` (nodes in expressions), ``terminal``
+                (commands in namespaces), ``ping`` (who reaches whom) and ``iperf``
 
-Mininet is imported through ``knet.underlay.upstream`` and nowhere else (topologies/ import ``mininet.topo`` as every
-Mininet user does).
+Up to and including ``cabling`` nothing touches the kernel, except that ``validate`` asks it for sch_netem.
+Mininet is imported through ``upstream`` and nowhere else (topologies/ import ``mininet.topo`` as every Mininet user
+does).
 """

@@ -7,12 +7,11 @@ from knet.kernel import links, qdiscs
 from knet.kernel.links import Counters, change
 from knet.kernel.netlink import Netlink
 from knet.kernel.qdiscs import Impairment
-from knet.underlay import impairment
-from knet.underlay.cabling import Cable, Cabling, End
+from knet.underlay import impairment, tree
+from knet.underlay.cabling import Cabling, End
 from knet.underlay.carrier import wait_until_operational
 from knet.underlay.plan import SwitchSpec
 from knet.underlay.state import DOWN, NO_CARRIER, STANDBY, UP, LinkError, LinkState, Sending
-from knet.underlay.tree import standby
 from knet.underlay.validate import unsupported
 
 
@@ -151,10 +150,10 @@ class Cables:
             for place, cable in enumerate(self.cabling.cables)
             if cable.between_switches
         }
-        return standby(self.switches, between, cut)
+        return tree.standby(self.switches, between, cut)
 
     def _shape(self, place: int, number: int, wanted: Impairment) -> None:
-        cable: Cable = self.cabling.cables[place]
+        cable = self.cabling.cables[place]
         end = cable.ends[number]
         with self._netlink(end) as netlink:
             qdiscs.apply(netlink, end.interface, wanted)
@@ -177,10 +176,10 @@ class Cables:
         return Sending(
             node=end.node,
             interface=end.interface,
-            bw=impaired.rate / 1e6,
-            delay=impaired.delay * 1e3,
-            jitter=impaired.jitter * 1e3,
-            loss=impaired.loss * 100,
+            bw=round(impaired.rate / 1e6, 6),
+            delay=round(impaired.delay * 1e3, 6),
+            jitter=round(impaired.jitter * 1e3, 6),
+            loss=round(impaired.loss * 100, 6),
             max_queue_size=impaired.queue,
             impairment=impairment.text(impaired),
             packets=counted.tx_packets if out else counted.rx_packets,

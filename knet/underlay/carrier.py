@@ -5,6 +5,7 @@ ends transmit and tells the bridge to forward, some milliseconds later, on a bus
 are dropped.  The first ARP request would be lost, and the next comes after a second.
 """
 
+import errno
 import select
 import socket
 import time
@@ -61,5 +62,6 @@ def _drain(events: socket.socket) -> None:
             events.recv(65536)
         except BlockingIOError:
             return
-        except OSError:
-            continue  # ENOBUFS
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise

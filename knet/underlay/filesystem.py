@@ -2,8 +2,8 @@
 
 Of its own it has ``/run`` (so iptables' lock is one per machine), ``/sys`` (of its network namespace), ``/etc/hosts``,
 ``/etc/resolv.conf``, and, as bind mounts of the cluster's state directory, the directories in which a Node keeps its
-state.  These directories are created on the host where they do not exist, empty, and stay: removing one that another
-cluster has mounted over would unmount it there.
+state.  The places to mount these over exist only in the machine: its ``/var/lib`` and ``/var/log`` are overlays over the
+host's.  So nothing is created on the host, and nobody who removes an empty directory there unmounts a machine's.
 """
 
 import os
@@ -34,10 +34,9 @@ class Home:
     """its /etc/resolv.conf"""
 
     def prepare(self) -> None:
-        """On the host: create both sides of the bind mounts."""
-        for target, name in self._directories():
+        """On the host: create what is to be mounted."""
+        for _target, name in self._directories():
             os.makedirs(self.directory / name, exist_ok=True)
-            os.makedirs(target, exist_ok=True)
 
     def move_in(self, below_sys: Iterable[str]) -> None:
         """Turn the calling thread's new mount, network and UTS namespaces into this machine's.
@@ -45,15 +44,30 @@ class Home:
         ``below_sys`` is what `mounts_below_sys` found; the new /sys shows those mounts again (cgroups among them).
         """
         mounts.make_private()
-        for target, name in self._directories():
-            mounts.bind(f"{self.directory}/{name}", target)
         mounts.tmpfs("/run")
+        self._mount_directories()
         _own_file("/etc/hosts", self.hosts)
         _own_file("/etc/resolv.conf", self.resolver)
         _own_sys(below_sys)
         socket.sethostname(self.machine.name)
         for name, value in _sysctls(self.machine.role):
             sysctl.write(name, value)
+
+    def _mount_directories(self) -> None:
+        """The Node's directories, on overlays that take what the machine writes beside them to its /run."""
+        state = self.directory.parents[1]
+        os.makedirs("/run/state")
+        mounts.bind(str(state), "/run/state")
+        for parent in sorted({os.path.dirname(target) for target, _ in self._directories()}):
+            upper, work = (f"/run/overlay{parent}/{name}" for name in ("upper", "work"))
+            os.makedirs(upper)
+            os.makedirs(work)
+            mounts.overlay(parent, [parent], upper, work)
+            if state.is_relative_to(parent):  # the components' own files are the host's
+                mounts.bind("/run/state", str(state))
+        for target, name in self._directories():
+            os.makedirs(target, exist_ok=True)
+            mounts.bind(f"/run/state/machines/{self.machine.name}/{name}", target)
 
     def _directories(self) -> list[tuple[str, str]]:
         is_node = self.machine.role in (CONTROL_PLANE, WORKER)

@@ -44,11 +44,12 @@ class Machine(LazyNode, Host):
             holders.append(_holder(spec.name))
 
         try:
-            return cls(spec, create(*KINDS, setup=set_up), holders[0])
+            namespaces = create(*KINDS, setup=set_up)
         except BaseException:
             for holder in holders:
                 _end(holder)
             raise
+        return cls(spec, namespaces, holders[0])
 
     @property
     def role(self) -> str:

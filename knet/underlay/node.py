@@ -59,14 +59,14 @@ class LazyNode(Node):
     def __init__(self, name: str, namespaces: Namespaces, pid: int, **parameters: Any) -> None:
         self.namespaces = namespaces
         self.process_id = pid
-        self.lazy = True
+        self._constructed = False
         super().__init__(name, **parameters)
-        self.lazy = False
+        self._constructed = True
         self.pid = pid
 
     def startShell(self, mnopts: str | None = None) -> None:
         """Start the shell, but not as early as Mininet's constructor asks for it."""
-        if not self.lazy:
+        if self._constructed:
             super().startShell(mnopts)
             self.pid = self.process_id  # of the machine, not of its shell
 

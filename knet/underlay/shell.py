@@ -8,11 +8,11 @@ in the nodes' namespaces on the user's own terminal, so that full-screen program
 
 import atexit
 import cmd
-import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -32,9 +32,9 @@ class Shell(cmd.Cmd):
     prompt = "knet> "
     doc_header = "Commands (help COMMAND explains one):"
 
-    def __init__(self, view: NetworkView, stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout) -> None:
+    def __init__(self, view: NetworkView, stdin: TextIO | None = None, stdout: TextIO | None = None) -> None:
         super().__init__(stdin=stdin, stdout=stdout)
-        self.use_rawinput = stdin is sys.stdin and stdin.isatty()
+        self.use_rawinput = stdin is None and sys.stdin.isatty()
         if not self.use_rawinput:
             self.prompt = ""
         self.view = view
@@ -53,6 +53,14 @@ class Shell(cmd.Cmd):
                 return
             except KeyboardInterrupt:
                 self._print("\nInterrupt")
+
+    def onecmd(self, line: str) -> bool:
+        """Carry out one line; True ends the shell.  A network that has gone away meanwhile is told, not raised."""
+        try:
+            return bool(super().onecmd(line))
+        except (LinkError, OSError) as error:
+            self._print(f"*** {error}")
+            return False
 
     def emptyline(self) -> bool:
         """An empty line does nothing (cmd.Cmd would repeat the last command)."""
@@ -122,7 +130,12 @@ class Shell(cmd.Cmd):
 
     def do_pingall(self, line: str) -> None:
         """Ping between all hosts: pingall [SECONDS TO WAIT]"""
-        self._ping(self.net.hosts, float(line or 1))
+        try:
+            timeout = float(line or 1)
+        except ValueError:
+            self._print("invalid arg: pingall [seconds]")
+        else:
+            self._ping(self.net.hosts, timeout)
 
     def do_pingpair(self, _line: str) -> None:
         """Ping between the first two hosts."""
@@ -155,20 +168,17 @@ class Shell(cmd.Cmd):
         words = line.split()
         changes = dict(word.partition("=")[::2] for word in words[2:] if "=" in word)
         verbs = [word for word in words[2:] if "=" not in word]
-        try:
-            if len(words) < 3 or len(verbs) > 1:
-                self._print("invalid number of args: link end1 end2 [up down reset]")
-            elif verbs and verbs[0] not in ("up", "down", "reset"):
-                self._print("invalid type: link end1 end2 [up down reset]")
-            elif unknown := [option for option in changes if option not in (*OPTIONS, "direction")]:
-                self._print(f"unknown option {unknown[0]}: there are {', '.join(OPTIONS)}, direction")
-            elif verbs == ["reset"]:
-                self.view.reset_link(words[0], words[1])
-            else:
-                up = {"up": True, "down": False}.get("".join(verbs))
-                self.view.change_link(words[0], words[1], up=up, **changes)
-        except LinkError as error:
-            self._print(f"*** {error}")
+        if len(words) < 3 or len(verbs) > 1:
+            self._print("invalid number of args: link end1 end2 [up down reset]")
+        elif verbs and verbs[0] not in ("up", "down", "reset"):
+            self._print("invalid type: link end1 end2 [up down reset]")
+        elif unknown := [option for option in changes if option not in (*OPTIONS, "direction")]:
+            self._print(f"unknown option {unknown[0]}: there are {', '.join(OPTIONS)}, direction")
+        elif verbs == ["reset"]:
+            self.view.reset_link(words[0], words[1])
+        else:
+            up = {"up": True, "down": False}.get("".join(verbs))
+            self.view.change_link(words[0], words[1], up=up, **changes)
 
     def do_sh(self, line: str) -> None:
         """Run a command on the host, outside of the emulated network: sh COMMAND"""
@@ -177,24 +187,23 @@ class Shell(cmd.Cmd):
 
     def do_py(self, line: str) -> None:
         """Evaluate a Python expression, in which nodes are names: py n1.cmd('ip route')"""
-        try:
-            result = eval(line, dict(self.names))
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            self._print(f"{type(error).__name__}: {error}")
-            return
+        result = self._users_code(lambda: eval(line, self.names))
         if result is not None:
             self._print(result if isinstance(result, str) else repr(result))
 
     def do_px(self, line: str) -> None:
         """Execute a Python statement, in which nodes are names: px route = n1.cmd('ip route')"""
+        self._users_code(lambda: exec(line, self.names))
+
+    def _users_code(self, work: Callable[[], object]) -> object:
+        """What ``work`` returns; None if it raises, which is told in one line."""
         try:
-            exec(line, self.names)
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                raise
+            return work()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a mistake in an expression does not end the shell
             self._print(f"{type(error).__name__}: {error}")
+            return None
 
     def do_source(self, line: str) -> bool | None:
         """Carry out the commands in a file: source FILE"""
@@ -282,7 +291,9 @@ def _use_history() -> None:
     path = HISTORY.expanduser()
     readline.set_completer_delims(" ")
     readline.set_history_length(1000)
-    if path.exists():
+    try:
+        path.touch(mode=0o600)
         readline.read_history_file(path)
+    except OSError:
+        return  # a home that cannot be written to
     atexit.register(readline.write_history_file, path)
-    os.umask(0o077)

@@ -18,7 +18,6 @@ if "distutils.version" in _borrowed:
     _borrowed["distutils.version"].StrictVersion = _StrictVersion  # type: ignore[attr-defined]
 sys.modules.update(_borrowed)
 try:
-    from mininet.cli import CLI
     from mininet.link import Intf, Link
     from mininet.net import Mininet
     from mininet.node import Host, Node, Switch
@@ -27,4 +26,4 @@ finally:
     for _name in _borrowed:
         del sys.modules[_name]
 
-__all__ = ["CLI", "Host", "Intf", "Link", "Mininet", "Node", "Switch", "Topo"]
+__all__ = ["Host", "Intf", "Link", "Mininet", "Node", "Switch", "Topo"]

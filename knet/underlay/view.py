@@ -7,11 +7,13 @@ at /proc/PID/ns by whoever knows the pid).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from knet.kernel.namespaces import Namespaces
 from knet.underlay.state import LinkState
-from knet.underlay.underlay import Underlay
+
+if TYPE_CHECKING:  # the shell on the user's terminal needs no Mininet
+    from knet.underlay.underlay import Underlay
 
 #: `NodeState.role` of a switch
 SWITCH = "switch"
@@ -70,7 +72,7 @@ class NetworkView(Protocol):
 class LocalView:
     """The view of an underlay that runs in this process."""
 
-    def __init__(self, underlay: Underlay) -> None:
+    def __init__(self, underlay: "Underlay") -> None:
         self._underlay = underlay
 
     def nodes(self) -> Sequence[NodeState]:

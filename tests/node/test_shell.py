@@ -3,14 +3,14 @@
 import os
 import pty
 import re
-import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from underlay_sandbox import isolated
 
-from knet.kernel.namespaces import CLONE_NEWPID, Namespaces, unshare
+from knet.kernel.namespaces import CLONE_NEWPID, Namespaces, in_thread, unshare
 from knet.underlay.shell import Shell
 from knet.underlay.topology import describe, load
 from knet.underlay.underlay import Underlay
@@ -160,18 +160,16 @@ class _FromOutside(LocalView):
 
 @isolated
 def test_commands_can_join_the_clusters_processes(tmp_path: Path) -> None:
-    unshare(CLONE_NEWPID)
-    with subprocess.Popen(["sleep", "infinity"]) as init:  # process 1 of the new PID namespace
-        pid_namespace = os.open(f"/proc/{init.pid}/ns/pid", os.O_RDONLY)
-        with (
-            Underlay(describe(load("single", 2)), tmp_path) as underlay,
-            open(tmp_path / "output", "w") as output,
-        ):
-            shell = Shell(_FromOutside(underlay, pid_namespace), stdout=output)
-            shell.onecmd("n1 readlink /proc/$PPID/exe || echo $PPID")
-            shell.onecmd("py n1.cmd('echo $PPID').strip()")
-        init.kill()
-    assert (tmp_path / "output").read_text() == "0\n0\n"
+    def first_process() -> int:
+        unshare(CLONE_NEWPID)
+        return os.posix_spawn("/bin/sleep", ["sleep", "infinity"], {})
+
+    pid_namespace = os.open(f"/proc/{in_thread(first_process)}/ns/pid", os.O_RDONLY)
+    with Underlay(describe(load("single", 2)), tmp_path) as underlay, open(tmp_path / "output", "w") as output:
+        shell = Shell(_FromOutside(underlay, pid_namespace), stdout=output)
+        shell.onecmd("n1 echo parent $PPID")  # the parent is outside, and outside is nowhere
+        shell.onecmd("py n1.cmd('echo parent $PPID')")
+    assert (tmp_path / "output").read_text().split() == ["parent", "0"] * 2
 
 
 @isolated
@@ -179,7 +177,12 @@ def test_a_command_has_the_terminal_to_itself(tmp_path: Path) -> None:
     """Ctrl-C ends the command, not the shell."""
     child, terminal = pty.fork()
     if child == 0:
-        with Underlay(describe(load("single", 2)), tmp_path) as underlay:
+        # the terminal, in place of the files by which pytest captures
+        with (
+            open(0) as sys.stdin,
+            open(1, "w") as sys.stdout,
+            Underlay(describe(load("single", 2)), tmp_path) as underlay,
+        ):
             Shell(LocalView(underlay)).run()
         os._exit(0)
     screen = b""

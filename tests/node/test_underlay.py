@@ -116,7 +116,8 @@ def test_a_nodes_shell_lives_from_one_command_to_the_next(tmp_path: Path) -> Non
         assert n1.cmd("echo $word from $PWD").split() == ["hello", "from", "/var"]
         assert n1.pexec("cat /proc/sys/kernel/hostname") == ("n1\n", "", 0)
         assert "master s1" in s1.cmd("bridge link show dev s1-eth2")
-        n1.sendCmd("sleep 1000")
+        n1.sendCmd("sh -c 'echo begun; exec sleep 1000'")
+        assert "begun" in n1.monitor()  # from here on the signal has somebody to reach
         n1.sendInt()
         n1.waitOutput()
         assert n1.cmd("echo $?").strip() == str(128 + signal.SIGINT)

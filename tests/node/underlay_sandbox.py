@@ -1,19 +1,22 @@
 """Run a test where it can break nothing: as process 1 of PID, network, mount, UTS and IPC namespaces of its own.
 
-When the test's body returns, fails or hangs up, the kernel ends every process that it left, and with them all
-namespaces, interfaces and mounts.
+When the test's body returns or fails, or the test run is killed, the kernel ends every process that it left, and with
+them all namespaces, interfaces and mounts.
 """
 
 import functools
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from knet.kernel import mounts
+from knet.kernel.libc import prctl
 from knet.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS, unshare
 
+_PR_SET_PDEATHSIG = 1
 _ALL = CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS
 
 
@@ -25,6 +28,7 @@ def isolated(body: Callable[..., None]) -> Callable[..., None]:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.close(reading)
             _leave_for_good(lambda: _as_first_process(lambda: body(*arguments, **named)), writing)
         os.close(writing)
@@ -43,6 +47,7 @@ def _as_first_process(body: Callable[[], None]) -> None:
     if child:
         os.waitpid(child, 0)
         return
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     mounts.make_private()
     mounts.proc("/proc")
     for directory in ("/var/lib", "/var/log"):

@@ -231,7 +231,9 @@ def test_openapi_documents_are_complete_and_cacheable(server: Server) -> None:
             async with api.session.get(api.url + entry["serverRelativeURL"]) as response:
                 document = await response.json()
                 tag = response.headers["ETag"]
-            missing = references(document) - {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+            missing = references(document) - {
+                f"#/components/schemas/{name}" for name in document["components"]["schemas"]
+            }
             assert not missing
             async with api.session.get(api.url + entry["serverRelativeURL"], headers={"If-None-Match": tag}) as again:
                 assert again.status == 304

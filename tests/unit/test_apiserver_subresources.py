@@ -34,7 +34,8 @@ def test_scale_reads_and_writes_the_replicas_only(server: Server) -> None:
         assert now["spec"]["template"] == created["spec"]["template"]
         negative = await api("PATCH", path, {"spec": {"replicas": -1}}, MERGE)
         assert negative.message == (
-            'Scale.autoscaling "scaled" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+            'Scale.autoscaling "scaled" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal'
+            " to 0"
         )
         assert (await api("GET", PODS + "/any/scale")).code == 404
 
@@ -216,7 +217,9 @@ def test_exec_is_a_websocket_from_end_to_end(server: Server, protocol: str) -> N
             url = f"{api.url}{PODS}/streamed/exec?command=sh&command=-c&stdin=true&stdout=true&tty=false"
             async with api.session.ws_connect(url, protocols=(protocol, "other")) as socket:
                 assert socket.protocol == protocol
-                assert (await socket.receive_bytes()).startswith(b"\x01/exec/default/streamed/main?command=sh&command=-c")
+                assert (await socket.receive_bytes()).startswith(
+                    b"\x01/exec/default/streamed/main?command=sh&command=-c"
+                )
                 for message in (b"\x00hello", b"\x00" + b"x" * 200_000, b"\xff\x00"):
                     await socket.send_bytes(message)
                     assert await socket.receive_bytes() == message
@@ -232,7 +235,9 @@ def test_what_stands_in_the_way_of_a_stream_is_said(server: Server) -> None:
             plain = await api("GET", PODS + "/streamed/exec?command=ls")
             assert (plain.code, plain.body["reason"]) == (400, "BadRequest")
             assert (await api("GET", PODS + "/streamed/exec")).message.startswith("you must specify at least 1 command")
-            unknown = await api("GET", PODS + "/streamed/portforward?ports=80", Upgrade="websocket", Connection="Upgrade")
+            unknown = await api(
+                "GET", PODS + "/streamed/portforward?ports=80", Upgrade="websocket", Connection="Upgrade"
+            )
             assert unknown.code in (400, 404, 500)
 
     server.run(test)

@@ -1,5 +1,6 @@
 """create, update, patch and delete over the wire behave as upstream's do."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def test_a_second_object_of_a_name_already_exists(server: Server) -> None:
 
 def test_names_are_generated(server: Server) -> None:
     async def test(api: Api) -> None:
-        names = {(await api("POST", MAPS, {"metadata": {"generateName": "g-"}})).body["metadata"]["name"] for _ in "abc"}
+        names = {
+            (await api("POST", MAPS, {"metadata": {"generateName": "g-"}})).body["metadata"]["name"] for _ in "abc"
+        }
         assert len(names) == 3
         assert all(name.startswith("g-") and len(name) == 7 for name in names)
 
@@ -58,7 +61,7 @@ def test_names_are_generated(server: Server) -> None:
         (MAPS, b"[]", 400, "cannot unmarshal array"),
         (MAPS, {"kind": "Pod"}, 400, "cannot be handled as a ConfigMap"),
         (MAPS, {"apiVersion": "v2"}, 400, "does not match the expected API version (v1)"),
-        (MAPS, {"metadata": {"name": "a", "namespace": "other"}}, 400, "does not match the namespace sent on the request"),
+        (MAPS, {"metadata": {"name": "a", "namespace": "b"}}, 400, "does not match the namespace sent on the request"),
         (MAPS, {"metadata": {"name": "a", "resourceVersion": "7"}}, 400, "resourceVersion should not be set"),
         (MAPS, {"metadata": {}}, 422, "name or generateName is required"),
         (MAPS, {"data": {"a": 1}, "metadata": {"name": "a"}}, 400, "cannot unmarshal number into Go struct field"),
@@ -125,6 +128,17 @@ def test_an_update_on_an_old_revision_conflicts(server: Server) -> None:
         assert (await api("PATCH", MAPS + "/locked", other, MERGE)).code == 409
         unconditional = {"metadata": {"name": "locked"}, "data": {"a": "4"}}
         assert (await api("PUT", MAPS + "/locked", unconditional)).code == 200
+
+    server.run(test)
+
+
+def test_patches_at_the_same_time_all_succeed(server: Server) -> None:
+    async def test(api: Api) -> None:
+        await api("POST", MAPS, {"metadata": {"name": "busy"}})
+        path = MAPS + "/busy"
+        patches = [api("PATCH", path, {"data": {f"k{n}": "v"}}, MERGE if n % 2 else STRATEGIC) for n in range(6)]
+        assert {answer.code for answer in await asyncio.gather(*patches)} == {200}
+        assert len((await api("GET", path)).body["data"]) == 6
 
     server.run(test)
 

@@ -86,7 +86,9 @@ def containers(*rows: Any) -> dict[str, Any]:
             id="elements are found by their merge key",
         ),
         pytest.param(
-            containers({"name": "a"}), containers({"name": "b"}), containers({"name": "a"}, {"name": "b"}),
+            containers({"name": "a"}),
+            containers({"name": "b"}),
+            containers({"name": "a"}, {"name": "b"}),
             id="new elements go to the end",
         ),
         pytest.param(
@@ -150,7 +152,9 @@ def containers(*rows: Any) -> dict[str, Any]:
             id="elements come out in the order given, others stay in their places",
         ),
         pytest.param(
-            {"spec": {}}, {"spec": {"affinity": {"nodeAffinity": None}}}, {"spec": {"affinity": {}}},
+            {"spec": {}},
+            {"spec": {"affinity": {"nodeAffinity": None}}},
+            {"spec": {"affinity": {}}},
             id="nulls in what is new go away",
         ),
     ],

@@ -4,7 +4,8 @@ import pytest
 from iptables_walk import Outcome, Packet, Ruleset
 
 from knet.api.objects import ServicePort
-from knet.proxy.iptables import NAT, Chain, chain_name, chains, render
+from knet.proxy.chains import NAT, Chain, chain_name
+from knet.proxy.iptables import Renderer, chains, render
 from knet.proxy.snapshot import build
 from tests.cluster_objects import endpoint, endpoint_slice, service
 
@@ -214,6 +215,14 @@ def test_services_do_not_touch_each_others_chains():
     alone, both = of("a"), of("a", "b")
     changed = {chain for chain in both if alone.get(chain) != both[chain]} - set(both.keys() - alone.keys())
     assert changed == {Chain(NAT, "KUBE-SERVICES")}
+
+
+def test_what_is_remembered_of_ports_makes_no_difference():
+    renderer = Renderer()
+    for endpoints in (["10.244.1.2"], ["10.244.1.2", "10.244.2.2"], [], ["10.244.1.2"]):
+        for cidr in ("10.244.0.0/16", "10.0.0.0/8"):
+            state = build([service("web")], [endpoint_slice("web", *endpoints)], "n1", NODE, cidr)
+            assert renderer.chains(state) == chains(state)
 
 
 def test_without_a_cluster_range_nothing_counts_as_foreign():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from knet.proxy.iptables import JUMPS, NAT, Chain, chain_name, chains
+from knet.proxy.chains import JUMPS, NAT, Chain, chain_name
+from knet.proxy.iptables import chains
 from knet.proxy.snapshot import build
 from knet.proxy.transaction import Held, complete, difference, parse_saved, plausible
 from tests.cluster_objects import endpoint_slice, service

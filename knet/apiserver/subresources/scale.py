@@ -55,9 +55,8 @@ async def patch(call: Call) -> web.Response:
     patcher = await writes.read_patch(call.request, kind.type)
     present = find(call.context, call.target).decode()
     wanted = writes.decode(kind, patcher(scale_of(present)), options.validation).value
-    if wanted["metadata"].get("resourceVersion") == present["metadata"]["resourceVersion"]:
-        # only a patch that names another revision is conditional
-        wanted["metadata"].pop("resourceVersion")
+    if not patcher.conditional:
+        wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
 
 

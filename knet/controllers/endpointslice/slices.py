@@ -54,7 +54,7 @@ def plan(service: Service, existing: Iterable[EndpointSlice], wanted: Iterable[M
         slices[row.addressType, row.ports].append(row)
     changes = Changes([], [], [])
     for key in {**slices, **groups}:
-        _plan_group(service, key, slices[key], groups[key], changes)
+        _plan_group(service, key, slices.get(key, []), groups.get(key, {}), changes)
     if not groups:
         _keep_placeholders(service, changes)
     return _reuse(changes)

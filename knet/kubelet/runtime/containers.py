@@ -22,7 +22,7 @@ from knet.kernel.namespaces import Namespaces
 from knet.kernel.process import Process, Program, User, adopt, spawn, start_time
 from knet.kubelet.runtime.paths import PodPaths
 from knet.kubelet.runtime.sandbox import KINDS, Sandbox
-from knet.kubelet.runtime.shim_client import Ending, ShimClient, StartError
+from knet.kubelet.runtime.shim_client import Ending, ShimClient, ShimLost, StartError
 from knet.kubelet.state import Attempt, Exit
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Containers:
     # ---- starting --------------------------------------------------------------------------------------------
 
     async def start(self, config: ContainerConfig, paths: PodPaths, sandbox: Sandbox) -> Running:
-        """Start a container; raises StartError (and has recorded that as its end), or OSError."""
+        """Start a container; raises StartError (and has recorded that as its end), ShimLost, or OSError."""
         directory = paths.container(config.name)
         directory.mkdir(parents=True, exist_ok=True)
         log_file = paths.log(config.name, config.number)
@@ -169,6 +169,9 @@ class Containers:
         fds = [sandbox.namespaces.fds[kind] for kind in KINDS]
         try:
             started = await self._shim.start(record.id, message, fds)
+        except ShimLost:
+            (directory / f"{config.number}.json").unlink()  # it was no attempt of the container's
+            raise
         except StartError as error:
             text = f"unable to start container process: {error}: unknown"
             ending = _Exited(START_ERROR, time.time(), "StartError", text)

@@ -217,7 +217,7 @@ class Shim:
                 container.input = -1
             self._drop(fd)
             return
-        _log(container.log, container.streams[fd], data)
+        os.write(container.log, format_output(time.time_ns(), container.streams[fd], data))
         self._poll.unregister(fd)
         self._muted[fd] = time.monotonic() + LULL
 
@@ -270,7 +270,7 @@ class Shim:
                     break
                 if not data:
                     break
-                _log(container.log, name, data)
+                os.write(container.log, format_output(time.time_ns(), name, data))
             if container.input == fd:
                 container.input = -1
             self._drop(fd)
@@ -289,16 +289,16 @@ class Shim:
         self._send(ending)
 
 
-def _log(file: int, stream: bytes, data: bytes) -> None:
-    """Append output in the CRI log format: time, stream, F for a full line or P for a part of one, text."""
-    now = time.time_ns()
+def format_output(now: int, stream: bytes, data: bytes) -> bytes:
+    """Output in the CRI log format: time, stream, F for a full line or P for a part of one, text.
+
+    ``now`` is in nanoseconds; all lines of one read get the same time.
+    """
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)).encode()
     head = b"%s.%09dZ %s " % (seconds, now % 10**9, stream)
     *lines, rest = data.split(b"\n")
     text = b"".join([head + b"F " + line + b"\n" for line in lines])
-    if rest:
-        text += head + b"P " + rest + b"\n"
-    os.write(file, text)
+    return text + head + b"P " + rest + b"\n" if rest else text
 
 
 # ---- in the child, between fork and exec ----------------------------------------------------------------------------

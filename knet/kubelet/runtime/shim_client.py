@@ -28,6 +28,10 @@ class StartError(RuntimeError):
     """A container's program could not be executed; the message is what runc would say."""
 
 
+class ShimLost(ConnectionError):
+    """The shim died; a new one will be there in a moment."""
+
+
 @dataclass(frozen=True)
 class Started:
     """A container that runs: its process, and when its program was executed (Unix time)."""
@@ -84,7 +88,7 @@ class ShimClient:
             self._socket = None
 
     async def start(self, container: str, message: dict[str, Any], namespaces: list[int]) -> Started:
-        """Start a container (the message's form: `knet.kubelet.runtime.containers`); raises StartError."""
+        """Start a container (the message's form: `knet.kubelet.runtime.containers`); raises StartError, ShimLost."""
         future: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._starting[container] = future
         try:
@@ -110,11 +114,11 @@ class ShimClient:
 
     def _send(self, message: dict[str, Any], fds: list[int]) -> None:
         if self._socket is None:
-            raise StartError("the container shim is restarting")
+            raise ShimLost("the container shim is restarting")
         try:
             socket.send_fds(self._socket, [msgspec.json.encode(message)], fds)
         except OSError as error:
-            raise StartError(f"the container shim cannot be reached: {error.strerror}") from error
+            raise ShimLost(f"the container shim cannot be reached: {error.strerror}") from error
 
     def _receive(self) -> None:
         assert self._socket is not None
@@ -164,7 +168,7 @@ class ShimClient:
         self.close()
         for future in [*self._starting.values()]:
             if not future.done():
-                future.set_exception(StartError("the container shim died"))
+                future.set_exception(ShimLost("the container shim died"))
         for waiting in self._inputs.values():
             if not waiting.done():
                 waiting.set_exception(LookupError("the container shim died"))

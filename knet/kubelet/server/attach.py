@@ -23,43 +23,59 @@ async def attach(
 ) -> web.StreamResponse:
     """Handle an attach request until the container ends or the client goes."""
     wanted = Wanted.of(request)
-    stdin = -1
+    stdin = _Input(containers, running, spec.tty)
     if wanted.stdin and spec.stdin:
-        with contextlib.suppress(LookupError):
-            stdin = await containers.input(running.id)
-            os.set_blocking(stdin, False)  # so is a terminal already, which the shim reads by the same description
+        await stdin.open()
     socket = await channels.accept(request)
-    terminal = stdin if spec.tty else -1
     try:
-        await _converse(socket, containers, running, wanted, log, stdin, terminal)
+        await _converse(socket, running, wanted, log, stdin)
         if running.exit.done():
             await channels.finish(socket, channels.success())
     finally:
-        if stdin >= 0:
-            os.close(stdin)
+        stdin.close()
     return socket
 
 
-async def _converse(
-    socket: web.WebSocketResponse,
-    containers: Containers,
-    running: Running,
-    wanted: Wanted,
-    log: Path,
-    stdin: int,
-    terminal: int,
-) -> None:
+class _Input:
+    """Our end of the container's standard input, which for a terminal is the terminal; ``fd`` is -1 for none."""
+
+    def __init__(self, containers: Containers, running: Running, tty: bool) -> None:
+        self._containers = containers
+        self._running = running
+        self._tty = tty
+        self.fd = -1
+
+    @property
+    def terminal(self) -> int:
+        return self.fd if self._tty else -1
+
+    async def open(self) -> None:
+        with contextlib.suppress(LookupError):
+            self.fd = await self._containers.input(self._running.id)
+            os.set_blocking(self.fd, False)  # so is a terminal already, which the shim reads by the same description
+
+    def end(self) -> None:
+        """The client has no more: end of file, unless it is a terminal."""
+        if not self._tty:
+            self._containers.close_input(self._running.id)
+            self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+async def _converse(socket: web.WebSocketResponse, running: Running, wanted: Wanted, log: Path, stdin: _Input) -> None:
     tail = None if time.time() - running.record.started_at < _NEW else 0
-    names = {"stdout": channels.STDOUT} if wanted.tty else {"stdout": channels.STDOUT, "stderr": channels.STDERR}
-    asked = {"stdout": wanted.stdout, "stderr": wanted.stderr}
+    channel_of = {"stdout": channels.STDOUT, "stderr": channels.STDERR}
+    asked = {"stdout": wanted.stdout, "stderr": wanted.stderr and not wanted.tty}
     outputs = [
         asyncio.create_task(_send_log(socket, channel, log, LogOptions(tail=tail, stream=name), running))
-        for name, channel in names.items()
+        for name, channel in channel_of.items()
         if asked[name]
     ]
-    listener = asyncio.create_task(
-        channels.receive_input(socket, stdin, terminal, lambda: containers.close_input(running.id))
-    )
+    listener = asyncio.create_task(channels.receive_input(socket, stdin.fd, stdin.terminal, stdin.end))
     try:
         await asyncio.wait([listener, *outputs], return_when=asyncio.FIRST_COMPLETED)
         if running.exit.done() and outputs:

@@ -42,15 +42,17 @@ class TopologySpread:
         if not constraints:
             return None
         eligible = _eligible(pod, cluster.nodes, constraints)
-        domains = [(row, _domains(row, eligible)) for row in constraints]
+        domains = [_domains(row, eligible) for row in constraints]
+        rules = [
+            (row, counts, min(counts.values(), default=0)) for row, counts in zip(constraints, domains, strict=True)
+        ]
 
         def check(info: NodeInfo) -> Rejection | None:
-            for row, counts in domains:
+            for row, counts, fewest in rules:
                 value = info.labels.get(row.key)
                 if value is None:
                     return _NO_LABEL
-                skew = counts[value] + row.counts_itself - min(counts.values(), default=0)
-                if skew > row.max_skew:
+                if counts[value] + row.counts_itself - fewest > row.max_skew:
                     return _SKEWED
             return None
 
@@ -61,27 +63,35 @@ class TopologySpread:
         explicit = bool(pod.spec.topologySpreadConstraints)
         if not explicit:
             constraints = _defaults(pod)
-        if not constraints:
-            return None
         eligible = _eligible(pod, cluster.nodes, constraints if explicit else [])
-        domains = [(row, _domains(row, eligible)) for row in constraints]
-        here = [{info.labels[row.key] for info in nodes if row.key in info.labels} for row in constraints]
-
-        def rate(info: NodeInfo) -> float:
-            total = 0.0
-            for (row, counts), values in zip(domains, here, strict=True):
-                value = info.labels.get(row.key)
-                if value is not None:
-                    # many small domains weigh more than few large ones: one pod more is a larger part of them
-                    total += counts[value] * math.log(len(values) + 2) + row.max_skew - 1
-            return round(total)
-
-        return rate
+        rates = [_rate(row, eligible, nodes) for row in constraints if any(row.key in info.labels for info in nodes)]
+        if len(rates) == 1:
+            return rates[0]
+        return (lambda info: sum(rate(info) for rate in rates)) if rates else None
 
     def normalise(self, rates: Sequence[float]) -> Sequence[float]:
         """The fewest pods get 100; the others what is left in proportion."""
         low, high = min(rates), max(rates)
         return [MAX_SCORE * (high + low - rate) // high for rate in rates] if high else [MAX_SCORE] * len(rates)
+
+
+def _rate(row: _Constraint, eligible: Sequence[NodeInfo], nodes: Sequence[NodeInfo]) -> Rate:
+    """What one constraint says against a node: the like pods in its domain (scoreForCount).
+
+    Many small domains weigh more than few large ones: one pod more is a larger part of them.
+    """
+    count, extra = row.count, row.max_skew - 1
+    if row.key == HOSTNAME_LABEL:  # every node its own domain: nothing to add up
+        weight = math.log(len(nodes) + 2)
+        return lambda info: round(count(info) * weight + extra)
+    domains = _domains(row, eligible)
+    weight = math.log(len({info.labels.get(row.key) for info in nodes} - {None}) + 2)
+
+    def rate(info: NodeInfo) -> float:
+        value = info.labels.get(row.key)
+        return round(domains[value] * weight + extra) if value is not None else 0
+
+    return rate
 
 
 def _constraints(pod: Pod, when: str) -> list[_Constraint]:

@@ -87,9 +87,7 @@ ROUTES = {
     "/hostname": lambda request: Response(socket.gethostname()),
     "/hostName": lambda request: Response(socket.gethostname()),
     "/clientip": lambda request: Response(request.peer),
-    "/echo": lambda request: Response(
-        request.arguments.get("msg", ""), int(request.arguments.get("code", "200"))
-    ),
+    "/echo": lambda request: Response(request.arguments.get("msg", ""), int(request.arguments.get("code", "200"))),
     "/header": lambda request: Response(request.headers.get(request.arguments.get("key", "").lower(), "")),
     "/healthz": lambda request: Response(),
     "/redirect": redirect,
@@ -163,5 +161,5 @@ COMMANDS = {"netexec": netexec, "serve-hostname": serve_hostname, "pause": pause
 def main(arguments):
     word = arguments[0] if arguments else ""
     if word not in COMMANDS:
-        sys.exit(f"Error: unknown command \"{word}\" for \"app\"; knet's agnhost has {', '.join(COMMANDS)}")
+        sys.exit(f'Error: unknown command "{word}" for "app"; knet\'s agnhost has {", ".join(COMMANDS)}')
     COMMANDS[word](arguments[1:])

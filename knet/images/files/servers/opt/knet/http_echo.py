@@ -22,7 +22,7 @@ def main(arguments):
     def handle(request):
         if request.path == "/health":
             return Response('{"status":"ok"}\n', kind="application/json")
-        log(f"{request.headers.get('host', '')} {request.peer} \"{request.method} {request.target}\"")
+        log(f'{request.headers.get("host", "")} {request.peer} "{request.method} {request.target}"')
         return response
 
     log(f"server is listening on :{port}")

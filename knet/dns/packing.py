@@ -1,0 +1,126 @@
+"""Answers as messages: dnslib's records, within the size that the client can take."""
+
+import random
+from collections.abc import Sequence
+
+from dnslib import AAAA, CNAME, EDNS0, NS, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSQuestion, DNSRecord
+from dnslib.label import DNSLabel
+
+from knet.dns.question import Question
+from knet.dns.zone import Answer, Name, Record, Srv
+
+#: seconds, CoreDNS's default for the zone
+TTL = 5
+#: the largest UDP message without EDNS (RFC 1035), and the largest we offer (DNS flag day 2020: never fragmented)
+UDP_SIZE, EDNS_SIZE = 512, 1232
+TCP_SIZE = 65535
+#: refresh, retry, expire, and how long a "no" may be remembered
+_SOA_TIMES = (7200, 1800, 86400, TTL)
+_ADDRESSES = ("A", "AAAA")
+
+
+class Packer:
+    """Makes messages for one zone; ``recursive`` is what they say of us, ``serial`` what the zone's SOA says."""
+
+    def __init__(self, zone: Name, recursive: bool) -> None:
+        self._zone = zone
+        self._recursive = recursive
+        self.serial = 0
+
+    def code(self, question: Question, tcp: bool, code: int) -> bytes:
+        """A message that holds nothing but a response code."""
+        return self._message(question, tcp, code)
+
+    def answer(self, question: Question, tcp: bool, answer: Answer, further: Sequence[RR] = ()) -> bytes:
+        """An answer out of the zone; ``further`` records, from elsewhere, come after its own."""
+        own = {question.name: DNSLabel(question.labels)}  # repeated as it was asked, capitals and all
+        records = [*(self._rr(record, own) for record in _shuffled(answer.records)), *further]
+        additional = [self._rr(record, own) for record in answer.additional]
+        authority = [] if answer.records else [self._soa()]
+        code = RCODE.NOERROR if answer.exists else RCODE.NXDOMAIN
+        return self._message(question, tcp, code, True, records, authority, additional)
+
+    def _message(
+        self,
+        question: Question,
+        tcp: bool,
+        code: int,
+        authoritative: bool = False,
+        records: Sequence[RR] = (),
+        authority: Sequence[RR] = (),
+        additional: Sequence[RR] = (),
+    ) -> bytes:
+        header = _header(question.id, question.opcode, question.recursion_desired, code)
+        header.aa, header.ra = int(authoritative), int(self._recursive)
+        limit = TCP_SIZE if tcp else UDP_SIZE
+        options = []
+        if question.edns is not None:
+            limit = TCP_SIZE if tcp else min(max(UDP_SIZE, question.edns.udp_size), EDNS_SIZE)
+            options = [EDNS0(udp_len=EDNS_SIZE, ext_rcode=code >> 4)]
+        asked = DNSQuestion(DNSLabel(question.labels), question.type, question.cls)
+        message = DNSRecord(header, q=asked, rr=list(records), auth=list(authority), ar=[*additional, *options])
+        return _fitting(message, limit)
+
+    def _rr(self, record: Record, own: dict[Name, DNSLabel]) -> RR:
+        if record.type == "SOA":
+            return self._soa()
+        label = own.get(record.name) or _label(record.name)
+        return RR(label, getattr(QTYPE, record.type), ttl=TTL, rdata=_rdata(record))
+
+    def _soa(self) -> RR:
+        """What a "no" carries, so that resolvers know how long to remember it (RFC 2308)."""
+        mname, rname = (_label((*first, *self._zone)) for first in (("ns", "dns"), ("hostmaster",)))
+        return RR(_label(self._zone), QTYPE.SOA, ttl=TTL, rdata=SOA(mname, rname, (self.serial, *_SOA_TIMES)))
+
+
+def format_error(query: bytes) -> bytes:
+    """FORMERR with the query's ID, opcode and recursion bit, and no question: there is none that could be repeated."""
+    header = _header(int.from_bytes(query[:2], "big"), query[2] >> 3 & 0xF, bool(query[2] & 1), RCODE.FORMERR)
+    return bytes(DNSRecord(header).pack())
+
+
+def _header(identity: int, opcode: int, recursion_desired: bool, code: int) -> DNSHeader:
+    return DNSHeader(id=identity, bitmap=0, qr=1, opcode=opcode, rd=int(recursion_desired), rcode=code & 0xF)
+
+
+def _label(name: Name) -> DNSLabel:
+    return DNSLabel([label.encode("latin-1") for label in name])
+
+
+def _rdata(record: Record) -> object:
+    match record.data:
+        case Srv(priority, weight, port, target):
+            return SRV(priority, weight, port, _label(target))
+        case str(text):
+            return {"A": A, "AAAA": AAAA, "TXT": TXT}[record.type](text)
+        case target:
+            return {"CNAME": CNAME, "PTR": PTR, "NS": NS}[record.type](_label(target))
+
+
+def _shuffled(records: Sequence[Record]) -> list[Record]:
+    """Addresses in random order, after everything else: an alias has to come before what it leads to."""
+    addresses = [record for record in records if record.type in _ADDRESSES]
+    random.shuffle(addresses)
+    return [record for record in records if record.type not in _ADDRESSES] + addresses
+
+
+def _fitting(message: DNSRecord, limit: int) -> bytes:
+    """The message within ``limit`` bytes: without its additional records, or cut off and marked as such."""
+    packed = bytes(message.pack())
+    if len(packed) <= limit:
+        return packed
+    message.ar = [record for record in message.ar if record.rtype == QTYPE.OPT]
+    records = message.rr
+    fits, too_many = 0, len(records) + 1
+    while too_many - fits > 1:
+        count = (fits + too_many) // 2
+        packed = _cut(message, records, count)
+        fits, too_many = (count, too_many) if len(packed) <= limit else (fits, count)
+    return _cut(message, records, fits)
+
+
+def _cut(message: DNSRecord, records: Sequence[RR], count: int) -> bytes:
+    message.rr = records[:count]
+    message.header.tc = int(count < len(records))
+    message.set_header_qa()
+    return bytes(message.pack())

@@ -1,0 +1,225 @@
+"""What pods find in /etc, in their volumes and in their arguments."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from knet.api.objects import Container, DownwardAPIVolume, KeyToPath, Pod, Volume
+from knet.images import Image
+from knet.kernel.cgroup import Limits, settings
+from knet.kubelet.admission import Needs, capacity, needs, reject
+from knet.kubelet.container_config import arguments, container_config, limits
+from knet.kubelet.environment import ConfigError, Facts
+from knet.kubelet.etc_files import ClusterDNS, fqdn, hostname, hosts, resolv_conf
+from knet.kubelet.volumes import File, downward, kind_of, read_only, select, write
+
+DNS = ClusterDNS("10.96.0.10", "cluster.local")
+MACHINE = "search lab.example\nnameserver 172.18.0.1\n"
+
+
+def pod(**spec: Any) -> Pod:
+    return msgspec.convert({"metadata": {"name": "web-1", "namespace": "shop"}, "spec": spec}, Pod)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (
+            {},
+            "search shop.svc.cluster.local svc.cluster.local cluster.local lab.example\n"
+            "nameserver 10.96.0.10\noptions ndots:5\n",
+        ),
+        ({"dnsPolicy": "Default"}, MACHINE),
+        ({"hostNetwork": True}, MACHINE),
+        (
+            {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+            "search shop.svc.cluster.local svc.cluster.local cluster.local lab.example\n"
+            "nameserver 10.96.0.10\noptions ndots:5\n",
+        ),
+        (
+            {
+                "dnsPolicy": "None",
+                "dnsConfig": {
+                    "nameservers": ["1.2.3.4"],
+                    "searches": ["a.b"],
+                    "options": [{"name": "ndots", "value": "1"}, {"name": "edns0"}],
+                },
+            },
+            "search a.b\nnameserver 1.2.3.4\noptions ndots:1 edns0\n",
+        ),
+        (
+            {"dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}},
+            "search shop.svc.cluster.local svc.cluster.local cluster.local lab.example\n"
+            "nameserver 10.96.0.10\noptions ndots:2\n",
+        ),
+    ],
+)
+def test_resolv_conf_by_dns_policy(spec: dict[str, Any], text: str) -> None:
+    assert resolv_conf(pod(**spec), DNS, MACHINE) == text
+
+
+def test_hosts_end_with_the_pod_itself_and_its_aliases() -> None:
+    text = hosts(pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]), "10.244.1.7", "cluster.local", "")
+    assert text.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
+    assert text.endswith("10.244.1.7\tweb-1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+
+
+def test_hosts_of_a_pod_with_a_subdomain_know_its_full_name() -> None:
+    given = pod(hostname="zero", subdomain="peers")
+    assert fqdn(given, "cluster.local") == "zero.peers.shop.svc.cluster.local"
+    assert hosts(given, "10.0.0.1", "cluster.local", "").endswith("10.0.0.1\tzero.peers.shop.svc.cluster.local\tzero\n")
+
+
+def test_pods_in_the_machines_network_see_its_hosts() -> None:
+    text = hosts(pod(hostNetwork=True), "172.18.0.3", "cluster.local", "172.18.0.3 n1\n")
+    assert text == "# Kubernetes-managed hosts file (host network).\n172.18.0.3 n1\n"
+
+
+def test_host_names_are_cut_to_what_they_may_be() -> None:
+    long = msgspec.convert({"metadata": {"name": "a" * 62 + "-b"}}, Pod)
+    assert hostname(long) == "a" * 62
+
+
+def test_volume_files_are_exchanged_all_at_once(tmp_path: Path) -> None:
+    write(tmp_path, {"a": File(b"1"), "dir/b": File(b"2", 0o600)})
+    assert {name: (tmp_path / name).read_text() for name in ("a", "dir/b")} == {"a": "1", "dir/b": "2"}
+    assert (tmp_path / "a").is_symlink() and (tmp_path / "dir/b").stat().st_mode & 0o777 == 0o600
+    first = (tmp_path / "..data").resolve()
+    write(tmp_path, {"a": File(b"1"), "dir/b": File(b"2", 0o600)})
+    assert (tmp_path / "..data").resolve() == first
+    write(tmp_path, {"a": File(b"3"), "c": File(b"4")})
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["a", "c"]
+    assert (tmp_path / "a").read_text() == "3" and not first.exists()
+
+
+def test_a_volume_shows_all_keys_or_those_that_are_asked_for() -> None:
+    rows = {"a": b"1", "b": b"2"}
+    assert select(rows, (), 0o400, False, "") == {"a": File(b"1", 0o400), "b": File(b"2", 0o400)}
+    items = (KeyToPath(key="b", path="x/y", mode=0o600),)
+    assert select(rows, items, None, False, "") == {"x/y": File(b"2", 0o600)}
+    with pytest.raises(ConfigError, match="non-existent key: z"):
+        select(rows, (KeyToPath(key="z", path="z"),), None, False, "non-existent key: {}")
+    assert select(rows, (KeyToPath(key="z", path="z"),), None, True, "") == {}
+
+
+def test_a_downward_volume_has_a_file_for_each_field() -> None:
+    volume = msgspec.convert(
+        {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}, DownwardAPIVolume
+    )
+    assert downward(pod(), volume, None, Facts("")) == {"name": File(b"web-1")}
+
+
+def image(entrypoint: tuple[str, ...], cmd: tuple[str, ...]) -> Image:
+    return Image("docker.io/library/i:1", "sha256:0", (), (), entrypoint, cmd, {"PATH": "/bin"}, "/srv", "app", 15, 0)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cmd", "command", "args", "argv"),
+    [
+        (("e",), ("c",), [], [], ("e", "c")),
+        (("e",), ("c",), [], ["a"], ("e", "a")),
+        (("e",), ("c",), ["x"], [], ("x",)),
+        (("e",), ("c",), ["x"], ["a"], ("x", "a")),
+        ((), ("c",), [], [], ("c",)),
+        ((), (), [], ["a", "$(V)", "$$(V)"], ("a", "v", "$(V)")),
+    ],
+)
+def test_command_and_args_replace_what_the_image_says(
+    entrypoint: tuple[str, ...], cmd: tuple[str, ...], command: list[str], args: list[str], argv: tuple[str, ...]
+) -> None:
+    container = Container(name="c", command=tuple(command), args=tuple(args))
+    assert arguments(container, image(entrypoint, cmd), {"V": "v"}) == argv
+
+
+def test_a_container_without_any_command_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no command specified"):
+        arguments(Container(name="c"), image((), ()), {})
+
+
+def test_a_container_gets_user_mounts_and_capabilities_of_its_spec(tmp_path: Path) -> None:
+    given = pod(
+        containers=[
+            {
+                "name": "c",
+                "volumeMounts": [
+                    {"name": "cm", "mountPath": "/etc/app"},
+                    {"name": "data", "mountPath": "/data", "subPath": "in/$(WHERE)"},
+                ],
+                "securityContext": {"runAsGroup": 5, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}},
+            }
+        ],
+        volumes=[{"name": "cm", "configMap": {"name": "x"}}, {"name": "data", "emptyDir": {}}],
+        securityContext={"runAsUser": 1000},
+    )
+    places = {"cm": tmp_path / "cm", "data": tmp_path}
+    found = container_config(given, given.spec.containers[0], 0, image((), ("c",)), {"WHERE": "here"}, places)
+    assert [(mount.target, mount.read_only) for mount in found.mounts] == [("/etc/app", True), ("/data", False)]
+    assert found.mounts[1].source == tmp_path / "in/here" and found.mounts[1].source.is_dir()
+    assert (found.user, found.group, found.cwd) == ("1000", 5, "/srv")
+    assert found.capabilities == {"NET_ADMIN"}
+    assert found.env == {"PATH": "/bin", "WHERE": "here"}
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"volumeMounts": [{"name": "none", "mountPath": "/x"}]},
+        {"volumeMounts": [{"name": "data", "mountPath": "/x", "subPath": "../.."}]},
+        {"securityContext": {"capabilities": {"add": ["FLY"]}}},
+    ],
+)
+def test_what_nobody_can_give_is_an_error(tmp_path: Path, container: dict[str, Any]) -> None:
+    given = pod(containers=[{"name": "c", **container}], volumes=[{"name": "data", "emptyDir": {}}])
+    with pytest.raises(ConfigError):
+        container_config(given, given.spec.containers[0], 0, image((), ("c",)), {}, {"data": tmp_path})
+
+
+@pytest.mark.parametrize(
+    ("given", "unified", "files"),
+    [
+        (Limits(), True, {}),
+        (Limits(cpu_limit=500), True, {"cpu.max": "50000 100000"}),
+        (Limits(cpu_limit=500), False, {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "50000"}),
+        (Limits(cpu_request=1000), False, {"cpu.shares": "1024"}),
+        (Limits(cpu_request=1000), True, {"cpu.weight": "39"}),
+        (Limits(memory_limit=1 << 20), True, {"memory.max": "1048576"}),
+        (Limits(memory_limit=1 << 20), False, {"memory.limit_in_bytes": "1048576"}),
+    ],
+)
+def test_limits_become_cgroup_files(given: Limits, unified: bool, files: dict[str, str]) -> None:
+    assert {file: value for _, file, value in settings(given, unified)} == files
+
+
+def test_limits_come_from_the_spec() -> None:
+    spec = {"name": "c", "resources": {"limits": {"cpu": "1", "memory": "1Mi"}, "requests": {"cpu": "100m"}}}
+    assert limits(msgspec.convert(spec, Container)) == Limits(1000, 100, 1 << 20)
+    assert limits(Container(name="c")) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [
+        (Needs(500, 0), ""),
+        (Needs(600, 0), "OutOfcpu"),
+        (Needs(0, 2 << 20), "OutOfmemory"),
+        (Needs(0, 0, 2), "OutOfpods"),
+    ],
+)
+def test_a_pod_that_does_not_fit_is_rejected(wanted: Needs, reason: str) -> None:
+    there = capacity({"cpu": "1", "memory": "1Mi", "pods": "2"})
+    rejection = reject(wanted, [Needs(500, 0)], there)
+    assert (rejection[0] if rejection else "") == reason
+
+
+def test_init_containers_need_no_room_beside_the_others() -> None:
+    row = {"name": "c", "resources": {"requests": {"cpu": "300m"}}}
+    given = pod(
+        containers=[row, {**row, "name": "d"}], initContainers=[{"name": "i", "resources": {"limits": {"cpu": "1"}}}]
+    )
+    assert needs(given) == Needs(1000, 0)
+
+
+def test_volumes_without_a_source_are_empty_directories() -> None:
+    assert kind_of(Volume(name="v")) == "kubernetes.io~empty-dir" and not read_only(Volume(name="v"))
