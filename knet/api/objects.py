@@ -399,6 +399,7 @@ class Container(Part, frozen=True, kw_only=True):
     volumeMounts: tuple[VolumeMount, ...] = ()
     securityContext: SecurityContext = SecurityContext()
     stdin: bool = False
+    stdinOnce: bool = False
     tty: bool = False
     restartPolicy: str = ""
     terminationMessagePath: str = "/dev/termination-log"

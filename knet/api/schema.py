@@ -1,8 +1,7 @@
 """Kubernetes' own schemas, compiled to what a server has to do with an object: check types, prune, find merge keys.
 
-The source is ``_definitions.json`` of the package kubernetes-validate: the OpenAPI definitions of a release, with
-descriptions, merge keys and list types.  Compiled, only structure remains (descriptions are read again when somebody
-asks for an OpenAPI document), one `Struct` per definition, shared wherever it is referred to.
+Of the definitions (`knet.api.definitions`) only structure remains, one `Struct` per definition, shared wherever it is
+referred to; descriptions are read again when somebody asks for an OpenAPI document.
 
 Most objects that arrive are well-formed, so every type has two readings: `fits` answers yes or no at about 0.1 µs a
 field; only after a no does `conform` walk the object again, keep track of where it is, prune unknown fields, drop
@@ -12,20 +11,14 @@ Go decoder does.
 
 import base64
 import binascii
-import importlib.util
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-
+from knet.api.definitions import definition_of_ref, first_type, load_definitions
 from knet.api.quantity import parse_quantity
-
-#: the release whose definitions are preferred; any later one that is installed will do
-RELEASE = (1, 32)
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
@@ -295,38 +288,6 @@ _SCALARS: dict[tuple[str, str], Type] = {
     ("number", ""): NUMBER,
     ("number", "double"): NUMBER,
 }
-
-
-def definitions_file() -> Path:
-    """Where the definitions of the preferred release, or the nearest later one, are; FileNotFoundError if nowhere."""
-    spec = importlib.util.find_spec("kubernetes_validate")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("the Python package kubernetes-validate is not installed")
-    found: dict[tuple[int, ...], Path] = {}
-    for path in Path(spec.submodule_search_locations[0]).glob("kubernetes-json-schema/v*-local/_definitions.json"):
-        if match := re.fullmatch(r"v(\d+)\.(\d+)\.\d+-local", path.parent.name):
-            found[tuple(map(int, match.groups()))] = path
-    suitable = [release for release in found if release >= RELEASE]
-    if not suitable:
-        raise FileNotFoundError(f"kubernetes-validate has no schemas of release {RELEASE[0]}.{RELEASE[1]} or later")
-    return found[min(suitable)]
-
-
-def load_definitions() -> dict[str, dict[str, Any]]:
-    """All definitions as the file has them, by their long names; about 8 MB, so nobody should keep them."""
-    definitions: dict[str, dict[str, Any]] = orjson.loads(definitions_file().read_bytes())["$defs"]
-    return definitions
-
-
-def first_type(property_: dict[str, Any]) -> str:
-    """The JSON type of a property; the file spells ``["string", "null"]`` for what Kubernetes calls a string."""
-    kind = property_.get("type", "")
-    return str(next((item for item in kind if item != "null"), "")) if isinstance(kind, list) else str(kind)
-
-
-def definition_of_ref(property_: dict[str, Any]) -> str:
-    """The long name that a property's ``$ref`` points to, or ""."""
-    return str(property_.get("$ref", "")).removeprefix("#/$defs/")
 
 
 class Schema:

@@ -4,7 +4,7 @@ from typing import Any
 
 from knet.api.names import SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
 from knet.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Resource
-from knet.apiserver import writes
+from knet.apiserver import creating, updating
 from knet.apiserver.context import Context
 from knet.apiserver.options import WriteOptions
 from knet.apiserver.routes import Target
@@ -47,7 +47,7 @@ async def _ensure(context: Context, resource: Resource, namespace: str, value: O
     """Create an object, or bring the named parts of an existing one up to date."""
     target = Target(context.kinds[resource], namespace, value["metadata"]["name"])
     if context.store.get(target.kind.key(namespace, target.name)) is None:
-        await writes.create_object(context, target, value, WriteOptions())
+        await creating.create_object(context, target, value, WriteOptions())
     elif keep_current:
         current: dict[str, Any] = {key: value[key] for key in keep_current}
-        await writes.modify(context, target, lambda old: old | current, WriteOptions())
+        await updating.modify(context, target, lambda old: old | current, WriteOptions())

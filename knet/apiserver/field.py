@@ -1,7 +1,7 @@
 """Errors about one field, worded like k8s.io/apimachinery/pkg/util/validation/field."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,11 @@ class FieldError:
         return f"{self.field}: {self.body}"
 
 
+#: the detail of many an error
+AT_LEAST_0 = "must be greater than or equal to 0"
+
 #: what a validator returns
 Errors = list[FieldError]
-Check = Callable[[Any], str]
 
 
 class Go(str):

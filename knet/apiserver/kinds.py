@@ -10,7 +10,7 @@ from knet.apiserver.defaults import apps as apps_defaults
 from knet.apiserver.defaults import core as core_defaults
 from knet.apiserver.defaults import pod as pod_defaults
 from knet.apiserver.kind import Kind, Strategy
-from knet.apiserver.validation import apps, core, pod
+from knet.apiserver.validation import apps, cluster, data, endpoints, node, pod, service
 from knet.store import Object
 
 
@@ -70,8 +70,8 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.NODES: Strategy(
         default=core_defaults.default_node,
-        validate=core.validate_node,
-        validate_update=core.validate_node_update,
+        validate=node.validate_node,
+        validate_update=node.validate_node_update,
         status_on_create=True,
         fields={"spec.unschedulable": _flag("spec.unschedulable")},
     ),
@@ -79,25 +79,25 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=core_defaults.default_service,
         prepare_create=prepare.new_service,
         prepare_update=prepare.keep_service,
-        validate=core.validate_service,
-        validate_update=core.validate_service_update,
+        validate=service.validate_service,
+        validate_update=service.validate_service_update,
         check_name=formats.dns_1035_label,
         returns_deleted=True,
         fields=_fields("spec.clusterIP", "spec.type"),
     ),
     resources.SECRETS: Strategy(
         default=core_defaults.default_secret,
-        validate=core.validate_secret,
-        validate_update=core.validate_secret_update,
+        validate=data.validate_secret,
+        validate_update=data.validate_secret_update,
         fields=_fields("type"),
     ),
-    resources.CONFIGMAPS: Strategy(validate=core.validate_config_map, validate_update=core.validate_config_map_update),
+    resources.CONFIGMAPS: Strategy(validate=data.validate_config_map, validate_update=data.validate_config_map_update),
     resources.SERVICEACCOUNTS: Strategy(returns_deleted=True),
     resources.ENDPOINTS: Strategy(
-        default=core_defaults.default_endpoints, validate=core.validate_endpoints, create_on_update=True
+        default=core_defaults.default_endpoints, validate=endpoints.validate_endpoints, create_on_update=True
     ),
     resources.EVENTS: Strategy(
-        validate=core.validate_event,
+        validate=cluster.validate_event,
         create_on_update=True,
         fields=_fields(
             "involvedObject.kind",
@@ -115,11 +115,11 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.ENDPOINTSLICES: Strategy(
         default=core_defaults.default_endpoint_slice,
-        validate=core.validate_endpoint_slice,
-        validate_update=core.validate_endpoint_slice_update,
+        validate=endpoints.validate_endpoint_slice,
+        validate_update=endpoints.validate_endpoint_slice_update,
         generation=True,
     ),
-    resources.LEASES: Strategy(validate=core.validate_lease, create_on_update=True, unconditional_update=False),
+    resources.LEASES: Strategy(validate=cluster.validate_lease, create_on_update=True, unconditional_update=False),
     resources.DEPLOYMENTS: Strategy(
         default=apps_defaults.default_deployment,
         validate=apps.validate_deployment,

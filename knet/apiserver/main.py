@@ -1,6 +1,5 @@
 """kube-apiserver: opens the store, bootstraps the cluster, listens until SIGTERM."""
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -19,6 +18,7 @@ from knet.apiserver.authentication import Authenticator, Tokens
 from knet.apiserver.bootstrap import bootstrap
 from knet.apiserver.context import Context, Selectable
 from knet.apiserver.documents import Documents
+from knet.apiserver.expiry import expire_events
 from knet.apiserver.kinds import auxiliary, schema_kinds, served
 from knet.apiserver.server import ApiServer, http_server
 from knet.apiserver.subresources import Kubelets, handlers
@@ -78,7 +78,7 @@ async def serve(options: Options) -> None:
         await bootstrap(context, options.advertise_address, options.bind_port)
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
-        await asyncio.Event().wait()
+        await expire_events(context)
     finally:
         await runner.cleanup()
         await kubelets.close()

@@ -6,9 +6,10 @@ import orjson
 from aiohttp import web
 
 from knet.apiserver import tables
+from knet.apiserver.call import Call
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import JSON, YAML, Form, to_yaml
-from knet.store import Object, Record
+from knet.store import Attributes, Object, Record
 
 
 def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> web.Response:
@@ -32,6 +33,20 @@ def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "
     if form.shape == "Table":
         return orjson.dumps(tables.table(kind, [value], value["metadata"], form.version, include_object))
     return orjson.dumps(partial(value, form.version))
+
+
+def written(call: Call, record: Record, status: int, warnings: Sequence[str]) -> web.Response:
+    """The answer to a create, update or patch."""
+    return answer(object_bytes(call.target.kind, record, call.form), call.form, status, warnings)
+
+
+def dry_record(value: Object, revision: str) -> Record:
+    """What a dry run answers: the object as it would have been stored."""
+    if revision:
+        value["metadata"]["resourceVersion"] = revision
+    else:
+        value["metadata"].pop("resourceVersion", None)
+    return Record("", 0, orjson.dumps(value), Attributes({}, {}))
 
 
 def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Form, include_object: str = "") -> bytes:

@@ -7,17 +7,19 @@ third less.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import orjson
 from aiohttp import web
 
-from knet.apiserver import deleting, health, reads, watching, writes
+from knet.api.selectors import Requirement, Selector
+from knet.apiserver import creating, deleting, health, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator, User
 from knet.apiserver.body import MAX_BODY
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
 from knet.apiserver.negotiation import JSON, form_of
-from knet.apiserver.options import list_options
+from knet.apiserver.options import Selection, list_options
 from knet.apiserver.routes import Routes
 from knet.apiserver.status import (
     StatusError,
@@ -41,23 +43,31 @@ async def _collection_get(call: Call) -> web.StreamResponse:
     return await watching.watch(call, options) if options.watch else reads.list_(call, options)
 
 
+async def _object_get(call: Call) -> web.StreamResponse:
+    options = list_options(call.query, call.target.kind)
+    if not options.watch:
+        return await reads.get(call)
+    named = Selection(fields=Selector((Requirement("metadata.name", "In", (call.target.name,)),)))
+    return await watching.watch(call, replace(options, selection=named))
+
+
 async def _put_status(call: Call) -> web.StreamResponse:
-    return await writes.update(call, "status")
+    return await updating.update(call, "status")
 
 
 async def _patch_status(call: Call) -> web.StreamResponse:
-    return await writes.patch(call, "status")
+    return await patching.patch(call, "status")
 
 
 _COLLECTION: Mapping[str, Handler] = {
     "GET": _collection_get,
-    "POST": writes.create,
+    "POST": creating.create,
     "DELETE": deleting.delete_collection,
 }
 _OBJECT: Mapping[str, Handler] = {
-    "GET": reads.get,
-    "PUT": writes.update,
-    "PATCH": writes.patch,
+    "GET": _object_get,
+    "PUT": updating.update,
+    "PATCH": patching.patch,
     "DELETE": deleting.delete,
 }
 _STATUS: Mapping[str, Handler] = {"GET": reads.get, "PUT": _put_status, "PATCH": _patch_status}

@@ -80,7 +80,10 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
         },
     )
     yield Component(
-        "kube-scheduler", machine.name, "knet.scheduler.main", {"kubeconfig": kubeconfig("kube-scheduler")}
+        "kube-scheduler",
+        machine.name,
+        "knet.scheduler.main",
+        {"kubeconfig": kubeconfig("kube-scheduler"), "timing": config.timing},
     )
 
 

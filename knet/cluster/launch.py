@@ -151,7 +151,7 @@ def _exec(state: StateDir, fds: tuple[int, ...]) -> None:
 def _python_environment() -> dict[str, str]:
     """Where the package is, when it runs from a directory that the interpreter does not know by itself."""
     package_root = str(Path(__file__).resolve().parents[2])
-    return {"PYTHONPATH": package_root, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"PYTHONPATH": package_root}
 
 
 def _host_socket(config: ClusterConfig, record: Record | None) -> socket.socket:

@@ -77,7 +77,7 @@ class Supervisor:
         self._control = control
         self._running: dict[str, Running] = {}
         self._selector = selectors.DefaultSelector()
-        self._zygote = Zygote()
+        self._zygote = Zygote(f"knet {config.name}: zygote")
         self._underlay: Underlay | None = None
         self._report: socket.socket | None = None
         self._ready = False
@@ -156,7 +156,7 @@ class Supervisor:
         log = os.open(self.state.log(component.name, component.machine), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         request = Spawn(
             module=component.module,
-            title=f"knet: {component.title}",
+            title=f"knet {self.config.name}: {component.title}",
             options=component.options,
             namespaces=tuple(machine.namespaces.fds),
             extra_option="listen_fds" if running.extra else "",
@@ -399,6 +399,6 @@ def main(progress_fd: int, lock_fd: int, listen_fd: int, control_fd: int) -> Non
     for sock in (progress, listen, control):
         sock.set_inheritable(False)
     config = msgspec.json.decode(progress.recv(channel.MAX_MESSAGE), type=ClusterConfig)
-    setproctitle.setproctitle(f"knet: supervisor {config.name}")
+    setproctitle.setproctitle(f"knet {config.name}: supervisor")
     _own_mounts()
     Supervisor(config, progress, listen, control).run()

@@ -57,10 +57,10 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True):
 class Zygote:
     """The supervisor's end: `spawn` returns the pid of a new component, a child of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.set_inheritable(theirs.fileno(), True)
-        argv = [sys.executable, "-m", "knet.cluster.zygote", str(theirs.fileno())]
+        argv = [sys.executable, "-m", "knet.cluster.zygote", str(theirs.fileno()), title]
         self.pid = os.posix_spawn(sys.executable, argv, os.environ)
         theirs.close()
         self._socket = ours
@@ -149,7 +149,7 @@ def _become(request: Spawn, fds: list[int]) -> int:
 
 
 def main() -> None:
-    """Entry of the zygote process; argv[1] is its socket."""
+    """Entry of the zygote process; argv: its socket, its title."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for the CLI
     connection = socket.socket(fileno=int(sys.argv[1]))
     connection.set_inheritable(False)
@@ -157,7 +157,7 @@ def main() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    setproctitle.setproctitle("knet: zygote")
+    setproctitle.setproctitle(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _serve(connection)
 

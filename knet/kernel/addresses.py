@@ -3,22 +3,19 @@
 import errno
 import ipaddress
 import logging
-import struct
 from dataclasses import dataclass
+from typing import Any
 
 from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import CREATE, Request
+from knet.kernel.netlink_wire import CREATE, DUMP, Request
+from knet.kernel.rtnl import ifaddrmsg, rtnl
 
 log = logging.getLogger(__name__)
 
-RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
-#: struct ifaddrmsg: family, prefix length, flags, scope, interface
-_IFADDRMSG = struct.Struct("=BBBBI")
-
-SCOPES = {0: "global", 200: "site", 253: "link", 254: "host"}
-_SCOPE_NUMBERS = {name: number for number, name in SCOPES.items()}
+#: as ``ip`` calls them: "universe" is for routes
+_SCOPES = {number: name for name, number in rtnl.rt_scope.items() if isinstance(number, int)} | {0: "global"}
+_SCOPE_NUMBERS = {name: number for number, name in _SCOPES.items()}
 
 
 @dataclass(frozen=True)
@@ -34,22 +31,21 @@ class Address:
 
 def add(address: Address, index: int) -> Request:
     """Add an address to the interface of that index; an IPv4 subnet of more than two addresses gets its broadcast."""
-    body = _body(address, index)
     network = ipaddress.ip_interface(address.address).network
-    if network.version == 4 and network.prefixlen < 31:
-        body += wire.ip(IFA_BROADCAST, str(network.broadcast_address))
-    return Request(RTM_NEWADDR, CREATE, body, f"addr add {address}")
+    broadcast = str(network.broadcast_address) if network.version == 4 and network.prefixlen < 31 else None
+    what = f"addr add {address}"
+    return _compose(rtnl.RTM_NEWADDR, what, address, index, ("IFA_BROADCAST", broadcast), modifiers=CREATE)
 
 
 def delete(address: Address, index: int) -> Request:
-    return Request(RTM_DELADDR, 0, _body(address, index), f"addr del {address}")
+    return _compose(rtnl.RTM_DELADDR, f"addr del {address}", address, index)
 
 
 def list_addresses(netlink: Netlink, interface: str = "") -> list[Address]:
     """The addresses of one interface, or of all."""
     index = netlink.index(interface) if interface else 0
-    request = Request(RTM_GETADDR, 0, _IFADDRMSG.pack(0, 0, 0, 0, index), "addr show")
-    return [_parse(reply.body, netlink) for reply in netlink.dump(request)]
+    request = wire.compose(ifaddrmsg, rtnl.RTM_GETADDR, "addr show", modifiers=DUMP, index=index)
+    return [_parse(message, netlink) for message in netlink.dump(request)]
 
 
 def ensure(netlink: Netlink, wanted: Address, *, alone: bool = False) -> bool:
@@ -86,14 +82,26 @@ def remove(netlink: Netlink, address: Address) -> bool:
     return True
 
 
-def _body(address: Address, index: int) -> bytes:
+def _compose(
+    number: int, what: str, address: Address, index: int, *attrs: tuple[str, Any], modifiers: int = 0
+) -> Request:
     plain, _, length = address.address.partition("/")
-    header = _IFADDRMSG.pack(wire.family(plain), int(length), 0, _SCOPE_NUMBERS[address.scope], index)
-    return header + wire.ip(IFA_LOCAL, plain) + wire.ip(IFA_ADDRESS, plain)
+    return wire.compose(
+        ifaddrmsg,
+        number,
+        what,
+        modifiers=modifiers,
+        attrs=[("IFA_LOCAL", plain), ("IFA_ADDRESS", plain), *attrs],
+        family=wire.family(plain),
+        prefixlen=int(length),
+        scope=_SCOPE_NUMBERS[address.scope],
+        index=index,
+    )
 
 
-def _parse(body: bytes, netlink: Netlink) -> Address:
-    _family, length, _flags, scope, index = _IFADDRMSG.unpack_from(body)
-    found = wire.attributes(body, _IFADDRMSG.size)
-    plain = wire.ip_text(found.get(IFA_LOCAL) or found.get(IFA_ADDRESS))
-    return Address(netlink.name(index), f"{plain}/{length}", SCOPES.get(scope, str(scope)))
+def _parse(message: Any, netlink: Netlink) -> Address:
+    local, address = wire.values(message, "IFA_LOCAL", "IFA_ADDRESS")
+    scope = message["scope"]
+    return Address(
+        netlink.name(message["index"]), f"{local or address}/{message['prefixlen']}", _SCOPES.get(scope, str(scope))
+    )

@@ -10,25 +10,17 @@ table in user space for each pattern: here the kernel picks out what matches (CT
 
 import errno
 import socket
-import struct
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
+from knet.kernel import rtnl
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import Request, attribute, attributes, family, ip, ip_text, nested, number, u8, u32
+from knet.kernel.netlink_wire import DUMP, Request, compose, family, nested, values
 
-_NETLINK_NETFILTER = 12
-_CTNETLINK = 1 << 8
-_GET = _CTNETLINK | 1
-_DELETE = _CTNETLINK | 2
-
-_CTA_TUPLE_ORIG, _CTA_TUPLE_REPLY, _CTA_FILTER = 1, 2, 25
-_CTA_TUPLE_IP, _CTA_TUPLE_PROTO = 1, 2
-_CTA_IP_V4_SRC, _CTA_IP_V4_DST, _CTA_IP_V6_SRC, _CTA_IP_V6_DST = 1, 2, 3, 4
-_CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
-_CTA_FILTER_ORIG_FLAGS, _CTA_FILTER_REPLY_FLAGS = 1, 2
-#: which parts of the original tuple a dump has to match: protocol and destination port.  (Not the address: kernels
-#: compare IPv6 addresses the wrong way round here, seen with 6.18.)
-_MATCHING = 1 << 3 | 1 << 5
+_ct = rtnl.conntrack_messages()
+_SUBSYSTEM = _ct.NFNL_SUBSYS_CTNETLINK << 8
+#: which parts of the original tuple a dump has to match.  (Not the address: kernels compare IPv6 addresses the wrong
+#: way round here, seen with 6.18.)
+_MATCHING = _ct.FILTER_FLAG_CTA_PROTO_NUM | _ct.FILTER_FLAG_CTA_PROTO_DST_PORT
 
 
 class Flow(NamedTuple):
@@ -49,7 +41,8 @@ class Conntrack(Netlink):
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        self._socket = socket.socket(socket.AF_NETLINK, kind, rtnl.netlink.NETLINK_NETFILTER)
         self._socket.bind((0, 0))
 
     def __enter__(self) -> Self:
@@ -58,38 +51,28 @@ class Conntrack(Netlink):
     def flows_to(self, protocol: int, address: str, port: int) -> list[Flow]:
         """The connections that were opened to ``address:port``, before any translation."""
         wanted = protocol, address, port
-        body = (
-            _nfgenmsg(family(address))
-            + nested(_CTA_FILTER, u32(_CTA_FILTER_ORIG_FLAGS, _MATCHING), u32(_CTA_FILTER_REPLY_FLAGS, 0))
-            + nested(
-                _CTA_TUPLE_ORIG,
-                nested(_CTA_TUPLE_PROTO, u8(_CTA_PROTO_NUM, protocol), _port(_CTA_PROTO_DST_PORT, port)),
-            )
-        )
+        matching = nested(("CTA_FILTER_ORIG_FLAGS", _MATCHING), ("CTA_FILTER_REPLY_FLAGS", 0))
+        ports = nested(("CTA_PROTO_NUM", protocol), ("CTA_PROTO_DST_PORT", port))
+        attrs = [("CTA_FILTER", matching), ("CTA_TUPLE_ORIG", nested(("CTA_TUPLE_PROTO", ports)))]
         what = f"conntrack -L --orig-dst {address} --dport {port}"
-        found = [_flow(reply.body) for reply in self.dump(Request(_GET, 0, body, what))]
+        request = _compose(_ct.IPCTNL_MSG_CT_GET, what, address, attrs, modifiers=DUMP)
+        found = [_flow(message) for message in self.dump(request)]
         # the address is left to us, and a kernel that does not know the filter answers with everything
         return [flow for flow in found if (flow.protocol, flow.destination, flow.destination_port) == wanted]
 
     def delete(self, flow: Flow) -> bool:
         """Forget a connection; its next packet is taken as the first one again.  False where it was gone already."""
-        wanted = family(flow.source)
-        source, destination = (
-            (_CTA_IP_V4_SRC, _CTA_IP_V4_DST) if wanted == socket.AF_INET else (_CTA_IP_V6_SRC, _CTA_IP_V6_DST)
+        version = "V4" if family(flow.source) == socket.AF_INET else "V6"
+        ends = nested((f"CTA_IP_{version}_SRC", flow.source), (f"CTA_IP_{version}_DST", flow.destination))
+        ports = nested(
+            ("CTA_PROTO_NUM", flow.protocol),
+            ("CTA_PROTO_SRC_PORT", flow.source_port),
+            ("CTA_PROTO_DST_PORT", flow.destination_port),
         )
-        body = _nfgenmsg(wanted) + nested(
-            _CTA_TUPLE_ORIG,
-            nested(_CTA_TUPLE_IP, ip(source, flow.source), ip(destination, flow.destination)),
-            nested(
-                _CTA_TUPLE_PROTO,
-                u8(_CTA_PROTO_NUM, flow.protocol),
-                _port(_CTA_PROTO_SRC_PORT, flow.source_port),
-                _port(_CTA_PROTO_DST_PORT, flow.destination_port),
-            ),
-        )
+        attrs = [("CTA_TUPLE_ORIG", nested(("CTA_TUPLE_IP", ends), ("CTA_TUPLE_PROTO", ports)))]
         what = f"conntrack -D --orig-src {flow.source} --orig-dst {flow.destination} --dport {flow.destination_port}"
         try:
-            self.send(Request(_DELETE, 0, body, what))
+            self.send(_compose(_ct.IPCTNL_MSG_CT_DELETE, what, flow.source, attrs))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 return False
@@ -97,28 +80,25 @@ class Conntrack(Netlink):
         return True
 
 
-def _nfgenmsg(family: int) -> bytes:
-    return struct.pack("=BBH", family, 0, 0)
+def _compose(number: int, what: str, address: str, attrs: list[tuple[str, Any]], modifiers: int = 0) -> Request:
+    number |= _SUBSYSTEM
+    return compose(_ct.nfct_msg, number, what, modifiers=modifiers, attrs=attrs, nfgen_family=family(address))
 
 
-def _port(kind: int, value: int) -> bytes:
-    return attribute(kind, struct.pack("!H", value))
-
-
-def _flow(body: bytes) -> Flow:
-    found = attributes(body, 4)
-    protocol, source, source_port, destination, destination_port = _tuple(found[_CTA_TUPLE_ORIG])
-    _, answered_by, answered_by_port, _, _ = _tuple(found[_CTA_TUPLE_REPLY])
+def _flow(message: Any) -> Flow:
+    opened, answered = values(message, "CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY")
+    protocol, source, source_port, destination, destination_port = _tuple(opened)
+    _, answered_by, answered_by_port, _, _ = _tuple(answered)
     return Flow(protocol, source, source_port, destination, destination_port, answered_by, answered_by_port)
 
 
-def _tuple(payload: bytes) -> tuple[int, str, int, str, int]:
-    parts = attributes(payload)
-    addresses, proto = attributes(parts[_CTA_TUPLE_IP]), attributes(parts[_CTA_TUPLE_PROTO])
-    return (
-        number(proto.get(_CTA_PROTO_NUM)),
-        ip_text(addresses.get(_CTA_IP_V4_SRC) or addresses.get(_CTA_IP_V6_SRC)),
-        int.from_bytes(proto.get(_CTA_PROTO_SRC_PORT, b""), "big"),
-        ip_text(addresses.get(_CTA_IP_V4_DST) or addresses.get(_CTA_IP_V6_DST)),
-        int.from_bytes(proto.get(_CTA_PROTO_DST_PORT, b""), "big"),
+def _tuple(message: Any) -> tuple[int, str, int, str, int]:
+    """Protocol, source, its port, destination, its port; a port is 0 where the protocol has none."""
+    addresses, ports = values(message, "CTA_TUPLE_IP", "CTA_TUPLE_PROTO")
+    source, destination, source6, destination6 = values(
+        addresses, "CTA_IP_V4_SRC", "CTA_IP_V4_DST", "CTA_IP_V6_SRC", "CTA_IP_V6_DST"
     )
+    protocol, source_port, destination_port = values(
+        ports, "CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT"
+    )
+    return protocol, source or source6, source_port or 0, destination or destination6, destination_port or 0

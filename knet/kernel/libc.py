@@ -10,6 +10,7 @@ import os
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
+_CLOSE_RANGE_CLOEXEC = 4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _prctl = _libc["prctl"]  # an object of its own: `call` has no fixed types
@@ -44,3 +45,11 @@ def prctl(option: int, argument: int) -> None:
     if _prctl(option, argument, 0, 0, 0) == -1:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl: {os.strerror(number)}")
+
+
+def close_on_exec() -> None:
+    """Mark all descriptors above 2 so that no program started from here on inherits them (close_range(2)).
+
+    For processes that start others without being in control of what they inherited themselves.
+    """
+    call("close_range", 3, 0x7FFFFFFF, _CLOSE_RANGE_CLOEXEC)

@@ -1,36 +1,20 @@
-"""The messages that create, change and delete network interfaces.  Pure: bytes out of parameters.
+"""The messages that create, change and delete network interfaces.  Pure: requests out of parameters.
 
 `links` has the verbs that send them; those who build much at once put these into a batch themselves.
 Facts to remember: deleting a veth costs about 30 ms (RCU), dropping its namespace nothing; the peer of a veth cannot
 be created up; a bridge holds 1,024 ports.
 """
 
-import socket
-import struct
 from dataclasses import dataclass
+from typing import Any
 
-from knet.kernel import netlink_wire as wire
-from knet.kernel.netlink_wire import CREATE, Request
+from knet.kernel.netlink_wire import CREATE, Request, compose, nested
+from knet.kernel.rtnl import ifinfmsg, rtnl
 
-RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
-
-# linux/if_link.h
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_STATS64 = 1, 3, 4, 5, 10, 23
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = 18, 20, 26, 27, 28, 29
-IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-VETH_INFO_PEER = 1
-IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_EUI64, _IN6_ADDR_GEN_MODE_NONE = 8, 0, 1
-IFLA_BR_STP_STATE, IFLA_BR_FDB_FLUSH, IFLA_BR_MCAST_SNOOPING = 5, 21, 23
-IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_LEARNING, IFLA_BRPORT_NEIGH_SUPPRESS = 1, 4, 8, 32
-IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING, IFLA_VXLAN_PORT = 1, 3, 4, 7, 15
-
-IFF_UP = 0x1
-IFF_LOWER_UP = 0x10000
-
-#: struct ifinfomsg: family, (pad), device type, index, flags, mask of the flags to change
-IFINFOMSG = struct.Struct("=BBHiII")
+#: linux/if_link.h: whether an interface makes itself an IPv6 address out of its hardware address
+_IN6_ADDR_GEN_MODE_EUI64, _IN6_ADDR_GEN_MODE_NONE = 0, 1
 #: IFNAMSIZ less the closing zero
-NAME_LENGTH = 15
+NAME_LENGTH = rtnl.IFNAMSIZ - 1
 
 
 @dataclass(frozen=True)
@@ -64,34 +48,25 @@ class VethEnd:
 
 def create_veth(end: VethEnd, peer: VethEnd, *, up: bool = False, master: int = 0) -> Request:
     """Create a pair; ``up`` and ``master`` (a bridge's index in ``end``'s namespace) are for ``end`` alone."""
-    body = b"".join(
-        (
-            IFINFOMSG.pack(0, 0, 0, 0, IFF_UP if up else 0, IFF_UP if up else 0),
-            _end_attributes(end),
-            wire.u32(IFLA_MASTER, master) if master else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "veth"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.nested(VETH_INFO_PEER, IFINFOMSG.pack(0, 0, 0, 0, 0, 0), _end_attributes(peer)),
-                ),
-            ),
-        )
+    far = nested(("VETH_INFO_PEER", nested(*_end_attributes(peer))))
+    return _create(
+        f"link add {end.name} type veth peer name {peer.name}",
+        "veth",
+        far,
+        up,
+        *_end_attributes(end),
+        ("IFLA_MASTER", master or None),
     )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {end.name} type veth peer name {peer.name}")
 
 
-def _end_attributes(end: VethEnd) -> bytes:
-    return b"".join(
-        (
-            wire.text(IFLA_IFNAME, end.name),
-            wire.u32(IFLA_MTU, end.mtu) if end.mtu else b"",
-            wire.mac(IFLA_ADDRESS, end.mac) if end.mac else b"",
-            wire.u32(IFLA_GROUP, end.group) if end.group else b"",
-            wire.u32(IFLA_NET_NS_FD, end.netns) if end.netns is not None else b"",
-        )
-    )
+def _end_attributes(end: VethEnd) -> list[tuple[str, Any]]:
+    return [
+        ("IFLA_IFNAME", end.name),
+        ("IFLA_MTU", end.mtu or None),
+        ("IFLA_ADDRESS", end.mac or None),
+        ("IFLA_GROUP", end.group or None),
+        ("IFLA_NET_NS_FD", end.netns),
+    ]
 
 
 def create_bridge(
@@ -101,52 +76,41 @@ def create_bridge(
 
     A bridge given no ``mac`` takes the lowest of its ports' and changes it as they come and go.
     """
-    flags = IFF_UP if up else 0
-    body = b"".join(
-        (
-            IFINFOMSG.pack(0, 0, 0, 0, flags, flags),
-            wire.text(IFLA_IFNAME, name),
-            wire.mac(IFLA_ADDRESS, mac) if mac else b"",
-            wire.u32(IFLA_MTU, mtu) if mtu else b"",
-            wire.u32(IFLA_GROUP, group) if group else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "bridge"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.u32(IFLA_BR_STP_STATE, 0),
-                    wire.u8(IFLA_BR_MCAST_SNOOPING, mcast_snooping),
-                ),
-            ),
-        )
-    )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type bridge")
+    data = nested(("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", mcast_snooping))
+    own = _end_attributes(VethEnd(name, mtu=mtu, mac=mac, group=group))
+    return _create(f"link add {name} type bridge", "bridge", data, up, *own)
 
 
 def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: int = 0, up: bool = True) -> Request:
     """Create a VXLAN device over the underlay interface whose index is ``device``."""
-    flags = IFF_UP if up else 0
-    body = b"".join(
-        (
-            IFINFOMSG.pack(0, 0, 0, 0, flags, flags),
-            wire.text(IFLA_IFNAME, name),
-            wire.mac(IFLA_ADDRESS, mac) if mac else b"",
-            wire.u32(IFLA_MTU, mtu) if mtu else b"",
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_KIND, "vxlan"),
-                wire.nested(
-                    IFLA_INFO_DATA,
-                    wire.u32(IFLA_VXLAN_ID, wanted.vni),
-                    wire.u32(IFLA_VXLAN_LINK, device),
-                    wire.ip(IFLA_VXLAN_LOCAL, wanted.local),
-                    wire.u8(IFLA_VXLAN_LEARNING, wanted.learning),
-                    wire.u16_network(IFLA_VXLAN_PORT, wanted.port),
-                ),
-            ),
-        )
+    data = nested(
+        ("IFLA_VXLAN_ID", wanted.vni),
+        ("IFLA_VXLAN_LINK", device),
+        ("IFLA_VXLAN_LOCAL", wanted.local),
+        ("IFLA_VXLAN_LEARNING", wanted.learning),
+        ("IFLA_VXLAN_PORT", wanted.port),
     )
-    return Request(RTM_NEWLINK, CREATE, body, f"link add {name} type vxlan id {wanted.vni} dev {wanted.device}")
+    what = f"link add {name} type vxlan id {wanted.vni} dev {wanted.device}"
+    return _create(what, "vxlan", data, up, *_end_attributes(VethEnd(name, mtu=mtu, mac=mac)))
+
+
+def _create(what: str, kind: str, data: dict[str, Any], up: bool, *attrs: tuple[str, Any]) -> Request:
+    info = nested(("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", data))
+    return _set(what, 0, *attrs, ("IFLA_LINKINFO", info), up=up or None, modifiers=CREATE)
+
+
+def _set(what: str, index: int, *attrs: tuple[str, Any], up: bool | None = None, modifiers: int = 0) -> Request:
+    """Of the flags, only IFF_UP is changed, and none where ``up`` is None."""
+    return compose(
+        ifinfmsg.ifinfmsg,
+        rtnl.RTM_NEWLINK,
+        what,
+        modifiers=modifiers,
+        attrs=attrs,
+        index=index,
+        flags=ifinfmsg.IFF_UP if up else 0,
+        change=0 if up is None else ifinfmsg.IFF_UP,
+    )
 
 
 def change(
@@ -171,50 +135,44 @@ def change(
     from), ``learning`` and ``neigh_suppress`` are a bridge port's, so it has to be one already.  ``link_local`` says
     whether it gives itself an IPv6 address when it gets a carrier; set it before ``up``.
     """
-    port = b"".join(
-        wire.u8(number, value)
-        for number, value in (
-            (IFLA_BRPORT_MODE, hairpin),
-            (IFLA_BRPORT_LEARNING, learning),
-            (IFLA_BRPORT_NEIGH_SUPPRESS, neigh_suppress),
-        )
-        if value is not None
+    index, by_name = index_or_name(link)
+    port = nested(
+        ("IFLA_BRPORT_MODE", hairpin),
+        ("IFLA_BRPORT_LEARNING", learning),
+        ("IFLA_BRPORT_NEIGH_SUPPRESS", neigh_suppress),
     )
-    index = link if isinstance(link, int) else 0
-    body = b"".join(
-        (
-            IFINFOMSG.pack(0, 0, 0, index, IFF_UP if up else 0, 0 if up is None else IFF_UP),
-            wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b"",
-            wire.text(IFLA_IFNAME, name) if name is not None else b"",
-            b"" if mtu is None else wire.u32(IFLA_MTU, mtu),
-            b"" if mac is None else wire.mac(IFLA_ADDRESS, mac),
-            b"" if master is None else wire.u32(IFLA_MASTER, master),
-            b"" if alias is None else wire.text(IFLA_IFALIAS, alias),
-            b"" if netns is None else wire.u32(IFLA_NET_NS_FD, netns),
-            b"" if group is None else wire.u32(IFLA_GROUP, group),
-            wire.nested(
-                IFLA_LINKINFO,
-                wire.text(IFLA_INFO_SLAVE_KIND, "bridge"),
-                wire.nested(IFLA_INFO_SLAVE_DATA, port),
-            )
-            if port
-            else b"",
-            b"" if link_local is None else _address_generation(link_local),
-        )
+    slave = nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", port))
+    return _set(
+        f"link set {link}",
+        index,
+        ("IFLA_IFNAME", by_name),
+        ("IFLA_IFNAME", name),
+        ("IFLA_MTU", mtu),
+        ("IFLA_ADDRESS", mac),
+        ("IFLA_MASTER", master),
+        ("IFLA_IFALIAS", alias),
+        ("IFLA_NET_NS_FD", netns),
+        ("IFLA_GROUP", group),
+        ("IFLA_LINKINFO", slave if port["attrs"] else None),
+        ("IFLA_AF_SPEC", None if link_local is None else _address_generation(link_local)),
+        up=up,
     )
-    return Request(RTM_NEWLINK, 0, body, f"link set {link}")
 
 
-def _address_generation(link_local: bool) -> bytes:
+def _address_generation(link_local: bool) -> dict[str, Any]:
     mode = _IN6_ADDR_GEN_MODE_EUI64 if link_local else _IN6_ADDR_GEN_MODE_NONE
-    return wire.nested(IFLA_AF_SPEC, wire.nested(socket.AF_INET6, wire.u8(IFLA_INET6_ADDR_GEN_MODE, mode)))
+    return nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", mode))))
+
+
+def index_or_name(link: int | str) -> tuple[int, str | None]:
+    return (link, None) if isinstance(link, int) else (0, link)
 
 
 def delete(link: int | str) -> Request:
     """Delete an interface given by index or name (both ends, if it is a veth)."""
-    index = link if isinstance(link, int) else 0
-    body = IFINFOMSG.pack(0, 0, 0, index, 0, 0) + (wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b"")
-    return Request(RTM_DELLINK, 0, body, f"link del {link}")
+    index, name = index_or_name(link)
+    attrs = [("IFLA_IFNAME", name)]
+    return compose(ifinfmsg.ifinfmsg, rtnl.RTM_DELLINK, f"link del {link}", attrs=attrs, index=index)
 
 
 def delete_group(group: int) -> Request:
@@ -222,11 +180,11 @@ def delete_group(group: int) -> Request:
 
     NetlinkError (ENODEV) where the group is empty.
     """
-    return Request(RTM_DELLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.u32(IFLA_GROUP, group), f"link del {group=}")
+    return compose(ifinfmsg.ifinfmsg, rtnl.RTM_DELLINK, f"link del {group=}", attrs=[("IFLA_GROUP", group)])
 
 
 def flush_fdb(bridge: int) -> Request:
     """Make a bridge forget where it saw which hardware address: after a change of paths that is wrong."""
-    data = wire.nested(IFLA_INFO_DATA, wire.attribute(IFLA_BR_FDB_FLUSH, b""))
-    info = wire.nested(IFLA_LINKINFO, wire.text(IFLA_INFO_KIND, "bridge"), data)
-    return Request(RTM_NEWLINK, 0, IFINFOMSG.pack(0, 0, 0, bridge, 0, 0) + info, f"link set {bridge} fdb_flush")
+    data = nested(("IFLA_BR_FDB_FLUSH", True))
+    info = nested(("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", data))
+    return _set(f"link set {bridge} fdb_flush", bridge, ("IFLA_LINKINFO", info))

@@ -7,39 +7,12 @@ from here.
 
 import errno
 import logging
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
-from knet.kernel import netlink_wire as wire
 from knet.kernel.link_messages import (
-    IFF_LOWER_UP,
-    IFF_UP,
-    IFINFOMSG,
-    IFLA_ADDRESS,
-    IFLA_BRPORT_LEARNING,
-    IFLA_BRPORT_MODE,
-    IFLA_BRPORT_NEIGH_SUPPRESS,
-    IFLA_BRPORT_STATE,
-    IFLA_EXT_MASK,
-    IFLA_IFALIAS,
-    IFLA_IFNAME,
-    IFLA_INFO_DATA,
-    IFLA_INFO_KIND,
-    IFLA_INFO_SLAVE_DATA,
-    IFLA_INFO_SLAVE_KIND,
-    IFLA_LINK,
-    IFLA_LINKINFO,
-    IFLA_MASTER,
-    IFLA_MTU,
-    IFLA_STATS64,
-    IFLA_VXLAN_ID,
-    IFLA_VXLAN_LEARNING,
-    IFLA_VXLAN_LINK,
-    IFLA_VXLAN_LOCAL,
-    IFLA_VXLAN_PORT,
     NAME_LENGTH,
-    RTM_GETLINK,
     VethEnd,
     Vxlan,
     change,
@@ -49,9 +22,11 @@ from knet.kernel.link_messages import (
     delete,
     delete_group,
     flush_fdb,
+    index_or_name,
 )
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import NLM_F_ACK, Request
+from knet.kernel.netlink_wire import DUMP, Request, compose, values
+from knet.kernel.rtnl import ifinfmsg, rtnl
 
 __all__ = [
     "NAME_LENGTH",
@@ -75,15 +50,15 @@ __all__ = [
     "flush_fdb",
     "get",
     "list_links",
+    "not_yet_used",
     "remove",
     "vxlan_incompatibility",
 ]
 
 log = logging.getLogger(__name__)
 
+#: linux/rtnetlink.h: answers without statistics, which are a third of them
 _RTEXT_FILTER_SKIP_STATS = 1 << 3
-#: the start of struct rtnl_link_stats64
-_STATISTICS = struct.Struct("=8Q")
 
 
 @dataclass(frozen=True)
@@ -137,10 +112,8 @@ class Counters:
 
 def get(netlink: Netlink, link: int | str) -> Link:
     """The interface of that index or name; NetlinkError (ENODEV) where there is none."""
-    index = link if isinstance(link, int) else 0
-    name = wire.text(IFLA_IFNAME, link) if isinstance(link, str) else b""
-    body = IFINFOMSG.pack(0, 0, 0, index, 0, 0) + name + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
-    return _parse(netlink.get(Request(RTM_GETLINK, NLM_F_ACK, body, f"link show {link}")).body, netlink)
+    index, name = index_or_name(link)
+    return _parse(netlink.get(_query(f"link show {link}", index=index, name=name)), netlink)
 
 
 def find(netlink: Netlink, link: int | str) -> Link | None:
@@ -155,19 +128,27 @@ def find(netlink: Netlink, link: int | str) -> Link | None:
 
 def list_links(netlink: Netlink) -> list[Link]:
     """All interfaces of the namespace, by index."""
-    body = IFINFOMSG.pack(0, 0, 0, 0, 0, 0) + wire.u32(IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
-    replies = netlink.dump(Request(RTM_GETLINK, 0, body, "link show"))
-    return [_parse(reply.body, netlink) for reply in replies]
+    return [_parse(message, netlink) for message in netlink.dump(_query("link show", modifiers=DUMP))]
+
+
+def not_yet_used(netlink: Netlink) -> list[str]:
+    """The interfaces that have a carrier, but that the kernel does not use yet: a worker of its own (linkwatch) sets
+    RFC 2863's state a moment later."""
+    found = []
+    for message in netlink.dump(_query("link show", modifiers=DUMP)):
+        name, state = values(message, "IFLA_IFNAME", "IFLA_OPERSTATE")
+        if message["flags"] & ifinfmsg.IFF_LOWER_UP and state != "UP":
+            found.append(name)
+    return found
 
 
 def counters(netlink: Netlink) -> dict[str, Counters]:
     """What went through each interface of the namespace, by its name."""
+    request = compose(ifinfmsg.ifinfmsg, rtnl.RTM_GETLINK, "link show", modifiers=DUMP)
     found = {}
-    for reply in netlink.dump(Request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0, 0), "link show")):
-        attributes = wire.attributes(reply.body, IFINFOMSG.size)
-        rx, tx, rx_bytes, tx_bytes, _, _, rx_dropped, tx_dropped = _STATISTICS.unpack_from(attributes[IFLA_STATS64])
-        name = wire.string(attributes[IFLA_IFNAME])
-        found[name] = Counters(rx, tx, rx_bytes, tx_bytes, rx_dropped, tx_dropped)
+    for message in netlink.dump(request):
+        name, statistics = values(message, "IFLA_IFNAME", "IFLA_STATS64")
+        found[name] = Counters(**{field.name: statistics[field.name] for field in fields(Counters)})
     return found
 
 
@@ -275,46 +256,61 @@ def _replace(netlink: Netlink, link: Link, reason: str) -> None:
 _PORT_STATES = ("disabled", "listening", "learning", "forwarding", "blocking")
 
 
-def _parse(body: bytes, netlink: Netlink) -> Link:
-    _family, _pad, _type, index, flags, _change = IFINFOMSG.unpack_from(body)
-    found = wire.attributes(body, IFINFOMSG.size)
-    info = wire.attributes(found.get(IFLA_LINKINFO, b""))
-    kind = wire.string(info.get(IFLA_INFO_KIND))
-    slave = wire.string(info.get(IFLA_INFO_SLAVE_KIND))
+def _query(what: str, *, index: int = 0, name: str | None = None, modifiers: int = 0) -> Request:
+    attrs = [("IFLA_IFNAME", name), ("IFLA_EXT_MASK", _RTEXT_FILTER_SKIP_STATS)]
+    return compose(ifinfmsg.ifinfmsg, rtnl.RTM_GETLINK, what, modifiers=modifiers, attrs=attrs, index=index)
+
+
+def _parse(message: Any, netlink: Netlink) -> Link:
+    name, mac, mtu, master, peer, alias, info = values(
+        message,
+        "IFLA_IFNAME",
+        "IFLA_ADDRESS",
+        "IFLA_MTU",
+        "IFLA_MASTER",
+        "IFLA_LINK",
+        "IFLA_IFALIAS",
+        "IFLA_LINKINFO",
+    )
+    kind, data, slave, port = values(
+        info, "IFLA_INFO_KIND", "IFLA_INFO_DATA", "IFLA_INFO_SLAVE_KIND", "IFLA_INFO_SLAVE_DATA"
+    )
     return Link(
-        index=index,
-        name=wire.string(found.get(IFLA_IFNAME)),
-        kind=kind,
-        mac=wire.mac_text(found.get(IFLA_ADDRESS)),
-        mtu=wire.number(found.get(IFLA_MTU)),
-        up=bool(flags & IFF_UP),
-        carrier=bool(flags & IFF_LOWER_UP),
-        master=wire.number(found.get(IFLA_MASTER)),
-        peer=wire.number(found.get(IFLA_LINK)),
-        alias=wire.string(found.get(IFLA_IFALIAS)),
-        port=_parse_port(info.get(IFLA_INFO_SLAVE_DATA, b"")) if slave == "bridge" else None,
-        vxlan=_parse_vxlan(info.get(IFLA_INFO_DATA, b""), netlink) if kind == "vxlan" else None,
+        index=message["index"],
+        name=name,
+        kind=kind or "",
+        mac=mac or "",
+        mtu=mtu,
+        up=bool(message["flags"] & ifinfmsg.IFF_UP),
+        carrier=bool(message["flags"] & ifinfmsg.IFF_LOWER_UP),
+        master=master or 0,
+        peer=peer or 0,
+        alias=alias or "",
+        port=_parse_port(port) if slave == "bridge" else None,
+        vxlan=_parse_vxlan(data, netlink) if kind == "vxlan" else None,
     )
 
 
-def _parse_port(data: bytes) -> BridgePort:
-    found = wire.attributes(data)
-    state = wire.number(found.get(IFLA_BRPORT_STATE))
+def _parse_port(data: Any) -> BridgePort:
+    state, hairpin, learning, suppress = values(
+        data, "IFLA_BRPORT_STATE", "IFLA_BRPORT_MODE", "IFLA_BRPORT_LEARNING", "IFLA_BRPORT_NEIGH_SUPPRESS"
+    )
     return BridgePort(
         state=_PORT_STATES[state] if state < len(_PORT_STATES) else str(state),
-        hairpin=bool(wire.number(found.get(IFLA_BRPORT_MODE))),
-        learning=bool(wire.number(found.get(IFLA_BRPORT_LEARNING))),
-        neigh_suppress=bool(wire.number(found.get(IFLA_BRPORT_NEIGH_SUPPRESS))),
+        hairpin=bool(hairpin),
+        learning=bool(learning),
+        neigh_suppress=bool(suppress),
     )
 
 
-def _parse_vxlan(data: bytes, netlink: Netlink) -> Vxlan:
-    found = wire.attributes(data)
-    device = wire.number(found.get(IFLA_VXLAN_LINK))
+def _parse_vxlan(data: Any, netlink: Netlink) -> Vxlan:
+    vni, device, local, learning, port = values(
+        data, "IFLA_VXLAN_ID", "IFLA_VXLAN_LINK", "IFLA_VXLAN_LOCAL", "IFLA_VXLAN_LEARNING", "IFLA_VXLAN_PORT"
+    )
     return Vxlan(
-        vni=wire.number(found.get(IFLA_VXLAN_ID)),
+        vni=vni,
         device=netlink.name(device) if device else "",
-        local=wire.ip_text(found.get(IFLA_VXLAN_LOCAL)),
-        port=int.from_bytes(found.get(IFLA_VXLAN_PORT, b""), "big"),
-        learning=bool(wire.number(found.get(IFLA_VXLAN_LEARNING))),
+        local=local or "",
+        port=port,
+        learning=bool(learning),
     )

@@ -6,36 +6,18 @@ Both are ``struct ndmsg`` messages; a forwarding database belongs to a bridge or
 import errno
 import logging
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import NLM_F_CREATE, NLM_F_REPLACE, Request
+from knet.kernel.netlink_wire import DUMP, REPLACE, Request
+from knet.kernel.rtnl import ndmsg, rtnl
 
 log = logging.getLogger(__name__)
 
-RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
-NDA_DST, NDA_LLADDR, NDA_IFINDEX, NDA_MASTER = 1, 2, 8, 9
-NTF_SELF, NTF_MASTER = 0x02, 0x04
-STATES = {
-    0x00: "none",
-    0x01: "incomplete",
-    0x02: "reachable",
-    0x04: "stale",
-    0x08: "delay",
-    0x10: "probe",
-    0x20: "failed",
-    0x40: "noarp",
-    0x80: "permanent",
-}
-_STATE_NUMBERS = {name: number for number, name in STATES.items()}
-_RTN_UNICAST = 1
-_REPLACE = NLM_F_CREATE | NLM_F_REPLACE
-#: struct ndmsg: family, (pad), interface, state, flags, type
-_NDMSG = struct.Struct("=BxxxiHBB")
+_STATE_NAMES = {number: name for name, number in ndmsg.states.items()}
 
 
 @dataclass(frozen=True)
@@ -70,23 +52,29 @@ class FdbEntry:
 
 def set_neighbour(entry: Neighbour, index: int) -> Request:
     """Create a neighbour entry on the interface of that index, or put it in the place of another."""
-    header = _NDMSG.pack(wire.family(entry.address), index, _STATE_NUMBERS[entry.state], 0, _RTN_UNICAST)
-    body = header + wire.ip(NDA_DST, entry.address) + wire.mac(NDA_LLADDR, entry.mac)
-    return Request(RTM_NEWNEIGH, _REPLACE, body, f"neigh replace {entry}")
+    return _compose(
+        rtnl.RTM_NEWNEIGH,
+        f"neigh replace {entry}",
+        [("NDA_DST", entry.address), ("NDA_LLADDR", entry.mac)],
+        modifiers=REPLACE,
+        family=wire.family(entry.address),
+        ifindex=index,
+        state=ndmsg.states[entry.state],
+        ndm_type=rtnl.rt_type["unicast"],
+    )
 
 
 def delete_neighbour(entry: Neighbour, index: int) -> Request:
-    body = _NDMSG.pack(wire.family(entry.address), index, 0, 0, 0) + wire.ip(NDA_DST, entry.address)
-    return Request(RTM_DELNEIGH, 0, body, f"neigh del {entry.address} dev {entry.interface}")
+    what = f"neigh del {entry.address} dev {entry.interface}"
+    attrs = [("NDA_DST", entry.address)]
+    return _compose(rtnl.RTM_DELNEIGH, what, attrs, family=wire.family(entry.address), ifindex=index)
 
 
 def list_neighbours(netlink: Netlink, interface: str = "", family: int = socket.AF_INET) -> list[Neighbour]:
     """The neighbour table of one interface, or of all (without the entries that need no resolution: NOARP)."""
-    body = _NDMSG.pack(family, 0, 0, 0, 0)
-    if interface:
-        body += wire.u32(NDA_IFINDEX, netlink.index(interface))
-    replies = netlink.dump(Request(RTM_GETNEIGH, 0, body, "neigh show"))
-    found = [_parse_neighbour(reply.body, netlink) for reply in replies]
+    attrs = [("NDA_IFINDEX", netlink.index(interface) if interface else None)]
+    messages = netlink.dump(_compose(rtnl.RTM_GETNEIGH, "neigh show", attrs, modifiers=DUMP, family=family))
+    found = [_parse_neighbour(message, netlink) for message in messages]
     return [entry for entry in found if entry.state != "noarp"]
 
 
@@ -103,22 +91,22 @@ def remove_neighbour(netlink: Netlink, entry: Neighbour) -> bool:
 
 def set_fdb(entry: FdbEntry, index: int) -> Request:
     """Create a forwarding entry of a VXLAN device (with a destination) or of a bridge port (without), or replace it."""
-    body = _fdb_body(entry, index, _STATE_NUMBERS[entry.state])
-    return Request(RTM_NEWNEIGH, _REPLACE, body, f"fdb replace {entry}")
+    what = f"fdb replace {entry}"
+    return _compose_fdb(rtnl.RTM_NEWNEIGH, what, entry, index, modifiers=REPLACE, state=ndmsg.states[entry.state])
 
 
 def delete_fdb(entry: FdbEntry, index: int) -> Request:
-    return Request(RTM_DELNEIGH, 0, _fdb_body(entry, index, 0), f"fdb del {entry}")
+    return _compose_fdb(rtnl.RTM_DELNEIGH, f"fdb del {entry}", entry, index)
 
 
 def list_fdb(netlink: Netlink, interface: str = "", *, bridge: str = "") -> list[FdbEntry]:
     """The forwarding entries of a VXLAN device or a bridge port, of all ports of a ``bridge``, or of everything."""
-    body = _NDMSG.pack(socket.AF_BRIDGE, 0, 0, 0, 0)
-    if interface:
-        body += wire.u32(NDA_IFINDEX, netlink.index(interface))
-    if bridge:
-        body += wire.u32(NDA_MASTER, netlink.index(bridge))
-    return [_parse_fdb(reply.body, netlink) for reply in netlink.dump(Request(RTM_GETNEIGH, 0, body, "fdb show"))]
+    attrs = [
+        ("NDA_IFINDEX", netlink.index(interface) if interface else None),
+        ("NDA_MASTER", netlink.index(bridge) if bridge else None),
+    ]
+    request = _compose(rtnl.RTM_GETNEIGH, "fdb show", attrs, modifiers=DUMP, family=socket.AF_BRIDGE)
+    return [_parse_fdb(message, netlink) for message in netlink.dump(request)]
 
 
 def ensure_fdb(netlink: Netlink, wanted: FdbEntry) -> bool:
@@ -158,29 +146,32 @@ def _remove(netlink: Netlink, entry: _Entry, build: Callable[[_Entry, int], Requ
     return True
 
 
-def _fdb_body(entry: FdbEntry, index: int, state: int) -> bytes:
-    flags = NTF_SELF if entry.destination else NTF_MASTER
-    body = _NDMSG.pack(socket.AF_BRIDGE, index, state, flags, 0) + wire.mac(NDA_LLADDR, entry.mac)
-    return body + (wire.ip(NDA_DST, entry.destination) if entry.destination else b"")
+def _compose(number: int, what: str, attrs: list[tuple[str, Any]], **rest: int) -> Request:
+    return wire.compose(ndmsg.ndmsg, number, what, attrs=attrs, **rest)
 
 
-def _parse_neighbour(body: bytes, netlink: Netlink) -> Neighbour:
-    _family, index, state, _flags, _type = _NDMSG.unpack_from(body)
-    found = wire.attributes(body, _NDMSG.size)
-    return Neighbour(
-        wire.ip_text(found.get(NDA_DST)),
-        netlink.name(index),
-        wire.mac_text(found.get(NDA_LLADDR)),
-        STATES.get(state, str(state)),
+def _compose_fdb(number: int, what: str, entry: FdbEntry, index: int, **rest: int) -> Request:
+    return _compose(
+        number,
+        what,
+        [("NDA_LLADDR", entry.mac), ("NDA_DST", entry.destination or None)],
+        family=socket.AF_BRIDGE,
+        ifindex=index,
+        flags=ndmsg.NTF_SELF if entry.destination else ndmsg.NTF_MASTER,
+        **rest,
     )
 
 
-def _parse_fdb(body: bytes, netlink: Netlink) -> FdbEntry:
-    _family, index, state, _flags, _type = _NDMSG.unpack_from(body)
-    found = wire.attributes(body, _NDMSG.size)
-    return FdbEntry(
-        wire.mac_text(found.get(NDA_LLADDR)),
-        netlink.name(index),
-        wire.ip_text(found.get(NDA_DST)),
-        STATES.get(state, str(state)),
-    )
+def _parse_neighbour(message: Any, netlink: Netlink) -> Neighbour:
+    address, mac = wire.values(message, "NDA_DST", "NDA_LLADDR")
+    return Neighbour(address or "", netlink.name(message["ifindex"]), mac or "", _state(message))
+
+
+def _parse_fdb(message: Any, netlink: Netlink) -> FdbEntry:
+    mac, destination = wire.values(message, "NDA_LLADDR", "NDA_DST")
+    return FdbEntry(mac or "", netlink.name(message["ifindex"]), destination or "", _state(message))
+
+
+def _state(message: Any) -> str:
+    number = message["state"]
+    return _STATE_NAMES.get(number) or str(number)

@@ -12,34 +12,34 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import Any
 
 from knet.kernel.namespaces import Namespaces, entered
-from knet.kernel.netlink_wire import (
-    HEADER,
-    NLM_F_ACK,
-    NLM_F_DUMP,
-    NLM_F_REQUEST,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    Reply,
-    Request,
-    attributes,
-    string,
-)
+from knet.kernel.netlink_wire import Request
+from knet.kernel.rtnl import netlink as protocol
 
-_SOL_NETLINK = 270
+#: struct nlmsghdr: length, type, flags, sequence number, port; the kernel fills the port in
+_HEADER = struct.Struct("=IHHII")
+_SEQUENCE, _SEQUENCE_AT = struct.Struct("=I"), 8
 _NETLINK_CAP_ACK = 10  # an acknowledgement need not repeat the request
-_NETLINK_EXT_ACK = 11  # an error comes with a sentence
-_NETLINK_GET_STRICT_CHK = 12  # a dump obeys the filter in its request
-_NLMSGERR_ATTR_MSG = 1
-_NLM_F_DUMP_INTR = 0x10
+_OPTIONS = (
+    _NETLINK_CAP_ACK,
+    protocol.NETLINK_EXT_ACK,  # an error comes with a sentence
+    protocol.NETLINK_GET_STRICT_CHK,  # a dump obeys the filter in its request
+)
 _SIOCGIFNAME = 0x8910
 _SIOCGIFINDEX = 0x8933
 
 #: acknowledgements wait in the socket's buffer (208 KiB, about 1 KiB each) until the whole batch is sent
 _BATCH = 64
+
+
+class _Refusal(protocol.nlmsgerr):  # type: ignore[misc]
+    """An acknowledgement as `_NETLINK_CAP_ACK` has it: of the request only the header is repeated."""
+
+    fields = (*protocol.nlmsgerr.fields, ("request", f"{_HEADER.size}s"))
 
 
 class NetlinkError(OSError):
@@ -85,70 +85,57 @@ class Netlink:
 
     def _send_batch(self, requests: Sequence[Request]) -> None:
         first = self._sequence + 1
-        self._sequence += len(requests)
-        flags = NLM_F_REQUEST | NLM_F_ACK
-        self._socket.send(
-            b"".join(
-                HEADER.pack(16 + len(request.body), request.type, request.flags | flags, first + place, 0)
-                + request.body
-                + bytes(-len(request.body) % 4)
-                for place, request in enumerate(requests)
-            )
-        )
+        batch = b"".join(self._numbered(request) for request in requests)
+        self._socket.send(batch)
         failure: NetlinkError | None = None
         waiting = len(requests)
         while waiting:
-            for kind, _flags, sequence, body in _messages(self._socket.recv(65536)):
-                if kind != NLMSG_ERROR or not first <= sequence < first + len(requests):
+            for kind, flags, sequence, data in _messages(self._socket.recv(65536)):
+                if kind != protocol.NLMSG_ERROR or not first <= sequence < first + len(requests):
                     continue  # the answer to a dump that was interrupted by an exception
                 waiting -= 1
-                failure = failure or _error(body, requests[sequence - first].what)
+                failure = failure or _error(kind, flags, data, requests[sequence - first].what)
         if failure:
             raise failure
 
-    def get(self, request: Request) -> Reply:
-        """The single object that ``request`` asks for; NetlinkError (ENODEV, ENOENT …) where there is none."""
-        self._sequence += 1
-        body = request.body
-        header = HEADER.pack(16 + len(body), request.type, request.flags | NLM_F_REQUEST, self._sequence, 0)
-        self._socket.send(header + body)
+    def get(self, request: Request) -> Any:
+        """The single object that ``request`` asks for, read by the request's class; NetlinkError (ENODEV, ENOENT …)
+        where there is none."""
+        answers, _consistent = self._ask(request)
+        return answers[0]
+
+    def dump(self, request: Request) -> list[Any]:
+        """All objects that match ``request``, each read by the request's class; asked for again where the kernel says
+        that they changed meanwhile."""
         while True:
-            for kind, _flags, sequence, answer in _messages(self._socket.recv(65536)):
+            answers, consistent = self._ask(request)
+            if consistent:
+                return answers
+
+    def _ask(self, request: Request) -> tuple[list[Any], bool]:
+        """The answers up to the end of the dump or to the acknowledgement, and whether they are of one moment."""
+        self._socket.send(self._numbered(request))
+        answers: list[Any] = []
+        consistent = True
+        while True:
+            for kind, flags, sequence, data in _messages(self._socket.recv(65536)):
                 if sequence != self._sequence:
                     continue
-                if kind != NLMSG_ERROR:
-                    return Reply(kind, answer)
-                failure = _error(answer, request.what)
-                if failure:
-                    raise failure
-
-    def dump(self, request: Request) -> list[Reply]:
-        """All objects that match ``request``; asked for again where the kernel says that they changed meanwhile."""
-        while True:
-            replies = self._dump(request)
-            if replies is not None:
-                return replies
-
-    def _dump(self, request: Request) -> list[Reply] | None:
-        self._sequence += 1
-        header = HEADER.pack(
-            16 + len(request.body), request.type, request.flags | NLM_F_REQUEST | NLM_F_DUMP, self._sequence, 0
-        )
-        self._socket.send(header + request.body)
-        replies: list[Reply] = []
-        interrupted = False
-        while True:
-            for kind, flags, sequence, body in _messages(self._socket.recv(65536)):
-                if sequence != self._sequence:
-                    continue
-                interrupted |= bool(flags & _NLM_F_DUMP_INTR)
-                if kind in (NLMSG_DONE, NLMSG_ERROR):
-                    # both begin with an error number; that of a finished dump is 0
-                    failure = _error(body, request.what)
+                consistent &= not flags & protocol.NLM_F_DUMP_INTR
+                if kind in (protocol.NLMSG_DONE, protocol.NLMSG_ERROR):
+                    failure = _error(kind, flags, data, request.what)
                     if failure:
                         raise failure
-                    return None if interrupted else replies
-                replies.append(Reply(kind, body))
+                    return answers, consistent
+                answer = request.kind(data)
+                answer.decode()
+                answers.append(answer)
+
+    def _numbered(self, request: Request) -> bytes:
+        self._sequence += 1
+        data = bytearray(request.data)
+        _SEQUENCE.pack_into(data, _SEQUENCE_AT, self._sequence)
+        return bytes(data)
 
     def index(self, name: str) -> int:
         """The index of the interface ``name``; NetlinkError (ENODEV) where there is none."""
@@ -166,32 +153,33 @@ class Netlink:
             if error.errno != errno.ENODEV:
                 raise
             return f"if{index}"
-        return string(answer[:16].split(b"\0")[0])
+        return answer[:16].split(b"\0")[0].decode(errors="replace")
 
 
 def _open() -> socket.socket:
     opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
     opened.bind((0, 0))
-    for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
-        opened.setsockopt(_SOL_NETLINK, option, 1)
+    for option in _OPTIONS:
+        opened.setsockopt(protocol.SOL_NETLINK, option, 1)
     return opened
 
 
-def _messages(data: bytes) -> list[tuple[int, int, int, bytes]]:
-    """The (type, flags, sequence number, body) of each message in one datagram."""
-    found = []
+def _messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The type, flags, sequence number and bytes of each message in one datagram."""
     start = 0
-    while start + 16 <= len(data):
-        size, kind, flags, sequence, _port = HEADER.unpack_from(data, start)
-        found.append((kind, flags, sequence, data[start + 16 : start + size]))
+    while start + _HEADER.size <= len(datagram):
+        size, kind, flags, sequence, _port = _HEADER.unpack_from(datagram, start)
+        yield kind, flags, sequence, datagram[start : start + size]
         start += (size + 3) & ~3
-    return found
 
 
-def _error(body: bytes, what: str) -> NetlinkError | None:
-    """The failure that an acknowledgement reports, if it reports one."""
-    number = -int(struct.unpack_from("=i", body)[0]) if len(body) >= 4 else 0
+def _error(kind: int, flags: int, data: bytes, what: str) -> NetlinkError | None:
+    """The failure that an acknowledgement or the end of a dump reports, if it reports one: both begin with a number."""
+    number = -int(struct.unpack_from("=i", data, _HEADER.size)[0])
     if number == 0:
         return None
-    # struct nlmsgerr: the number, then the header of the request; the sentence comes after it
-    return NetlinkError(number, what, string(attributes(body, 20).get(_NLMSGERR_ATTR_MSG)))
+    if not flags & protocol.NLM_F_ACK_TLVS:
+        return NetlinkError(number, what)
+    message = (_Refusal if kind == protocol.NLMSG_ERROR else protocol.nlmsgerr)(data)
+    message.decode()
+    return NetlinkError(number, what, message.get_attr("NLMSGERR_ATTR_MSG", ""))

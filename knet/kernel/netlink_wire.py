@@ -1,136 +1,73 @@
-"""The bytes of netlink messages: headers, attributes, addresses.  No I/O.
+"""Requests to the kernel: composed by pyroute2, and what it read in the answers.  No I/O.
 
-A netlink message is a 16-byte header, a fixed header that belongs to the message's family (``ifinfomsg``,
-``rtmsg`` …) and a list of attributes, each a length, a type and a payload padded to four bytes; an attribute's
-payload may be a list of attributes again.  See netlink(7), rtnetlink(7) and RFC 3549.
+A request says which of pyroute2's classes it is, what its fixed header holds and which attributes follow::
 
-Why this is not left to pyroute2, which knows all of it: one message costs its encoder 140 to 440 µs and importing
-any of its modules 13 MB and 0.2 s, where a whole pod's network (two interfaces, an address, a route) costs the kernel
-800 µs, and where every machine runs several components.  Building the bytes here takes 2 µs a message.
+    compose(ifaddrmsg, rtnl.RTM_NEWADDR, "addr add …", family=AF_INET, prefixlen=24, index=2,
+            attrs=[("IFA_LOCAL", "10.244.1.7"), …])
+
+pyroute2 takes 30 µs for a message without attributes, 150 for an address or a route and 320 for a veth pair, where the
+kernel takes about 800 for all that a pod needs.  What is said again and again is therefore composed once: `Template`.
 """
 
+import re
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
-# struct nlmsghdr: length, type, flags, sequence number, port
-HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
+from knet.kernel.rtnl import netlink
 
-NLM_F_REQUEST = 0x1
-NLM_F_ACK = 0x4
-NLM_F_DUMP = 0x300
-NLM_F_REPLACE = 0x100
-NLM_F_EXCL = 0x200
-NLM_F_CREATE = 0x400
-NLM_F_APPEND = 0x800
-CREATE = NLM_F_CREATE | NLM_F_EXCL
-
-NLMSG_ERROR = 2
-NLMSG_DONE = 3
-
-#: the two highest bits of an attribute's type are flags (nested, network byte order), not part of the number
-_NLA_TYPE_MASK = 0x3FFF
-_NLA_F_NESTED = 0x8000
+CREATE = netlink.NLM_F_CREATE | netlink.NLM_F_EXCL
+REPLACE = netlink.NLM_F_CREATE | netlink.NLM_F_REPLACE
+DUMP = netlink.NLM_F_DUMP
 
 
 class Request(NamedTuple):
     """One message to the kernel, not yet numbered."""
 
-    type: int
-    """RTM_*"""
-    flags: int
-    """NLM_F_* beside REQUEST and ACK, which are added on sending"""
-    body: bytes
-    """the family's header and the attributes"""
+    kind: Any
+    """pyroute2's class of the message, and of the answer"""
+    data: bytes
+    """the message, its header included"""
     what: str
     """the same in words, nearly as one would type it for ``ip``; an error begins with it"""
 
 
-class Reply(NamedTuple):
-    """One message from the kernel: its type, and its body (the family's header and the attributes)."""
+def compose(
+    kind: Any, number: int, what: str, /, *, modifiers: int = 0, attrs: Iterable[tuple[str, Any]] = (), **fields: int
+) -> Request:
+    """A message of pyroute2's class ``kind`` and of the type ``number`` (RTM_*), to be acknowledged.
 
-    type: int
-    body: bytes
-
-
-def attribute(number: int, payload: bytes) -> bytes:
-    """One attribute, padded."""
-    size = 4 + len(payload)
-    return _ATTRIBUTE.pack(size, number) + payload + bytes(-size % 4)
-
-
-def nested(number: int, *parts: bytes) -> bytes:
-    """An attribute that holds attributes."""
-    return attribute(number | _NLA_F_NESTED, b"".join(parts))
+    ``modifiers`` are NLM_F_*, ``fields`` those of the fixed header; attributes that are None are left out.
+    """
+    message = kind()
+    message.update(fields)
+    message["attrs"] = present(attrs)
+    message["header"] = {"type": number, "flags": modifiers | netlink.NLM_F_REQUEST | netlink.NLM_F_ACK}
+    message.encode()
+    return Request(kind, bytes(message.data), what)
 
 
-def u8(number: int, value: int) -> bytes:
-    return attribute(number, bytes((value,)))
+def present(attrs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Those attributes that are not None."""
+    return [attr for attr in attrs if attr[1] is not None]
 
 
-def u16_network(number: int, value: int) -> bytes:
-    """16 bits in network byte order: ports."""
-    return attribute(number, value.to_bytes(2, "big"))
+def nested(*attrs: tuple[str, Any]) -> dict[str, Any]:
+    """The value of an attribute that holds attributes; those that are None are left out."""
+    return {"attrs": present(attrs)}
 
 
-def u32(number: int, value: int) -> bytes:
-    return attribute(number, value.to_bytes(4, "little" if _LITTLE else "big"))
+def values(message: Any, *names: str) -> tuple[Any, ...]:
+    """The values of these attributes of an answer, or of an attribute that holds attributes; None for what is absent.
 
-
-def u64(number: int, value: int) -> bytes:
-    return attribute(number, value.to_bytes(8, "little" if _LITTLE else "big"))
-
-
-def text(number: int, value: str) -> bytes:
-    """A string with the closing zero that the kernel expects."""
-    return attribute(number, value.encode() + b"\0")
-
-
-def ip(number: int, address: str) -> bytes:
-    """An IPv4 or IPv6 address; OSError where it is none."""
-    return attribute(number, packed(address))
-
-
-def mac(number: int, address: str) -> bytes:
-    """A hardware address, ``0a:58:0a:f4:01:02``."""
-    return attribute(number, bytes.fromhex(address.replace(":", "")))
-
-
-def attributes(buffer: bytes, start: int = 0) -> dict[int, bytes]:
-    """The attributes in ``buffer`` from ``start`` to its end, by number.  Of repeated ones the last counts."""
-    return dict(_each(buffer, start))
-
-
-def _each(buffer: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    end = len(buffer)
-    while start + 4 <= end:
-        size, number = _ATTRIBUTE.unpack_from(buffer, start)
-        if size < 4:
-            return
-        yield number & _NLA_TYPE_MASK, buffer[start + 4 : start + size]
-        start += (size + 3) & ~3
-
-
-def number(payload: bytes | None, default: int = 0) -> int:
-    """An unsigned integer of any width in the machine's byte order."""
-    return default if payload is None else int.from_bytes(payload, "little" if _LITTLE else "big")
-
-
-def string(payload: bytes | None) -> str:
-    return "" if payload is None else payload.rstrip(b"\0").decode(errors="replace")
-
-
-def ip_text(payload: bytes | None) -> str:
-    """An address as text, "" where there is none."""
-    if payload is None:
-        return ""
-    return socket.inet_ntop(socket.AF_INET if len(payload) == 4 else socket.AF_INET6, payload)
-
-
-def mac_text(payload: bytes | None) -> str:
-    return "" if payload is None else payload.hex(":")
+    In one pass, where pyroute2's ``get_attr`` walks over all attributes for each: 250 µs for an interface, not 480.
+    """
+    found: dict[str, Any] = dict.fromkeys(names)
+    for attr in message["attrs"] if message else ():
+        if attr.name in found:
+            found[attr.name] = attr.value
+    return tuple(found.values())
 
 
 def family(address: str) -> int:
@@ -138,9 +75,47 @@ def family(address: str) -> int:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def packed(address: str) -> bytes:
-    """The 4 or 16 bytes of an address; OSError where it is none."""
-    return socket.inet_pton(family(address), address)
+class Template:
+    """A request that is composed once and sent often, with other values of the same length each time.
+
+    >>> up = Template(links.change(0x7E7E7E7E, up=True), index=0x7E7E7E7E)
+    >>> netlink.send(up.fill(index=2))
+
+    A placeholder is the value that the request was composed with; its form tells how it is packed (`_packing`) and
+    it has to be found in the message.  2 µs a message, where composing takes 30 to 320.
+    """
+
+    def __init__(self, request: Request, **placeholders: str | int) -> None:
+        self._request = request
+        self._fields: list[tuple[str, str, Callable[[Any], bytes], list[slice]]] = []
+        for name, placeholder in placeholders.items():
+            pack = _packing(placeholder)
+            packed = pack(placeholder)
+            places = [slice(at, at + len(packed)) for at in range(0, len(request.data), 4)]
+            places = [place for place in places if request.data[place] == packed]
+            if not places:
+                raise ValueError(f"{request.what}: holds no {placeholder}")
+            self._fields.append((name, str(placeholder), pack, places))
+
+    def fill(self, **given: str | int) -> Request:
+        """The request with these values; KeyError where one is missing, ValueError where one is longer or shorter."""
+        data, what = bytearray(self._request.data), self._request.what
+        for name, placeholder, pack, places in self._fields:
+            packed = pack(given[name])
+            what = what.replace(placeholder, str(given[name]))
+            for place in places:
+                if len(packed) != place.stop - place.start:
+                    raise ValueError(f"{what}: {given[name]} is not of the length of {placeholder}")
+                data[place] = packed
+        return Request(self._request.kind, bytes(data), what)
 
 
-_LITTLE = struct.pack("=H", 1) == b"\1\0"
+def _packing(value: str | int) -> Callable[[Any], bytes]:
+    """How values of this form stand in a message: an index or a descriptor, a MAC, an IPv4 address, a name."""
+    if isinstance(value, int):
+        return struct.Struct("=I").pack
+    if re.fullmatch(r"(..:){5}..", value):
+        return lambda mac: bytes.fromhex(mac.replace(":", ""))
+    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", value):
+        return socket.inet_aton
+    return str.encode

@@ -75,6 +75,12 @@ class Process:
         except ProcessLookupError:
             return False
 
+    def reap(self) -> None:
+        """Wait, without an event loop, for a child that is about to end, and let go of it."""
+        if self._pidfd >= 0:
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+            self.close()
+
     async def wait(self) -> int | None:
         """Until it ends.  Its exit code, or minus the signal's number; None where only its parent learns that."""
         if self._ended is None:
@@ -134,20 +140,28 @@ def spawn(program: Program, namespaces: Namespaces | None = None) -> Process:
 
     Raises FileNotFoundError or PermissionError if it cannot be executed there, OSError if the namespaces are gone.
     """
+
+    def work() -> Process:
+        if namespaces is not None:
+            namespaces.enter()
+        return spawn_here(program)
+
+    return in_thread(work)
+
+
+def spawn_here(program: Program) -> Process:
+    """As `spawn`, in the calling thread's namespaces, and at its expense: it loses what ``program`` is not to have."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
-        pid = in_thread(lambda: _spawn_here(program, namespaces, null))
+        pid = _spawn(program, null)
         return Process(pid, os.pidfd_open(pid))
     finally:
         os.close(null)
 
 
-def _spawn_here(program: Program, namespaces: Namespaces | None, null: int) -> int:
-    if namespaces is not None:
-        namespaces.enter()
+def _spawn(program: Program, null: int) -> int:
     if program.cwd:
-        if namespaces is None or "mnt" not in namespaces.fds:
-            unshare(CLONE_FS)
+        unshare(CLONE_FS)
         os.chdir(program.cwd)
     executable = program.executable or find_program(
         program.argv[0], program.env.get("PATH", DEFAULT_PATH), program.cwd or "/"

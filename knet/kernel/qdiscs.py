@@ -8,29 +8,44 @@ A link's *sending* end is shaped, as in Mininet, so a cable that behaves the sam
 Times go to the kernel in nanoseconds, rates in bytes per second; here they are seconds and bits per second.
 """
 
-import struct
 from dataclasses import dataclass
+from typing import Any
 
-from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import NLM_F_CREATE, NLM_F_REPLACE, Request
-
-RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
-TCA_KIND, TCA_OPTIONS, TCA_STATS2 = 1, 2, 7
-TCA_STATS_BASIC, TCA_STATS_QUEUE = 1, 3
-TCA_TBF_PARMS, TCA_TBF_RATE64, TCA_TBF_BURST = 1, 4, 6
-TCA_NETEM_CORRUPT, TCA_NETEM_REORDER, TCA_NETEM_LATENCY64, TCA_NETEM_JITTER64 = 4, 3, 10, 11
-_TC_H_ROOT = 0xFFFFFFFF
-_LINKLAYER_ETHERNET = 1
-_REPLACE = NLM_F_CREATE | NLM_F_REPLACE
-#: struct tcmsg: family, (pad), interface, handle, parent, info
-_TCMSG = struct.Struct("=BxxxiIII")
-#: struct tc_ratespec: cell log, link layer, overhead, cell alignment, smallest packet, bytes per second
-_RATESPEC = struct.Struct("=BBHhHI")
-#: struct tc_netem_qopt: latency, limit (packets), loss, gap, duplicate, jitter; probabilities of 2**32
-_NETEM = struct.Struct("=IIIIII")
+from knet.kernel.netlink_wire import DUMP, REPLACE, Request, compose, nested, values
+from knet.kernel.rtnl import LINKLAYER_ETHERNET, nla, rtnl, sched_netem, sched_tbf, tcmsg
 
 _TBF, _NETEM_CHILD, _TBF_CLASS = 5 << 16, 0x10 << 16, 5 << 16 | 1
+
+
+
+class _TbfOptions(nla):  # type: ignore[misc]
+    """pyroute2's know no 64-bit rate and want a table of 256 rates, which kernels need no longer (since Linux 3.8)."""
+
+    nla_map = ((1, "TCA_TBF_PARMS", "parms"), (4, "TCA_TBF_RATE64", "uint64"), (6, "TCA_TBF_BURST", "uint32"))
+
+    class parms(nla):  # type: ignore[misc]
+        fields = sched_tbf.options.tbf_parms.fields
+
+
+class _NetemOptions(nla):  # type: ignore[misc]
+    """pyroute2's know delays in the ticks of old, of which 32 bits are 4 minutes."""
+
+    fields = sched_netem.options.fields
+    nla_map = (
+        (3, "TCA_NETEM_REORDER", "netem_reorder"),
+        (4, "TCA_NETEM_CORRUPT", "netem_corrupt"),
+        (10, "TCA_NETEM_LATENCY64", "uint64"),
+        (11, "TCA_NETEM_JITTER64", "uint64"),
+    )
+    netem_reorder, netem_corrupt = sched_netem.options.netem_reorder, sched_netem.options.netem_corrupt
+
+
+class _Message(tcmsg.tcmsg):  # type: ignore[misc]
+    def get_plugin(self, plug: str, *arguments: Any, **named: Any) -> Any:
+        own = {"tbf": _TbfOptions, "netem": _NetemOptions}.get(self.get_attr("TCA_KIND"))
+        return own if own and plug == "options" else super().get_plugin(plug, *arguments, **named)
+
 
 #: what netem and pfifo hold when nobody says otherwise: the transmit queue of an Ethernet device
 DEFAULT_QUEUE = 1000
@@ -82,15 +97,14 @@ class Qdisc:
 def requests(interface: str, index: int, wanted: Impairment) -> list[Request]:
     """The messages that put ``wanted`` in force on an interface that has no shaping yet.  Pure."""
     found: list[Request] = []
-    parent = _TC_H_ROOT
+    parent = rtnl.TC_H_ROOT
     if wanted.rate:
-        found.append(_request(interface, index, _TBF, parent, "tbf", _tbf_options(wanted)))
+        found.append(_new(interface, index, _TBF, parent, "tbf", _tbf_options(wanted)))
         parent = _TBF_CLASS
     if wanted.needs_netem:
-        found.append(_request(interface, index, _NETEM_CHILD, parent, "netem", _netem_options(wanted)))
+        found.append(_new(interface, index, _NETEM_CHILD, parent, "netem", _netem_options(wanted)))
     elif wanted.queue:
-        options = struct.pack("=I", wanted.queue)
-        found.append(_request(interface, index, _NETEM_CHILD, parent, "pfifo", options))
+        found.append(_new(interface, index, _NETEM_CHILD, parent, "pfifo", {"limit": wanted.queue}))
     return found
 
 
@@ -109,73 +123,77 @@ def apply(netlink: Netlink, interface: str, wanted: Impairment) -> None:
 def clear(netlink: Netlink, interface: str) -> None:
     """Back to the kernel's default queue."""
     if any(found.parent == "root" and found.handle != "0:" for found in list_qdiscs(netlink, interface)):
-        body = _TCMSG.pack(0, netlink.index(interface), 0, _TC_H_ROOT, 0)
-        netlink.send(Request(RTM_DELQDISC, 0, body, f"qdisc del dev {interface} root"))
+        index, what = netlink.index(interface), f"qdisc del dev {interface} root"
+        netlink.send(compose(_Message, rtnl.RTM_DELQDISC, what, index=index, parent=rtnl.TC_H_ROOT))
 
 
 def list_qdiscs(netlink: Netlink, interface: str) -> list[Qdisc]:
     """The disciplines of an interface, the root first.  The kernel's default one has the handle "0:"."""
     index = netlink.index(interface)
-    replies = netlink.dump(Request(RTM_GETQDISC, 0, _TCMSG.pack(0, index, 0, 0, 0), "qdisc show"))
     found = []
-    for reply in replies:
-        _family, on, handle, parent, _info = _TCMSG.unpack_from(reply.body)
-        if on != index:
+    for message in netlink.dump(compose(_Message, rtnl.RTM_GETQDISC, "qdisc show", modifiers=DUMP, index=index)):
+        if message["index"] != index:
             continue
-        attributes = wire.attributes(reply.body, _TCMSG.size)
-        statistics = wire.attributes(attributes.get(TCA_STATS2, b""))
-        # struct gnet_stats_basic: bytes (64 bits), packets; gnet_stats_queue: packets waiting, bytes, dropped, …
-        packets = struct.unpack_from("=QI", statistics[TCA_STATS_BASIC])[1]
-        waiting, _bytes, dropped = struct.unpack_from("=III", statistics[TCA_STATS_QUEUE])
-        kind = wire.string(attributes.get(TCA_KIND))
-        handle_text = f"{handle >> 16:x}:"
-        found.append(Qdisc(interface, kind, handle_text, _parent_text(parent), packets, dropped, waiting))
+        kind, statistics = values(message, "TCA_KIND", "TCA_STATS2")
+        sent, queue = values(statistics, "TCA_STATS_BASIC", "TCA_STATS_QUEUE")
+        handle, parent = f"{message['handle'] >> 16:x}:", _parent_text(message["parent"])
+        found.append(Qdisc(interface, kind, handle, parent, sent["packets"], queue["drops"], queue["qlen"]))
     return found
 
 
 def create(interface: str, index: int, kind: str) -> Request:
     """Put a discipline that needs no options at the root."""
-    return _request(interface, index, 1 << 16, _TC_H_ROOT, kind, b"")
+    return _new(interface, index, 1 << 16, rtnl.TC_H_ROOT, kind, None)
 
 
 def _parent_text(parent: int) -> str:
-    return "root" if parent == _TC_H_ROOT else f"{parent >> 16:x}:{parent & 0xFFFF:x}"
+    return "root" if parent == rtnl.TC_H_ROOT else f"{parent >> 16:x}:{parent & 0xFFFF:x}"
 
 
-def _request(interface: str, index: int, handle: int, parent: int, kind: str, options: bytes) -> Request:
-    body = _TCMSG.pack(0, index, handle, parent, 0) + wire.text(TCA_KIND, kind)
-    body += wire.attribute(TCA_OPTIONS, options) if options else b""
-    return Request(RTM_NEWQDISC, _REPLACE, body, f"qdisc add dev {interface} {kind}")
+def _new(
+    interface: str, index: int, handle: int, parent: int, kind: str, options: dict[str, Any] | None
+) -> Request:
+    return compose(
+        _Message,
+        rtnl.RTM_NEWQDISC,
+        f"qdisc add dev {interface} {kind}",
+        modifiers=REPLACE,
+        attrs=[("TCA_KIND", kind), ("TCA_OPTIONS", options)],
+        index=index,
+        handle=handle,
+        parent=parent,
+    )
 
 
-def _tbf_options(wanted: Impairment) -> bytes:
+def _tbf_options(wanted: Impairment) -> dict[str, Any]:
     """A bucket of 10 ms of the rate, as tc(8)'s manual advises for a timer of 100 Hz, and never less than two frames;
     a queue of so many full frames."""
     per_second = max(1, round(wanted.rate / 8))
-    burst = max(2 * _FRAME, per_second // 100)
-    limit = min((wanted.queue or DEFAULT_QUEUE) * _FRAME, 0xFFFFFFFF)
-    rate = _RATESPEC.pack(0, _LINKLAYER_ETHERNET, 0, 0, 0, min(per_second, 0xFFFFFFFF))
-    peak = bytes(_RATESPEC.size)
-    parts = [
-        wire.attribute(TCA_TBF_PARMS, rate + peak + struct.pack("=III", limit, 0, 0)),
-        wire.u32(TCA_TBF_BURST, burst),
-    ]
-    if per_second > 0xFFFFFFFF:
-        parts.append(wire.u64(TCA_TBF_RATE64, per_second))
-    return b"".join(parts)
+    parms = {
+        "rate___reserved": LINKLAYER_ETHERNET,  # the kernel's name for that byte is linklayer
+        "rate": min(per_second, 0xFFFFFFFF),
+        "limit": min((wanted.queue or DEFAULT_QUEUE) * _FRAME, 0xFFFFFFFF),
+    }
+    return nested(
+        ("TCA_TBF_PARMS", parms),
+        ("TCA_TBF_BURST", max(2 * _FRAME, per_second // 100)),
+        ("TCA_TBF_RATE64", per_second if per_second > 0xFFFFFFFF else None),
+    )
 
 
-def _netem_options(wanted: Impairment) -> bytes:
-    parts = [
-        _NETEM.pack(0, wanted.queue or DEFAULT_QUEUE, _chance(wanted.loss), 0, _chance(wanted.duplicate), 0),
-        wire.u64(TCA_NETEM_LATENCY64, round(wanted.delay * 1e9)),
-        wire.u64(TCA_NETEM_JITTER64, round(wanted.jitter * 1e9)),
-    ]
-    if wanted.corrupt:
-        parts.append(wire.attribute(TCA_NETEM_CORRUPT, struct.pack("=II", _chance(wanted.corrupt), 0)))
-    if wanted.reorder:
-        parts.append(wire.attribute(TCA_NETEM_REORDER, struct.pack("=II", _chance(wanted.reorder), 0)))
-    return b"".join(parts)
+def _netem_options(wanted: Impairment) -> dict[str, Any]:
+    chances = {"loss": _chance(wanted.loss), "duplicate": _chance(wanted.duplicate)}
+    corrupt, reorder = _chance(wanted.corrupt), _chance(wanted.reorder)
+    return {
+        "limit": wanted.queue or DEFAULT_QUEUE,
+        **chances,
+        **nested(
+            ("TCA_NETEM_LATENCY64", round(wanted.delay * 1e9)),
+            ("TCA_NETEM_JITTER64", round(wanted.jitter * 1e9)),
+            ("TCA_NETEM_CORRUPT", {"prob_corrupt": corrupt} if corrupt else None),
+            ("TCA_NETEM_REORDER", {"prob_reorder": reorder} if reorder else None),
+        ),
+    }
 
 
 def _chance(probability: float) -> int:

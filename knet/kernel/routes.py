@@ -1,29 +1,21 @@
 """Routes of the main table (or another one), in the words of ``ip route``."""
 
 import errno
-import ipaddress
 import logging
 import socket
-import struct
 from dataclasses import dataclass
+from typing import Any
 
 from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import CREATE, NLM_F_CREATE, NLM_F_REPLACE, Request
+from knet.kernel.netlink_wire import CREATE, DUMP, REPLACE, Request
+from knet.kernel.rtnl import rtmsg, rtnl
 
 log = logging.getLogger(__name__)
 
-RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
-RTNH_F_ONLINK = 4
-TABLE_MAIN, TABLE_LOCAL = 254, 255
+TABLE_MAIN = 254
 #: who installed a route: the kernel itself, or an administrator (what ``ip route add`` uses)
-PROTOCOL_KERNEL, PROTOCOL_BOOT, PROTOCOL_STATIC = 2, 3, 4
-TYPES = {1: "unicast", 2: "local", 3: "broadcast", 5: "multicast", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
-_TYPE_NUMBERS = {name: number for number, name in TYPES.items()}
-_SCOPE_UNIVERSE, _SCOPE_LINK, _SCOPE_HOST, _SCOPE_NOWHERE = 0, 253, 254, 255
-#: struct rtmsg: family, destination length, source length, TOS, table, protocol, scope, type, flags
-_RTMSG = struct.Struct("=BBBBBBBBI")
+PROTOCOL_KERNEL, PROTOCOL_BOOT = rtnl.rt_proto["kernel"], rtnl.rt_proto["boot"]
 
 
 @dataclass(frozen=True)
@@ -54,28 +46,27 @@ class Route:
 def add(route: Route, index: int, *, replace: bool = False) -> Request:
     """Add a route through the interface of that index (0 for one that leads nowhere), or put it in place of the one
     with the same destination and metric."""
-    flags = NLM_F_CREATE | NLM_F_REPLACE if replace else CREATE
-    return Request(RTM_NEWROUTE, flags, _body(route, index), f"route {'replace' if replace else 'add'} {route}")
+    what = f"route {'replace' if replace else 'add'} {route}"
+    return _compose(rtnl.RTM_NEWROUTE, what, route, index, REPLACE if replace else CREATE)
 
 
 def delete(route: Route, index: int) -> Request:
-    return Request(RTM_DELROUTE, 0, _body(route, index), f"route del {route}")
+    return _compose(rtnl.RTM_DELROUTE, f"route del {route}", route, index)
 
 
 def list_routes(
     netlink: Netlink, *, interface: str = "", table: int = TABLE_MAIN, family: int = socket.AF_INET
 ) -> list[Route]:
     """The routes of a table, through one interface or all, in the kernel's order."""
-    body = _RTMSG.pack(family, 0, 0, 0, 0, 0, 0, 0, 0) + wire.u32(RTA_TABLE, table)
-    if interface:
-        body += wire.u32(RTA_OIF, netlink.index(interface))
+    attrs = [("RTA_TABLE", table), ("RTA_OIF", netlink.index(interface) if interface else None)]
+    request = wire.compose(rtmsg.rtmsg, rtnl.RTM_GETROUTE, "route show", modifiers=DUMP, attrs=attrs, family=family)
     try:
-        replies = netlink.dump(Request(RTM_GETROUTE, 0, body, "route show"))
+        messages = netlink.dump(request)
     except NetlinkError as error:
         if error.errno == errno.ENOENT:  # a table that no route was ever put into
             return []
         raise
-    return [_parse(reply.body, netlink) for reply in replies]
+    return [_parse(message, netlink) for message in messages]
 
 
 def ensure(netlink: Netlink, wanted: Route) -> bool:
@@ -110,45 +101,49 @@ def _family(route: Route) -> int:
     return socket.AF_INET if route.destination == "default" else wire.family(route.destination)
 
 
-def _body(route: Route, index: int) -> bytes:
+def _compose(number: int, what: str, route: Route, index: int, modifiers: int = 0) -> Request:
     family = _family(route)
-    address, _, length = route.destination.partition("/")
-    if route.destination == "default":
-        address, length = "0.0.0.0", "0"
-    bits = int(length) if length else 8 * len(wire.packed(address))
-    unicast = route.type == "unicast"
-    scope = _SCOPE_LINK if unicast and not route.gateway and family == socket.AF_INET else _SCOPE_UNIVERSE
-    flags = RTNH_F_ONLINK if route.onlink else 0
+    prefix = "0.0.0.0/0" if route.destination == "default" else route.destination
+    address, _, length = prefix.partition("/")
+    bits = int(length or (32 if family == socket.AF_INET else 128))
+    direct = route.type == "unicast" and not route.gateway and family == socket.AF_INET
     table = route.table if route.table < 256 else 0
-    return b"".join(
-        (
-            _RTMSG.pack(family, bits, 0, 0, table, route.protocol, scope, _TYPE_NUMBERS[route.type], flags),
-            wire.ip(RTA_DST, address) if bits else b"",
-            wire.ip(RTA_GATEWAY, route.gateway) if route.gateway else b"",
-            wire.u32(RTA_OIF, index) if index else b"",
-            wire.ip(RTA_PREFSRC, route.source) if route.source else b"",
-            wire.u32(RTA_PRIORITY, route.metric) if route.metric else b"",
-            wire.u32(RTA_TABLE, route.table) if not table else b"",
-        )
+    return wire.compose(
+        rtmsg.rtmsg,
+        number,
+        what,
+        modifiers=modifiers,
+        attrs=[
+            ("RTA_DST", address if bits else None),
+            ("RTA_GATEWAY", route.gateway or None),
+            ("RTA_OIF", index or None),
+            ("RTA_PREFSRC", route.source or None),
+            ("RTA_PRIORITY", route.metric or None),
+            ("RTA_TABLE", None if table else route.table),
+        ],
+        family=family,
+        dst_len=bits,
+        table=table,
+        proto=route.protocol,
+        scope=rtmsg.RT_SCOPE_LINK if direct else rtmsg.RT_SCOPE_UNIVERSE,
+        type=rtnl.rt_type[route.type],
+        flags=rtmsg.RTNH_F_ONLINK if route.onlink else 0,
     )
 
 
-def _parse(body: bytes, netlink: Netlink) -> Route:
-    family, bits, _source, _tos, table, protocol, _scope, kind, flags = _RTMSG.unpack_from(body)
-    found = wire.attributes(body, _RTMSG.size)
-    index = wire.number(found.get(RTA_OIF))
-    if RTA_DST in found:
-        destination = str(ipaddress.ip_network((found[RTA_DST], bits)))
-    else:
-        destination = "default" if family == socket.AF_INET else "::/0"
+def _parse(message: Any, netlink: Netlink) -> Route:
+    address, index, gateway, source, metric, table = wire.values(
+        message, "RTA_DST", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_PRIORITY", "RTA_TABLE"
+    )
+    anywhere = "default" if message["family"] == socket.AF_INET else "::/0"
     return Route(
-        destination=destination,
+        destination=f"{address}/{message['dst_len']}" if address else anywhere,
         interface=netlink.name(index) if index else "",
-        gateway=wire.ip_text(found.get(RTA_GATEWAY)),
-        onlink=bool(flags & RTNH_F_ONLINK),
-        source=wire.ip_text(found.get(RTA_PREFSRC)),
-        metric=wire.number(found.get(RTA_PRIORITY)),
-        protocol=protocol,
-        type=TYPES.get(kind, str(kind)),
-        table=wire.number(found.get(RTA_TABLE), table),
+        gateway=gateway or "",
+        onlink=bool(message["flags"] & rtmsg.RTNH_F_ONLINK),
+        source=source or "",
+        metric=metric or 0,
+        protocol=message["proto"],
+        type=rtnl.rt_type.get(message["type"], str(message["type"])),
+        table=table or message["table"],
     )

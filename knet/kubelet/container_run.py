@@ -24,6 +24,7 @@ from knet.kubelet.machine import Machine
 from knet.kubelet.probes import Probes, Reports
 from knet.kubelet.runtime.containers import Running, attempt_of
 from knet.kubelet.runtime.execution import run_command
+from knet.kubelet.runtime.paths import PodPaths
 from knet.kubelet.runtime.sandbox import Sandbox
 from knet.kubelet.runtime.shim_client import ShimLost, StartError
 from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting
@@ -41,13 +42,21 @@ SHIM_RETRY = 0.2
 class ContainerRun:
     """State and deeds of one container; ``changed`` is called whenever `view` may have changed."""
 
-    def __init__(self, machine: Machine, pod: Pod, spec: Container, init: bool, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        paths: PodPaths,
+        pod: Pod,
+        spec: Container,
+        init: bool,
+        changed: Callable[[], None],
+    ) -> None:
         self.spec = spec
         self.init = init
         self._machine = machine
         self._pod = pod
         self._changed = changed
-        self._paths = machine.paths(pod)
+        self._paths = paths
         self.running: Running | None = None
         self.current: Attempt | None = None
         self._previous: Attempt | None = None

@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from knet.api.objects import ConfigMap, KubeObject, Meta, Part, Pod, Secret, ServiceAccount, TokenProjection
-from knet.client import Client, NotFound
+from knet.client import ApiError, Client, NotFound, Unavailable
 from knet.kubelet.environment import ConfigError
 from knet.kubelet.volumes import Lookups
 
@@ -48,21 +48,26 @@ class ApiLookups:
     def __init__(self, client: Client, ca_file: Path) -> None:
         self._client = client
         self._ca_file = ca_file
-        self._bundles: dict[str, tuple[float, ConfigMap]] = {}
+        self._bundles: dict[str, tuple[float, asyncio.Future[ConfigMap]]] = {}
         self._tokens: dict[tuple[str, str], _Token] = {}
         self._turn = asyncio.Semaphore(PARALLEL)
 
     async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
         if name != ROOT_CA:
             return await self._get(ConfigMap, namespace, name)
-        since, bundle = self._bundles.get(namespace, (0.0, ConfigMap()))
-        if time.monotonic() - since < CA_KEPT and since:
-            return bundle
-        found = await self._get(ConfigMap, namespace, name)
-        if found is None:
-            return ConfigMap(metadata=Meta(name=name), data={"ca.crt": self._ca_file.read_text()})
-        self._bundles[namespace] = (time.monotonic(), found)
-        return found
+        since, asking = self._bundles.get(namespace) or (0.0, None)
+        if asking is None or time.monotonic() - since > CA_KEPT:
+            asking = asyncio.ensure_future(self._bundle(namespace))
+            self._bundles[namespace] = (time.monotonic(), asking)
+        try:
+            return await asyncio.shield(asking)
+        except (ApiError, Unavailable):
+            self._bundles.pop(namespace, None)
+            raise
+
+    async def _bundle(self, namespace: str) -> ConfigMap:
+        found = await self._get(ConfigMap, namespace, ROOT_CA)
+        return found or ConfigMap(metadata=Meta(name=ROOT_CA), data={"ca.crt": self._ca_file.read_text()})
 
     async def secret(self, namespace: str, name: str) -> Secret | None:
         return await self._get(Secret, namespace, name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from knet.api.objects import Pod, Service
 from knet.api.timing import Timing
 from knet.client import Client, EventRecorder, Informer
+from knet.cni import NetworkConfig
 from knet.images import ImageStore
 from knet.kubelet.backoff import Backoff
 from knet.kubelet.etc_files import ClusterDNS
@@ -21,7 +22,7 @@ from knet.kubelet.statuses import StatusWriter
 class Machine:
     """The machine, its runtime and its ways to the API.
 
-    ``eager`` is the lab's impatience (see `knet.kubelet.probes`); ``network_ready`` says whether CNI can be asked.
+    ``eager`` is the lab's impatience (see `knet.kubelet.probes`); ``network`` is what flanneld said, None until it has.
     """
 
     node_name: str
@@ -41,7 +42,7 @@ class Machine:
     images: ImageStore
     crash_backoff: Backoff
     image_backoff: Backoff
-    network_ready: Callable[[], bool]
+    network: Callable[[], NetworkConfig | None]
 
     def paths(self, pod: Pod) -> PodPaths:
         return PodPaths.of(pod, self.root_dir, self.log_dir)

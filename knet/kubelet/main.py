@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,8 @@ from knet.client import Client, EventRecorder, Informer, component
 from knet.cni.network import SUBNET_ENV
 from knet.images import Catalogue, ImageStore
 from knet.kernel import cgroup
-from knet.kernel.inotify import IN_CREATE, IN_MOVED_TO, Watch
+from knet.kernel.inotify import IN_CREATE, IN_MODIFY, IN_MOVED_TO, Watch
+from knet.kernel.libc import close_on_exec
 from knet.kubelet.backoff import Backoff
 from knet.kubelet.etc_files import ClusterDNS
 from knet.kubelet.lookups import ApiLookups
@@ -54,6 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def main(options: Options) -> None:
     """Run until SIGTERM or SIGINT; the pods run on."""
+    close_on_exec()
     component.run("kubelet", lambda: serve(options))
 
 
@@ -63,6 +66,7 @@ async def serve(options: Options) -> None:
     root.mkdir(parents=True, exist_ok=True)
     store = ImageStore(root / "images", Catalogue(Path(options.images) if options.images else None))
     store.prepare()
+    network = Network()
     group = f"knet/{options.cluster_name}/{options.node_name}"
     containers = Containers(root, cgroup.find_or_mount(root / "cgroup"), group)
     resources = capacity(options.cpu, options.memory, options.pods, root)
@@ -88,10 +92,10 @@ async def serve(options: Options) -> None:
             images=store,
             crash_backoff=Backoff(timing.crash_backoff, timing.crash_backoff_max),
             image_backoff=Backoff(timing.image_backoff, timing.image_backoff_max),
-            network_ready=network_ready,
+            network=network.config,
         )
         facts = NodeFacts(options.node_name, options.node_ip, options.cluster_name, options.labels, resources)
-        node = NodeReporter(client, facts, timing, network_ready, store.images)
+        node = NodeReporter(client, facts, timing, network.ready, store.images)
         pods = Pods(machine, informer)
         server = Server(machine, pods, pki)
         try:
@@ -103,7 +107,7 @@ async def serve(options: Options) -> None:
                 start(machine.statuses.run())
                 start(node.run())
                 start(server.run())
-                start(_watch_network(node, pods))
+                start(network.follow(lambda: _network_changed(node, pods)))
                 await services.synced.wait()
                 await informer.synced.wait()
                 pods.begin()
@@ -112,24 +116,35 @@ async def serve(options: Options) -> None:
             containers.close()
 
 
-def network_ready() -> bool:
-    """Whether flanneld has said what this node's pods get."""
-    try:
-        return cni.network_config() is not None
-    except ValueError as error:
-        log.warning("%s", error)
-        return False
+def _network_changed(node: NodeReporter, pods: Pods) -> None:
+    node.changed()
+    pods.network_became_ready()
 
 
-async def _watch_network(node: NodeReporter, pods: Pods) -> None:
-    """Tell of the network's becoming ready: flanneld moves its file into place."""
-    SUBNET_ENV.parent.mkdir(parents=True, exist_ok=True)
-    with Watch(SUBNET_ENV.parent, IN_MOVED_TO | IN_CREATE) as watch:
-        ready = False
-        while True:
-            if network_ready() and not ready:
-                ready = True
-                log.info("pod network is ready")
-                node.changed()
-                pods.network_became_ready()
-            await watch.changed()
+class Network:
+    """What flanneld said of this node's pod network: read when its file changes, not when somebody asks."""
+
+    def __init__(self) -> None:
+        self._config: cni.NetworkConfig | None = None
+
+    def config(self) -> cni.NetworkConfig | None:
+        return self._config
+
+    def ready(self) -> bool:
+        return self._config is not None
+
+    async def follow(self, changed: Callable[[], None]) -> None:
+        """Keep it true until cancelled; flanneld moves its file into place."""
+        SUBNET_ENV.parent.mkdir(parents=True, exist_ok=True)
+        with Watch(SUBNET_ENV.parent, IN_MOVED_TO | IN_CREATE | IN_MODIFY) as watch:
+            while True:
+                try:
+                    config = cni.network_config()
+                except ValueError as error:
+                    log.warning("%s", error)
+                    config = None
+                if config != self._config:
+                    log.info("pod network of this node: %s", config.subnet if config else "none")
+                    self._config = config
+                    changed()
+                await watch.changed()

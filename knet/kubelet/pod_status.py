@@ -6,7 +6,6 @@ Reasons, messages and their conditions: upstream's pkg/kubelet/status/generate.g
 from datetime import UTC, datetime
 
 from knet.api.objects import JSON, Condition, condition
-from knet.kubelet.qos import qos_class
 from knet.kubelet.state import Attempt, ContainerView, PodView, phase
 
 #: a pod that never got as far as a container shows this
@@ -29,7 +28,7 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
         "hostIP": host_ip,
         "hostIPs": [{"ip": host_ip}],
         "startTime": time_text(view.started_at),
-        "qosClass": qos_class(view.pod.spec),
+        "qosClass": view.qos,
         "conditions": _conditions(view, current, known, now),
     }
     if view.doomed is not None:

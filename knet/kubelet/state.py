@@ -98,6 +98,7 @@ class PodView:
     doomed: tuple[str, str] | None = None
     removed: bool = False
     final: str = ""
+    qos: str = "BestEffort"
 
     @property
     def terminating(self) -> bool:

@@ -9,13 +9,13 @@ import logging
 from dataclasses import dataclass
 
 from knet.api.objects import JSON, Pod
-from knet.client import ApiError, Client, Conflict, NotFound, Unavailable
+from knet.client import ApiError, Client, NotFound, Unavailable
 from knet.client.client import STRATEGIC
 
 log = logging.getLogger(__name__)
 
 #: seconds that an unhurried status waits for a better one, and between attempts that fail
-PATIENCE, RETRY = 0.1, 0.5
+PATIENCE, RETRY = 0.4, 0.5
 #: requests under way at once
 PARALLEL = 8
 
@@ -53,9 +53,12 @@ class StatusWriter:
             report.timer = loop.call_later(PATIENCE, self._enqueue, pod.uid)
 
     def forget(self, uid: str) -> None:
+        """The pod is gone from the API, or about to go: nobody is left to be told."""
         report = self._reports.pop(uid, None)
         if report is not None and report.timer is not None:
             report.timer.cancel()
+        if report is not None and report.done is not None:
+            report.done.set()
 
     async def flush(self, uid: str) -> None:
         report = self._reports.get(uid)
@@ -101,9 +104,9 @@ class StatusWriter:
         body = {"metadata": {"uid": pod.uid}, "status": status}
         try:
             await self._client.patch(Pod, pod.name, body, pod.namespace, "status", kind=STRATEGIC)
-        except (NotFound, Conflict):  # gone, or another pod of that name: nobody is left to be told
-            log.info("pod %s/%s: status not wanted any more", pod.namespace, pod.name)
-        except (ApiError, Unavailable) as error:
+        except NotFound:
+            log.info("pod %s/%s: gone before its status was told", pod.namespace, pod.name)
+        except (ApiError, Unavailable) as error:  # Conflict too: if it is another pod by now, the watch will say so
             log.warning("pod %s/%s: status not written: %s", pod.namespace, pod.name, error)
             await asyncio.sleep(RETRY)
             return

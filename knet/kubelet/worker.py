@@ -19,10 +19,12 @@ from knet.kubelet.environment import Facts
 from knet.kubelet.etc_files import hostname, hosts, resolv_conf
 from knet.kubelet.machine import Machine
 from knet.kubelet.pod_status import pod_status
+from knet.kubelet.qos import qos_class
 from knet.kubelet.runtime.sandbox import (
     Record,
     Sandbox,
     SandboxError,
+    create_host_sandbox,
     create_sandbox,
     find_sandbox,
     release,
@@ -49,6 +51,7 @@ class _Shown(NamedTuple):
 
     final: str
     ready: str
+    restarts: int
     reasons: tuple[str, ...]
 
 
@@ -62,6 +65,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._removed = False
         self._doomed: tuple[str, str] | None = None
+        self._qos = qos_class(pod.spec)
         self._final = pod.status.phase if pod.finished else ""
         self._sandbox: Sandbox | Record | None = None
         self._ip = ""
@@ -74,7 +78,7 @@ class PodWorker:
         self._shown: _Shown | None = None
         self._reported_at = 0.0
         self._runs = {
-            spec.name: ContainerRun(machine, pod, spec, init, self._wake.set)
+            spec.name: ContainerRun(machine, self._paths, pod, spec, init, self._wake.set)
             for init, specs in ((True, pod.spec.initContainers), (False, pod.spec.containers))
             for spec in specs
         }
@@ -94,6 +98,7 @@ class PodWorker:
     def remove(self) -> None:
         """The API has this pod no more."""
         self._removed = True
+        self._machine.statuses.forget(self._pod.uid)
         self._wake.set()
 
     def doom(self, reason: str, message: str) -> None:
@@ -184,6 +189,7 @@ class PodWorker:
             doomed=self._doomed,
             removed=self._removed,
             final=self._final,
+            qos=self._qos,
         )
 
     def _report(self, view: PodView, now: float) -> None:
@@ -198,10 +204,9 @@ class PodWorker:
         final = status["phase"] if status["phase"] in ("Succeeded", "Failed") else ""
         ready = next(row.status for row in self._known if row.type == "Ready")
         reasons = tuple(run.waiting.reason for run in view.containers if run.waiting is not None)
-        before, self._shown = self._shown, _Shown(final, ready, reasons)
-        urgent = before is not None and (
-            (before.final, before.ready) != (final, ready) or (before.reasons != reasons and bool(reasons))
-        )
+        restarts = sum(run.current.number for run in view.containers if run.current is not None)
+        before, self._shown = self._shown, _Shown(final, ready, restarts, reasons)
+        urgent = before is not None and (before[:3] != self._shown[:3] or (before.reasons != reasons and bool(reasons)))
         self._machine.statuses.publish(self._pod, status, urgent)
 
     def _check_deadline(self, now: float) -> None:
@@ -271,19 +276,16 @@ class PodWorker:
         }
 
     def _create_sandbox(self) -> None:
-        pod, host_network = self._pod, self._pod.spec.hostNetwork
-        if not host_network and not self._machine.network_ready():
-            self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
-            self._try_later()
-            return
+        pod, directory, network = self._pod, self._paths.directory, self._machine.network()
         try:
-            sandbox = create_sandbox(
-                self._paths.directory,
-                f"{pod.namespace}/{pod.name}",
-                hostname(pod),
-                self._machine.node_ip,
-                host_network,
-            )
+            if pod.spec.hostNetwork:
+                sandbox = create_host_sandbox(directory, self._machine.node_ip)
+            elif network is not None:
+                sandbox = create_sandbox(directory, f"{pod.namespace}/{pod.name}", hostname(pod), network)
+            else:
+                self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
+                self._try_later()
+                return
         except (SandboxError, OSError) as error:
             self._event("Warning", "FailedCreatePodSandBox", str(error))
             self._try_later()

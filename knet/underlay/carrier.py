@@ -11,15 +11,11 @@ import socket
 import time
 from collections.abc import Collection
 
-from knet.kernel import netlink_wire as wire
-from knet.kernel.link_messages import IFF_LOWER_UP, IFINFOMSG, IFLA_IFNAME, RTM_GETLINK
+from knet.kernel import links
 from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.netlink import Netlink
-from knet.kernel.netlink_wire import Request
 
 _RTMGRP_LINK = 1
-#: RFC 2863's state of an interface, which linkwatch sets
-_IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
 #: seconds; the kernel's own limit for linkwatch is one
 _PATIENCE = 5.0
 
@@ -35,24 +31,12 @@ def wait_until_operational(netns: int, interfaces: Collection[str]) -> None:
         events.bind((0, _RTMGRP_LINK))
         events.setblocking(False)
         deadline = time.monotonic() + _PATIENCE
-        while waiting := _not_operational(netlink, interfaces):
+        while waiting := [name for name in links.not_yet_used(netlink) if name in interfaces]:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError(f"{', '.join(waiting)}: the cable is plugged in, but the kernel does not use it")
             select.select([events], [], [], left)
             _drain(events)
-
-
-def _not_operational(netlink: Netlink, interfaces: Collection[str]) -> list[str]:
-    found = []
-    for reply in netlink.dump(Request(RTM_GETLINK, 0, IFINFOMSG.pack(0, 0, 0, 0, 0, 0), "link show")):
-        _family, _pad, _type, _index, flags, _change = IFINFOMSG.unpack_from(reply.body)
-        attributes = wire.attributes(reply.body, IFINFOMSG.size)
-        name = wire.string(attributes.get(IFLA_IFNAME))
-        operational = wire.number(attributes.get(_IFLA_OPERSTATE)) == _IF_OPER_UP
-        if name in interfaces and flags & IFF_LOWER_UP and not operational:
-            found.append(name)
-    return found
 
 
 def _drain(events: socket.socket) -> None:

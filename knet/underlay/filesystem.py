@@ -2,8 +2,8 @@
 
 Of its own it has ``/run`` (so iptables' lock is one per machine), ``/sys`` (of its network namespace), ``/etc/hosts``,
 ``/etc/resolv.conf``, and, as bind mounts of the cluster's state directory, the directories in which a Node keeps its
-state.  The places to mount these over exist only in the machine: its ``/var/lib`` and ``/var/log`` are overlays over the
-host's.  So nothing is created on the host, and nobody who removes an empty directory there unmounts a machine's.
+state.  The places to mount these over exist only in the machine: its ``/var/lib`` and ``/var/log`` are overlays over
+the host's.  So nothing is created on the host, and nobody who removes an empty directory there unmounts a machine's.
 """
 
 import os
@@ -68,6 +68,8 @@ class Home:
         for target, name in self._directories():
             os.makedirs(target, exist_ok=True)
             mounts.bind(f"/run/state/machines/{self.machine.name}/{name}", target)
+        mounts.unmount("/run/state")
+        os.rmdir("/run/state")
 
     def _directories(self) -> list[tuple[str, str]]:
         is_node = self.machine.role in (CONTROL_PLANE, WORKER)
@@ -132,5 +134,7 @@ def _sysctls(role: str) -> list[tuple[str, int]]:
     """
     settings = [("net.ipv6.conf.default.disable_ipv6", 1)] if os.path.isdir("/proc/sys/net/ipv6") else []
     if role in (ROUTER, WORKER, CONTROL_PLANE):
-        settings.append(("net.ipv4.ip_forward", 1))
+        # an ICMP redirect would tell a neighbour of a way around the rules that a Node's kube-proxy has for it
+        settings += [("net.ipv4.ip_forward", 1), ("net.ipv4.conf.all.send_redirects", 0)]
+        settings.append(("net.ipv4.conf.default.send_redirects", 0))
     return settings

@@ -49,19 +49,20 @@ def mounts() -> list[str]:
 
 
 def processes(name: str) -> list[str]:
-    """Processes of a cluster: by its PID namespace's titles, its names, or its paths on a command line."""
-    found = []
+    """Processes of a cluster: by their titles, the paths on their command lines, or the PID namespace they share."""
+    rows = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            inside = os.readlink(entry / "ns/pid") != os.readlink("/proc/self/ns/pid")
+            rows[entry.name] = command, os.readlink(entry / "ns/pid")
         except OSError:
             continue
-        if inside and (command.startswith(("knet:", "/pause")) or f"/knet/{name}/" in command):
-            found.append(command)
-    return found
+    own = os.readlink("/proc/self/ns/pid")
+    named = (f"knet {name}:", f"/knet/{name}/")
+    inside = {space for command, space in rows.values() if space != own and any(word in command for word in named)}
+    return [command for command, space in rows.values() if space in inside]
 
 
 def traces(name: str) -> list[str]:

@@ -56,7 +56,7 @@ class Runtime:
         self.images.prepare()
         self.cgroups = cgroups
         self.containers = Containers(self.root, cgroups, f"knet-test-{os.getpid()}-{self.root.name}")
-        self.paths = PodPaths.of_identity(Identity("default", "p", "uid-1"), self.root, self.root / "logs")
+        self.paths = PodPaths(Identity("default", "p", "uid-1"), self.root, self.root / "logs")
         self.paths.create()
         for file in (self.paths.hosts, self.paths.hostname, self.paths.resolv_conf):
             file.write_text("# of the pod\n")

@@ -63,6 +63,7 @@ def test_every_machine_reaches_every_other(spec: str, tmp_path: Path) -> None:
 
 @isolated
 def test_a_machine_has_a_name_an_address_and_a_place_of_its_own(tmp_path: Path) -> None:
+    before = [os.listdir(place) for place in ("/var/lib", "/var/log")]
     with Underlay(_plan("two_racks"), tmp_path, nameservers=["192.0.2.53"]) as underlay:
         n1, n2 = underlay.net.get("n1", "n2")
         assert (n1.role, n1.address, n1.interface) == ("worker", "172.18.1.3", "n1-eth0")
@@ -72,17 +73,11 @@ def test_a_machine_has_a_name_an_address_and_a_place_of_its_own(tmp_path: Path) 
         assert "172.18.2.4\tn2" in n1.cmd("cat /etc/hosts")
         assert n1.cmd("cat /etc/resolv.conf").split() == ["nameserver", "192.0.2.53"]
         assert n1.cmd("cat /proc/sys/net/ipv4/ip_forward").strip() == "1"
-        n1.cmd("touch /run/mine /var/lib/kubelet/state /var/log/pods/log")
-        assert n1.cmd("ls /run /var/lib/kubelet").split() == [
-            "/run:",
-            "hosts",
-            "mine",
-            "resolv.conf",
-            "/var/lib/kubelet:",
-            "state",
-        ]
-        assert "mine" not in n2.cmd("ls /run")
+        n1.cmd("touch /run/mine /var/lib/mine /var/lib/kubelet/state /var/log/pods/log")
+        assert n1.cmd("ls /var/lib/kubelet /run/mine").split() == ["/run/mine", "/var/lib/kubelet:", "state"]
         assert n2.cmd("ls /var/lib/kubelet /var/log/pods").split() == ["/var/lib/kubelet:", "/var/log/pods:"]
+        assert "mine" not in set(n2.cmd("ls /run /var/lib").split())
+        assert [os.listdir(place) for place in ("/var/lib", "/var/log")] == before
         assert (tmp_path / "machines/n1/kubelet/state").exists()
         assert (tmp_path / "machines/n1/pods/log").exists()
         assert os.listdir("/sys/fs/cgroup") == n1.cmd("ls -U /sys/fs/cgroup").split()

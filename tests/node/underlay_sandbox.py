@@ -50,8 +50,6 @@ def _as_first_process(body: Callable[[], None]) -> None:
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     mounts.make_private()
     mounts.proc("/proc")
-    for directory in ("/var/lib", "/var/log"):
-        mounts.tmpfs(directory)
     body()
 
 

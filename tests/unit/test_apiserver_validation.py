@@ -16,9 +16,12 @@ from knet.apiserver.defaults.pod import default_pod, pull_policy
 from knet.apiserver.kinds import schema_kinds
 from knet.apiserver.prepare import pod_grace_period, qos_class
 from knet.apiserver.validation.apps import validate_deployment, validate_selector_update
-from knet.apiserver.validation.core import validate_event, validate_node, validate_secret, validate_service
+from knet.apiserver.validation.cluster import validate_event
+from knet.apiserver.validation.data import validate_secret
 from knet.apiserver.validation.metadata import common
+from knet.apiserver.validation.node import validate_node
 from knet.apiserver.validation.pod import validate_pod, validate_pod_update
+from knet.apiserver.validation.service import validate_service
 
 SCHEMA = schema_of(schema_kinds())
 

@@ -378,6 +378,23 @@ def test_services_get_addresses_and_node_ports_of_their_own(server: Server) -> N
     server.run(test)
 
 
+def test_node_ports_survive_writers_that_overtake_each_other(server: Server) -> None:
+    async def test(api: Api) -> None:
+        path = "/api/v1/namespaces/default/services"
+        await api("POST", path, service("raced", type="NodePort", ports=[{"port": 80, "nodePort": 31000}]))
+        moves = [
+            api("PATCH", path + "/raced", {"spec": {"ports": [{"port": 80, "nodePort": 31000 + n}]}}, STRATEGIC)
+            for n in range(1, 7)
+        ]
+        assert {answer.code for answer in await asyncio.gather(*moves)} == {200}
+        kept = (await api("GET", path + "/raced")).body["spec"]["ports"][0]["nodePort"]
+        for number in range(31000, 31007):
+            other = service(f"after-{number}", type="NodePort", ports=[{"port": 80, "nodePort": number}])
+            assert (await api("POST", path, other)).code == (422 if number == kept else 201)
+
+    server.run(test)
+
+
 def test_objects_addresses_and_ports_are_there_after_a_restart(tmp_path: Path) -> None:
     services = "/api/v1/namespaces/default/services"
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from knet.api.objects import Endpoints, EndpointSlice, Node, Pod, Service
 from knet.controllers.endpointslice.endpoints import endpoints_body
@@ -233,3 +235,16 @@ def test_endpoints_that_are_right_are_not_written() -> None:
     changed = endpoints_body(subject, current, subsets(subject, []), over_capacity=False)
     assert changed is not None
     assert changed["subsets"] is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sets(st.integers(1, 250), max_size=250), max_size=5), st.integers(0, 9))
+def test_whatever_happens_every_pod_is_in_one_slice_and_a_second_pass_changes_nothing(
+    steps: list[set[int]], unready: int
+) -> None:
+    store = Store(service())
+    for step in steps:
+        store.sync(*(pod(number, ready=number % 10 != unready) for number in sorted(step)))
+        found = [endpoint.addresses[0] for row in store.slices.values() for endpoint in row.endpoints]
+        assert sorted(found) == sorted(f"10.244.0.{number}" for number in step)
+        assert max(store.sizes()) <= 100

@@ -3,10 +3,11 @@
 import orjson
 from aiohttp import web
 
-from knet.apiserver import field, representation, writes
+from knet.apiserver import field, representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import now
+from knet.apiserver.decoding import decode
 from knet.apiserver.options import write_options
 from knet.apiserver.status import StatusError, invalid
 from knet.store import Object
@@ -16,7 +17,7 @@ async def create(call: Call) -> web.Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
     options = write_options(call.query, "Create")
     kind = call.context.auxiliary["Binding"]
-    binding = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    binding = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     node = _node_of(binding, call.target.name)
     metadata = binding.get("metadata", {})
 
@@ -30,7 +31,7 @@ async def create(call: Call) -> web.Response:
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         status["conditions"] = [*others, {key: item for key, item in scheduled.items() if item}]
 
-    await writes.rewrite(call.context, call.target, bind, options.dry_run)
+    await updating.rewrite(call.context, call.target, bind, options.dry_run)
     done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return representation.answer(orjson.dumps(done), call.form, 201)
 

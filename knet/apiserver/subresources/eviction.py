@@ -3,9 +3,10 @@
 import orjson
 from aiohttp import web
 
-from knet.apiserver import deleting, representation, writes
+from knet.apiserver import deleting, representation
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
+from knet.apiserver.decoding import decode
 from knet.apiserver.options import delete_options, write_options
 from knet.apiserver.status import bad_request
 
@@ -14,7 +15,7 @@ async def create(call: Call) -> web.Response:
     """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE."""
     options = write_options(call.query, "Create")
     kind = call.context.auxiliary["Eviction"]
-    eviction = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    eviction = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     name = eviction.get("metadata", {}).get("name", "")
     if name and name != call.target.name:
         raise bad_request("name in URL does not match name in Eviction object: BadRequest")

@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from knet.apiserver import representation, writes
+from knet.apiserver import representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
+from knet.apiserver.decoding import decode
 from knet.apiserver.options import write_options
 from knet.apiserver.status import MODIFIED, conflict
 from knet.store import Object
@@ -14,7 +15,7 @@ async def update(call: Call) -> web.Response:
     """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
     options = write_options(call.query, "Update")
     kind = call.target.kind
-    wanted = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     revision = wanted.get("metadata", {}).get("resourceVersion", "")
 
     def finalize(value: Object) -> None:
@@ -22,5 +23,5 @@ async def update(call: Call) -> web.Response:
             raise conflict(kind.resource, call.target.name, MODIFIED)
         value["spec"] = {**value.get("spec", {}), "finalizers": wanted.get("spec", {}).get("finalizers", [])}
 
-    record = await writes.rewrite(call.context, call.target, finalize, options.dry_run)
+    record = await updating.rewrite(call.context, call.target, finalize, options.dry_run)
     return representation.answer(representation.object_bytes(kind, record, call.form), call.form)

@@ -3,10 +3,12 @@
 import orjson
 from aiohttp import web
 
-from knet.apiserver import field, representation, writes
+from knet.apiserver import field, representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
+from knet.apiserver.decoding import decode
 from knet.apiserver.options import WriteOptions, write_options
+from knet.apiserver.patching import read_patch
 from knet.apiserver.reads import find
 from knet.apiserver.status import invalid
 from knet.apiserver.tables.workloads import format_selector
@@ -44,7 +46,7 @@ async def update(call: Call) -> web.Response:
     """PUT."""
     options = write_options(call.query, "Update")
     kind = call.context.auxiliary["Scale"]
-    wanted = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     return await _rescale(call, wanted, options)
 
 
@@ -52,9 +54,9 @@ async def patch(call: Call) -> web.Response:
     """PATCH, of the Scale and not of the object behind it."""
     options = write_options(call.query, "Patch")
     kind = call.context.auxiliary["Scale"]
-    patcher = await writes.read_patch(call.request, kind.type)
+    patcher = await read_patch(call.request, kind.type)
     present = find(call.context, call.target).decode()
-    wanted = writes.decode(kind, patcher(scale_of(present)), options.validation).value
+    wanted = decode(kind, patcher(scale_of(present)), options.validation).value
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
@@ -72,5 +74,5 @@ async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> web.Res
         value["metadata"]["resourceVersion"] = revision
         return value
 
-    record = await writes.modify(call.context, call.target, change, options)
+    record = await updating.modify(call.context, call.target, change, options)
     return _answer(call, record.decode())

@@ -7,6 +7,7 @@ protocol works that the kubelet knows (v5.channel.k8s.io half-closes, v4 does no
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 import aiohttp
 from aiohttp import WSMsgType, web
@@ -31,9 +32,6 @@ _LOG_OPTIONS = (
 )
 #: the API's name of a stream → the kubelet's
 _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
-_WEBSOCKET_HEADERS = frozenset(("upgrade", "connection", "host", "authorization"))
-#: bytes copied at once
-_CHUNK = 64 * 1024
 
 Query = list[tuple[str, str]]
 
@@ -92,18 +90,21 @@ class Streams:
 
     async def _copy(self, call: Call, url: str, query: Query) -> web.StreamResponse:
         try:
-            async with self._kubelets.session.get(url, params=query) as upstream:
-                if upstream.status != 200:
-                    raise _refused(upstream.status, await upstream.text())
-                response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-                response.enable_chunked_encoding()
-                await response.prepare(call.request)
-                async for chunk in upstream.content.iter_chunked(_CHUNK):
-                    await response.write(chunk)
-                await response.write_eof()
-                return response
+            upstream = await self._kubelets.session.get(url, params=query)
         except aiohttp.ClientConnectionError as error:
             raise _unreachable(url, error) from None
+        async with upstream:
+            if upstream.status != 200:
+                raise _refused(upstream.status, await upstream.text())
+            response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+            response.enable_chunked_encoding()
+            await response.prepare(call.request)
+            # from here on an error has no place in the answer: the stream ends where the kubelet, or the client, did
+            with suppress(aiohttp.ClientError, ConnectionError):
+                async for chunk in upstream.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+            return response
 
     async def _tunnel(self, call: Call, url: str, query: Query) -> web.StreamResponse:
         if call.request.headers.get("Upgrade", "").lower() != "websocket":

@@ -9,10 +9,11 @@ import orjson
 from aiohttp import web
 
 from knet.api.resources import PODS
-from knet.apiserver import field, representation, writes
+from knet.apiserver import field, representation
 from knet.apiserver.authentication import AUDIENCE, Tokens
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
+from knet.apiserver.decoding import decode
 from knet.apiserver.options import write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
@@ -34,7 +35,7 @@ class TokenRequests:
         """POST of a TokenRequest; the answer has the token in its status."""
         options = write_options(call.query, "Create")
         kind = call.context.auxiliary["TokenRequest"]
-        request = writes.decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+        request = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
         account = find(call.context, call.target).decode()
         spec = request.setdefault("spec", {})
         audiences = spec.setdefault("audiences", []) or [AUDIENCE]

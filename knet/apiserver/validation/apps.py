@@ -7,11 +7,10 @@ from typing import Any
 from knet.api import selectors
 from knet.api.selectors import Requirement, Selector
 from knet.apiserver import field, formats
-from knet.apiserver.field import Errors
+from knet.apiserver.field import AT_LEAST_0, Errors
 from knet.apiserver.validation.pod import pod_template
 from knet.store import Object
 
-_AT_LEAST_0 = "must be greater than or equal to 0"
 _PERCENT = re.compile("[0-9]+%")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
 
@@ -47,7 +46,7 @@ def validate_controller_revision(value: Object) -> Errors:
     if "data" not in value:
         errors.append(field.required("data", "data is mandatory"))
     if value.get("revision", 0) < 0:
-        errors.append(field.invalid("revision", value["revision"], _AT_LEAST_0))
+        errors.append(field.invalid("revision", value["revision"], AT_LEAST_0))
     return errors
 
 
@@ -59,7 +58,7 @@ def validate_controller_revision_update(value: Object, old: Object) -> Errors:
 
 
 def _not_negative(spec: Object, keys: tuple[str, ...]) -> Errors:
-    return [field.invalid(f"spec.{key}", spec[key], _AT_LEAST_0) for key in keys if spec.get(key, 0) < 0]
+    return [field.invalid(f"spec.{key}", spec[key], AT_LEAST_0) for key in keys if spec.get(key, 0) < 0]
 
 
 def _replicas_and_selector(spec: Object, kind: str) -> Errors:
@@ -188,7 +187,7 @@ def _int_or_percent(value: Any, path: str) -> Errors:
             " used for validation is '[0-9]+%')"
         )
         return [field.invalid(path, _go_int_or_string(value), detail)]
-    return [field.invalid(path, _go_int_or_string(value), _AT_LEAST_0)] if value < 0 else []
+    return [field.invalid(path, _go_int_or_string(value), AT_LEAST_0)] if value < 0 else []
 
 
 def _is_zero(value: Any) -> bool:

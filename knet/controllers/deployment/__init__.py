@@ -3,6 +3,8 @@
 It owns ReplicaSets, one per pod template, and only ever moves their sizes.
 
 - `controller`: the loop; reads as the story of one pass.
+- `effects`: the writes, and the Events that tell of them.
+- `family`: a Deployment with its ReplicaSets, new and old.
 - `template`: when two pod templates are the same, and the hash that names a ReplicaSet.
 - `revision`: revision numbers, their history, annotations that travel to the ReplicaSet, clean-up of old ones.
 - `bounds`: maxSurge and maxUnavailable as pods.

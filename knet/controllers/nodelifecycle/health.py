@@ -14,6 +14,7 @@ from knet.api.names import NODE_LEASE_NAMESPACE
 from knet.api.objects import Condition, Lease, Node, Pod, condition
 from knet.client import ApiError, Controller, Index, Key, NotFound, Result, Unavailable, key_of
 from knet.client.events import rfc3339
+from knet.controllers.batch import all_at_once
 from knet.controllers.conditions import Conditions, conditions_json, put_condition
 from knet.controllers.context import Context
 from knet.controllers.pods import ready_condition
@@ -153,18 +154,27 @@ class NodeHealth:
 
     async def _mark_pods_not_ready(self, node: str) -> None:
         """Take the node's pods out of Services: their own kubelet cannot, and nobody can tell how they are."""
-        for pod in self._pods_by_node.get(node):
-            row = ready_condition(pod)
-            if row is None or row.status == "False" or pod.finished:
-                continue
-            down = replace(row, status="False", lastTransitionTime=rfc3339())
-            status = {"conditions": conditions_json(put_condition(pod.status.conditions, down))}
-            patch = {"metadata": {"resourceVersion": pod.metadata.resourceVersion}, "status": status}
-            try:
-                await self._client.patch(Pod, pod.name, patch, pod.namespace, "status")
-            except NotFound:
-                continue
-            self._events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+        up = [pod for pod in self._pods_by_node.get(node) if not pod.finished and _claims_to_be_up(pod)]
+        error = await all_at_once([self._mark_not_ready(pod) for pod in up])
+        if error is not None:
+            raise error
+
+    async def _mark_not_ready(self, pod: Pod) -> None:
+        row = ready_condition(pod)
+        assert row is not None
+        down = replace(row, status="False", lastTransitionTime=rfc3339())
+        status = {"conditions": conditions_json(put_condition(pod.status.conditions, down))}
+        patch = {"metadata": {"resourceVersion": pod.metadata.resourceVersion}, "status": status}
+        try:
+            await self._client.patch(Pod, pod.name, patch, pod.namespace, "status")
+        except NotFound:
+            return
+        self._events.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+
+def _claims_to_be_up(pod: Pod) -> bool:
+    row = ready_condition(pod)
+    return row is not None and row.status != "False"
 
 
 def _told(node: Node, what: str) -> str:

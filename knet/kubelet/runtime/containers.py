@@ -8,6 +8,7 @@ next one can tell from these, and from what the shim says is running, where each
 import asyncio
 import dataclasses
 import logging
+import os
 import signal
 import time
 from dataclasses import dataclass, field
@@ -177,14 +178,10 @@ class Containers:
             ending = _Exited(START_ERROR, time.time(), "StartError", text)
             (directory / f"{config.number}.exit").write_bytes(msgspec.json.encode(ending))
             raise StartError(text) from None
-        try:
-            ticks = start_time(started.pid)
-        except ProcessLookupError:  # ended and reaped already
-            ticks = 0
+        pidfd, ticks = _hold(started.pid)
         record = msgspec.structs.replace(record, pid=started.pid, ticks=ticks, started_at=started.at)
         _write(directory, record)
-        process = adopt(started.pid, ticks) or Process(started.pid, -1)
-        return self._register(record, process, paths)
+        return self._register(record, Process(started.pid, pidfd), paths)
 
     def _register(self, record: Record, process: Process, paths: PodPaths) -> Running:
         running = Running(record, process, paths)
@@ -392,6 +389,14 @@ def exit_of(code: int, at: float, out_of_memory: bool = False, message: str = ""
     shown = 128 + number if number else code
     reason = "OOMKilled" if out_of_memory else "Completed" if shown == 0 else "Error"
     return Exit(shown, at, reason, number, message)
+
+
+def _hold(pid: int) -> tuple[int, int]:
+    """A pidfd and the start time of a container's first process; (-1, 0) if it has ended and been reaped already."""
+    try:
+        return os.pidfd_open(pid), start_time(pid)
+    except (ProcessLookupError, OSError):
+        return -1, 0
 
 
 def _user(record: Record) -> User:

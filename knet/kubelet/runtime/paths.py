@@ -1,7 +1,6 @@
 """Where a pod's things are on disk: as on a real node, below /var/lib/kubelet/pods/UID and /var/log/pods."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,38 +16,21 @@ class Identity(msgspec.Struct, frozen=True):
     uid: str
 
 
-@dataclass(frozen=True)
 class PodPaths:
-    """``directory`` holds everything but the logs; both go with the pod."""
+    """``directory`` holds everything but the logs; both go with the pod. Made once per pod: the names are kept."""
 
-    identity: Identity
-    directory: Path
-    logs: Path
+    def __init__(self, identity: Identity, root_dir: Path, log_dir: Path) -> None:
+        self.identity = identity
+        self.directory = root_dir / "pods" / identity.uid
+        self.logs = log_dir / f"{identity.namespace}_{identity.name}_{identity.uid}"
+        self.volumes = self.directory / "volumes"
+        self.hosts = self.directory / "etc-hosts"
+        self.hostname = self.directory / "etc-hostname"
+        self.resolv_conf = self.directory / "etc-resolv.conf"
 
     @classmethod
     def of(cls, pod: Pod, root_dir: Path, log_dir: Path) -> "PodPaths":
-        return cls.of_identity(Identity(pod.namespace, pod.name, pod.uid), root_dir, log_dir)
-
-    @classmethod
-    def of_identity(cls, identity: Identity, root_dir: Path, log_dir: Path) -> "PodPaths":
-        name = f"{identity.namespace}_{identity.name}_{identity.uid}"
-        return cls(identity, root_dir / "pods" / identity.uid, log_dir / name)
-
-    @property
-    def volumes(self) -> Path:
-        return self.directory / "volumes"
-
-    @property
-    def hosts(self) -> Path:
-        return self.directory / "etc-hosts"
-
-    @property
-    def hostname(self) -> Path:
-        return self.directory / "etc-hostname"
-
-    @property
-    def resolv_conf(self) -> Path:
-        return self.directory / "etc-resolv.conf"
+        return cls(Identity(pod.namespace, pod.name, pod.uid), root_dir, log_dir)
 
     def container(self, name: str) -> Path:
         return self.directory / "containers" / name
@@ -58,7 +40,7 @@ class PodPaths:
 
     def create(self) -> None:
         """Make the directory and note whose it is."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         file = self.directory / "pod.json"
         if not file.exists():
             file.write_bytes(msgspec.json.encode(self.identity))

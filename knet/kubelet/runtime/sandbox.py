@@ -5,6 +5,7 @@ containers; its pid and start time on disk are how the next kubelet finds the sa
 """
 
 import asyncio
+import functools
 import logging
 import secrets
 import shutil
@@ -16,7 +17,7 @@ import msgspec
 
 from knet import cni
 from knet.kernel.namespaces import Namespaces, create
-from knet.kernel.process import Process, Program, adopt, spawn, start_time
+from knet.kernel.process import Process, Program, adopt, spawn_here, start_time
 from knet.kernel.programs import DEFAULT_PATH
 
 log = logging.getLogger(__name__)
@@ -51,27 +52,51 @@ class Sandbox:
     lost: "asyncio.Task[int | None]"
 
 
-def create_sandbox(directory: Path, pod: str, host_name: str, node_ip: str, host_network: bool) -> Sandbox:
-    """A new sandbox for "namespace/name", recorded in ``directory``; raises SandboxError.
-
-    Pods in the machine's network share its network and UTS namespaces and its address.
-    """
+def create_sandbox(directory: Path, pod: str, host_name: str, network: cni.NetworkConfig) -> Sandbox:
+    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError."""
     name = secrets.token_hex(32)
-    if host_network:
-        own = create("ipc")
-        namespaces = Namespaces({**own.fds, **Namespaces.of("thread-self", ("net", "uts")).fds})
-        address = node_ip
-    else:
-        namespaces = create(*KINDS, setup=lambda: socket.sethostname(host_name))
-        try:
-            address = _connect(namespaces, name, pod)
-        except SandboxError:
-            namespaces.close()
-            raise
-    sleep = shutil.which("sleep", path=DEFAULT_PATH) or "/bin/sleep"
-    process = spawn(Program(["/pause", "infinity"], executable=sleep, cwd="/"), namespaces)
+    started: list[Process] = []
+
+    def inside() -> None:
+        socket.sethostname(host_name)
+        started.append(_pause())
+
+    namespaces = create(*KINDS, setup=inside)
+    try:
+        address = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).address
+    except cni.CniError as error:
+        started[0].kill()
+        started[0].reap()
+        namespaces.close()
+        raise SandboxError(
+            f"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
+            f'"{name}": {error}'
+        ) from error
+    return _recorded(directory, name, address, False, started[0], namespaces)
+
+
+def create_host_sandbox(directory: Path, node_ip: str) -> Sandbox:
+    """The sandbox of a pod in the machine's network: it shares network and UTS namespaces, and the address."""
+    started: list[Process] = []
+    own = create("ipc", setup=lambda: started.append(_pause()))
+    namespaces = Namespaces({**own.fds, **Namespaces.of("thread-self", ("net", "uts")).fds})
+    return _recorded(directory, secrets.token_hex(32), node_ip, True, started[0], namespaces)
+
+
+def _pause() -> Process:
+    """Start the pause process in the calling thread's namespaces."""
+    return spawn_here(Program(["/pause", "infinity"], executable=_sleep(), cwd="/"))
+
+
+@functools.cache
+def _sleep() -> str:
+    return shutil.which("sleep", path=DEFAULT_PATH) or "/bin/sleep"
+
+
+def _recorded(
+    directory: Path, name: str, address: str, host_network: bool, process: Process, namespaces: Namespaces
+) -> Sandbox:
     record = Record(name, process.pid, start_time(process.pid), address, host_network)
-    directory.mkdir(parents=True, exist_ok=True)
     (directory / RECORD).write_bytes(msgspec.json.encode(record))
     return _sandbox(record, process, namespaces)
 
@@ -112,16 +137,3 @@ def release(sandbox: Sandbox) -> None:
 def _sandbox(record: Record, process: Process, namespaces: Namespaces) -> Sandbox:
     lost = asyncio.ensure_future(process.wait())
     return Sandbox(record.id, record.ip, record.host_network, process, namespaces, lost)
-
-
-def _connect(namespaces: Namespaces, name: str, pod: str) -> str:
-    try:
-        config = cni.network_config()
-        if config is None:
-            raise cni.CniError("cni plugin not initialized")
-        return cni.add(namespaces.fds["net"], name, pod, config.subnet, config.mtu).address
-    except (cni.CniError, ValueError) as error:
-        raise SandboxError(
-            f"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
-            f'"{name}": {error}'
-        ) from error

@@ -32,7 +32,7 @@ import termios
 import time
 
 from knet.kernel import mounts, privileges
-from knet.kernel.libc import CLONE_NEWNS, CLONE_NEWPID, call, setns, unshare
+from knet.kernel.libc import CLONE_NEWNS, CLONE_NEWPID, call, close_on_exec, setns, unshare
 from knet.kernel.programs import DEFAULT_PATH, find_program
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
@@ -65,6 +65,7 @@ class Container:
         self.streams: dict[int, bytes] = {}
         self.input = -1
         self.status: int | None = None
+        self.failed = False  # to execute: the kubelet records that, with the reason
 
 
 class Shim:
@@ -238,6 +239,7 @@ class Shim:
         self._drop(container.errors)
         container.errors = -1
         if sentence:
+            container.failed = True
             self._send({"failed": container.id, "error": sentence})
         else:
             self._send({"started": container.id, "pid": container.pid, "at": time.time()})
@@ -277,6 +279,12 @@ class Shim:
         if container.input >= 0:
             os.close(container.input)
         os.close(container.log)
+        del self._containers[container.id]
+        if not container.failed:
+            self._record(container)
+
+    def _record(self, container: Container) -> None:
+        """On disk first: the next kubelet reads it there if this one is gone."""
         code = os.waitstatus_to_exitcode(container.status or 0)
         ending = {"exited": container.id, "code": code, "at": time.time()}
         try:
@@ -285,7 +293,6 @@ class Shim:
             os.rename(container.record + ".new", container.record)
         except OSError as error:  # its directory was removed under it: nobody will ask
             print(f"{container.id}: exit not recorded: {error}", file=sys.stderr, flush=True)
-        del self._containers[container.id]
         self._send(ending)
 
 
@@ -454,6 +461,6 @@ def main() -> None:
     call("prctl", _PR_SET_NAME, b"knet-shim", 0, 0, 0)
     listener = socket.socket(fileno=os.dup(0))
     os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)
-    listener.set_inheritable(False)
+    close_on_exec()
     gc.freeze()
     Shim(listener).run()

@@ -1,0 +1,43 @@
+"""OpenAPI documents: v3 per group and version, v2 as a whole, from the installed definitions.
+
+kubectl reads them to explain fields, to find out whether the server validates fields itself (the parameter
+fieldValidation of PATCH) and, before 1.27, to validate manifests on the client.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from knet.api.definitions import load_definitions
+from knet.api.resources import Resource
+from knet.apiserver.openapi import protobuf, v2, v3
+from knet.apiserver.openapi.schemas import kind_names
+
+__all__ = ["documents", "index"]
+
+
+def documents(resources: Sequence[Resource]) -> dict[str, bytes]:
+    """Path → encoded document: /openapi/v2 (and v2.pb: in protobuf), one below /openapi/v3 per group and version."""
+    definitions = load_definitions()
+    names = kind_names(definitions)
+    by_root: dict[str, list[Resource]] = {}
+    for row in resources:
+        by_root.setdefault(row.root, []).append(row)
+    found = {
+        f"/openapi/v3{root}": orjson.dumps(v3.document(definitions, names, rows)) for root, rows in by_root.items()
+    }
+    second = v2.document(definitions, names, resources)
+    found["/openapi/v2"] = orjson.dumps(second)
+    found["/openapi/v2.pb"] = protobuf.document(second)
+    return found
+
+
+def index(documents_: Mapping[str, bytes]) -> bytes:
+    """/openapi/v3: where each document is, with a hash of it, so that clients can keep it for good."""
+    paths = {}
+    for path, data in documents_.items():
+        if path.startswith("/openapi/v3/"):
+            key = path.removeprefix("/openapi/v3/")
+            paths[key] = {"serverRelativeURL": f"{path}?hash={hashlib.sha256(data).hexdigest().upper()}"}
+    return orjson.dumps({"paths": paths})

@@ -1,0 +1,90 @@
+"""Definitions as OpenAPI schemas.
+
+The installed definitions are in the dialect of JSON schema (``["string", "null"]``); documents get Kubernetes' own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from knet.api.definitions import definition_of_ref, first_type
+from knet.store import Object
+
+Definitions = Mapping[str, Mapping[str, Any]]
+#: (group, version, kind) → the definition's long name
+Names = Mapping[tuple[str, str, str], str]
+
+_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
+DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
+#: of other groups, but part of every document
+ROOTS = (STATUS, DELETE_OPTIONS, PATCH)
+
+
+def kind_names(definitions: Definitions) -> dict[tuple[str, str, str], str]:
+    """(group, version, kind) → the definition's long name."""
+    return {
+        (gvk["group"], gvk["version"], gvk["kind"]): name
+        for name, definition in definitions.items()
+        for gvk in definition.get("x-kubernetes-group-version-kind", ())
+    }
+
+
+def reachable(definitions: Definitions, roots: Sequence[str]) -> list[str]:
+    """The definitions that the roots are made of."""
+    found: dict[str, None] = {}
+    queue = [name for name in roots if name in definitions]
+    while queue:
+        name = queue.pop()
+        if name in found:
+            continue
+        found[name] = None
+        queue += _references(definitions[name])
+    return sorted(found)
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        name = definition_of_ref(node)
+        return ([name] if name else []) + [ref for item in node.values() for ref in _references(item)]
+    if isinstance(node, list):
+        return [ref for item in node for ref in _references(item)]
+    return []
+
+
+def schema(name: str, definition: Mapping[str, Any], prefix: str) -> Object:
+    """A definition in Kubernetes' dialect; ``prefix`` is where references point to.
+
+    v3 (prefix "#/components/schemas/") wraps a described reference in allOf, as OpenAPI 3.0 demands.
+    """
+    if name == _INT_OR_STRING:
+        kind: Object = {"type": "string", "format": "int-or-string"}
+        return {**kind, "description": definition.get("description", "")} if "description" in definition else kind
+    if name == _QUANTITY:
+        return {"type": "string", "description": "Quantity is a fixed-point representation of a number."}
+    converted = _convert(definition, prefix)
+    if "x-kubernetes-group-version-kind" in definition:
+        converted["x-kubernetes-group-version-kind"] = definition["x-kubernetes-group-version-kind"]
+    return converted
+
+
+def _convert(node: Mapping[str, Any], prefix: str) -> Object:
+    out: Object = {key: item for key, item in node.items() if key.startswith("x-kubernetes-") or key == "description"}
+    out.pop("x-kubernetes-group-version-kind", None)
+    if name := definition_of_ref(dict(node)):
+        if prefix.startswith("#/components"):
+            return {**out, "allOf": [{"$ref": prefix + name}], "default": {}} if out else {"$ref": prefix + name}
+        return {**out, "$ref": prefix + name}
+    if kind := first_type(dict(node)):
+        out["type"] = kind
+    for key in ("format", "required"):
+        if key in node:
+            out[key] = node[key]
+    if "items" in node:
+        out["items"] = _convert(node["items"], prefix)
+    if isinstance(node.get("additionalProperties"), dict):
+        out["additionalProperties"] = _convert(node["additionalProperties"], prefix)
+    if "properties" in node:
+        out["properties"] = {key: _convert(item, prefix) for key, item in node["properties"].items()}
+    return out

@@ -1,0 +1,100 @@
+"""patch: an update whose new state is computed from the present one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from knet.api import patch as patches
+from knet.api.schema import Type
+from knet.apiserver import representation
+from knet.apiserver.body import object_of, read_body
+from knet.apiserver.call import Call
+from knet.apiserver.decoding import decode
+from knet.apiserver.options import write_options
+from knet.apiserver.status import StatusError, bad_request, unprocessable, unsupported_media_type
+from knet.apiserver.updating import Part, modify
+from knet.store import Object
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+async def patch(call: Call, part: Part = "") -> web.Response:
+    """PATCH of an object or of its status, by content type."""
+    options = write_options(call.query, "Patch")
+    kind = call.target.kind
+    patcher = await read_patch(call.request, kind.type)
+    warnings: list[str] = []
+
+    def change(old: Object) -> Object:
+        decoded = decode(kind, patcher(old), options.validation)
+        warnings[:] = decoded.warnings
+        return decoded.value
+
+    record = await modify(call.context, call.target, change, options, part, patcher.conditional)
+    return representation.written(call, record, 200, warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class Patcher:
+    """A patch that has been read, to be applied as often as it takes."""
+
+    text: bytes
+    media: str
+    type: Type
+    #: it names the revision it is meant for
+    conditional: bool
+
+    def __call__(self, document: Object) -> Object:
+        """The patched document, which is used up; StatusError 400, 413, 422."""
+        # decoded again each time: applying uses the patch up
+        content = orjson.loads(self.text)
+        try:
+            if self.media == JSON_PATCH:
+                return patches.json_patch(document, content)
+            if self.media == MERGE_PATCH:
+                return object_of(patches.merge_patch(document, content))
+            return patches.strategic_merge_patch(document, content, self.type)
+        except patches.PatchError as error:
+            raise _patch_failed(error) from None
+
+
+async def read_patch(request: web.BaseRequest, type_: Type) -> Patcher:
+    """The body as a patch of documents of the type; StatusError 400, 413, 415."""
+    media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+    if media == APPLY_PATCH:
+        raise unsupported_media_type(
+            "server-side apply is not served here: use client-side apply (kubectl apply without --server-side)"
+        )
+    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+        raise unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include:"
+            f" {JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
+        )
+    text = await read_body(request)
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"error decoding patch: {error}") from None
+    if media != JSON_PATCH:
+        object_of(body)
+    return Patcher(text, media, type_, _names_revision(body))
+
+
+def _names_revision(body: Any) -> bool:
+    if isinstance(body, list):
+        return any(isinstance(row, dict) and row.get("path") == "/metadata/resourceVersion" for row in body)
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("resourceVersion"))
+
+
+def _patch_failed(error: patches.PatchError) -> StatusError:
+    if error.reason == "Invalid":
+        return unprocessable()
+    if error.reason == "TooLarge":
+        return StatusError(413, "RequestEntityTooLarge", str(error))
+    return bad_request(str(error))

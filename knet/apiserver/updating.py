@@ -1,0 +1,186 @@
+"""update: from a changed object to its next record.
+
+Order, as upstream: preconditions → defaults → what the operation may not touch is put back (status, or all but status;
+metadata that belong to the server) → admission → validation → compare-and-swap.  An update that changes nothing writes
+nothing and keeps its resourceVersion.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import orjson
+from aiohttp import web
+
+from knet.apiserver import admission, creating, deleting, field, representation
+from knet.apiserver.body import parsed_body
+from knet.apiserver.call import Call
+from knet.apiserver.context import Context
+from knet.apiserver.decoding import SERVER_METADATA, decode, normalise, place
+from knet.apiserver.kind import Kind
+from knet.apiserver.options import WriteOptions, write_options
+from knet.apiserver.reads import find
+from knet.apiserver.routes import Target
+from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, invalid
+from knet.apiserver.validation import metadata as metadata_validation
+from knet.store import Conflict, Object, Record
+
+#: attempts at an update that somebody else keeps overtaking
+ATTEMPTS = 8
+
+#: what a request writes: the object but its status, or the status and some metadata
+Part = Literal["", "status"]
+
+
+async def update(call: Call, part: Part = "") -> web.Response:
+    """PUT of an object or of its status."""
+    options = write_options(call.query, "Update")
+    target = call.target
+    decoded = decode(target.kind, await parsed_body(call.request, target.kind.type), options.validation)
+    metadata = decoded.value.get("metadata", {})
+    if metadata.get("name", "") != target.name:
+        raise _misnamed(metadata.get("name", ""), target.name)
+    if not part and target.kind.strategy.create_on_update and not _exists(call.context, target):
+        metadata.pop("resourceVersion", None)
+        record = await creating.create_object(call.context, target, decoded.value, options)
+        return representation.written(call, record, 201, decoded.warnings)
+    text = orjson.dumps(decoded.value)
+    record = await modify(call.context, target, lambda _: orjson.loads(text), options, part)
+    return representation.written(call, record, 200, decoded.warnings)
+
+
+def _misnamed(given: str, wanted: str) -> StatusError:
+    if given:
+        return bad_request(f"the name of the object ({given}) does not match the name on the URL ({wanted})")
+    return bad_request("the name of the object (based on metadata.name) was undeterminable: name must be provided")
+
+
+def _exists(context: Context, target: Target) -> bool:
+    return context.store.get(target.kind.key(target.namespace, target.name)) is not None
+
+
+async def modify(
+    context: Context,
+    target: Target,
+    change: Callable[[Object], Object],
+    options: WriteOptions,
+    part: Part = "",
+    conditional: bool | None = None,
+) -> Record:
+    """Replace an object by ``change(copy of it)``, again if somebody else was faster; StatusError 404, 409, 422.
+
+    A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
+    says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
+    """
+    kind = target.kind
+    for _ in range(ATTEMPTS):
+        record = find(context, target)
+        value = change(record.decode())
+        old = record.decode()
+        named = _check_preconditions(kind, target.name, value, old)
+        insists = named if conditional is None else conditional
+        normalise(kind, value)
+        place(target, value["metadata"])
+        _prepare_update(kind, value, old, part)
+        if value == old:
+            return record
+        admission.admit_update(context, target, value, old)
+        _validate_update(kind, value, old, part)
+        if options.dry_run:
+            return representation.dry_record(value, old["metadata"]["resourceVersion"])
+        gone = deleting.goes_with_update(kind, value, old)
+        try:
+            with context.allocations.claim(kind, value, old):
+                written = await context.store.write(record.key, value, record.revision, delete=gone)
+        except Conflict:
+            if insists:
+                break
+            continue
+        if gone:
+            context.allocations.release(kind, value)
+        return written
+    raise conflict(kind.resource, target.name, MODIFIED)
+
+
+async def rewrite(context: Context, target: Target, change: Callable[[Object], None], dry_run: bool = False) -> Record:
+    """The server's own edits (binding, finalize): ``change`` may touch anything, and refuse by a StatusError."""
+    for _ in range(ATTEMPTS):
+        record = find(context, target)
+        value, old = record.decode(), record.decode()
+        change(value)
+        if dry_run:
+            return representation.dry_record(value, old["metadata"]["resourceVersion"])
+        try:
+            gone = deleting.goes_with_update(target.kind, value, old)
+            return await context.store.write(record.key, value, record.revision, delete=gone)
+        except Conflict:
+            continue
+    raise conflict(target.kind.resource, target.name, MODIFIED)
+
+
+def _check_preconditions(kind: Kind, name: str, value: Object, old: Object) -> bool:
+    """Whether the writer insists on the revision it has seen; StatusError 409 if that is not the present one."""
+    metadata = value.get("metadata")
+    if not isinstance(metadata, dict):
+        raise bad_request("metadata: an object needs metadata")
+    uid = metadata.get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        raise conflict(
+            kind.resource,
+            name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}",
+        )
+    given = metadata.get("resourceVersion") or ""
+    if given in ("", "0"):
+        if not kind.strategy.unconditional_update:
+            error = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise invalid(kind.resource.group, kind.resource.kind, name, [error])
+        return False
+    if given != old["metadata"]["resourceVersion"]:
+        raise conflict(kind.resource, name, MODIFIED)
+    return True
+
+
+def _prepare_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
+    """Put back whatever this operation does not write, and count the generation."""
+    metadata, before = value["metadata"], old["metadata"]
+    for key in ("name", "namespace", "generateName"):
+        if key in before and not metadata.get(key):
+            metadata[key] = before[key]
+    for key in ("resourceVersion", *SERVER_METADATA):
+        if key in before:
+            metadata[key] = before[key]
+        else:
+            metadata.pop(key, None)
+    if part == "status":
+        status = value.get("status")
+        labels = {
+            key: metadata[key] for key in ("labels", "annotations", "finalizers", "ownerReferences") if key in metadata
+        }
+        keep = {key: item for key, item in before.items() if key not in labels}
+        value.clear()
+        value.update({key: item for key, item in old.items() if key != "status"})
+        value["metadata"] = keep | labels
+        if status is not None:
+            value["status"] = status
+        return
+    if kind.has_status:
+        value.pop("status", None)
+        if "status" in old:
+            value["status"] = old["status"]
+    kind.strategy.prepare_update(value, old)
+    if kind.strategy.generation and _content(value) != _content(old):
+        metadata["generation"] = before.get("generation", 0) + 1
+
+
+def _content(value: Object) -> Object:
+    return {key: item for key, item in value.items() if key not in ("metadata", "status")}
+
+
+def _validate_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
+    errors = metadata_validation.validate_update(value["metadata"], old["metadata"], kind)
+    if part == "status":
+        errors += kind.strategy.validate_status_update(value, old)
+    else:
+        errors += kind.strategy.validate(value) + kind.strategy.validate_update(value, old)
+    if errors:
+        raise invalid(kind.resource.group, kind.resource.kind, old["metadata"]["name"], errors)

@@ -1,0 +1,355 @@
+"""A kubelet and an API server: pods from creation to deletion, on a real machine's worth of namespaces."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from kubelet_harness import isolated
+
+import knet.apiserver.main as apiserver
+from knet.api.objects import ConfigMap, Event, Lease, Node, Pod, ServiceAccount
+from knet.client import Client
+from knet.cluster import kubeconfig
+from knet.cluster.pki import Authority, write_service_account_key
+from knet.kernel import mounts
+from knet.kubelet.main import Options
+
+pytestmark = pytest.mark.root
+
+ADDRESS = "10.99.0.1"
+ROOT = Path("/run/knet-test")
+REPOSITORY = Path(__file__).parent.parent.parent
+WEB = {"httpGet": {"path": "/", "port": 80}}
+
+
+class Machine:
+    """A machine n1 with a kubelet, beside an API server on its loopback."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._kubelet: subprocess.Popen[bytes] | None = None
+
+    def start_kubelet(self) -> None:
+        options = Options(
+            kubeconfig=str(ROOT / "kubelet.conf"),
+            node_name="n1",
+            node_ip=ADDRESS,
+            pki_dir=str(ROOT / "pki"),
+            root_dir=str(ROOT / "kubelet"),
+            log_dir=str(ROOT / "logs"),
+            cpu="2",
+        )
+        code = f"from knet.kubelet.main import main, Options; main({options!r})"
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        self._kubelet = subprocess.Popen([sys.executable, "-c", code], env=environment)
+
+    def stop_kubelet(self, number: int) -> None:
+        assert self._kubelet is not None
+        self._kubelet.send_signal(number)
+        self._kubelet.wait()
+
+    @staticmethod
+    def provide_network() -> None:
+        """What flanneld would do."""
+        text = "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
+        Path("/run/flannel").mkdir(exist_ok=True)
+        Path("/run/flannel/new").write_text(text)
+        Path("/run/flannel/new").rename("/run/flannel/subnet.env")
+
+    async def create(self, name: str, *, spec: dict[str, Any] | None = None, **container: Any) -> None:
+        """A pod bound to n1, with one container c (busybox unless said otherwise)."""
+        body = {"containers": [{"name": "c", "image": "busybox", **container}], **(spec or {})}
+        body |= {"nodeName": "n1", "terminationGracePeriodSeconds": 2}
+        await self.client.create(Pod, {"metadata": {"name": name}, "spec": body}, "default")
+
+    async def until(self, name: str, holds: Callable[[Pod], bool]) -> Pod:
+        """Watch a pod until something holds for it."""
+        found = await self.client.list(Pod, "default", field_selector=f"metadata.name={name}")
+        for pod in found.items:
+            if holds(pod):
+                return pod
+        async for event in self.client.watch(
+            Pod, found.resource_version, "default", field_selector=f"metadata.name={name}"
+        ):
+            if event.type != "BOOKMARK" and holds(event.object):
+                return event.object
+        raise AssertionError(f"{name}: the watch ended")
+
+    async def until_gone(self, name: str) -> None:
+        found = await self.client.list(Pod, "default", field_selector=f"metadata.name={name}")
+        if not found.items:
+            return
+        async for event in self.client.watch(
+            Pod, found.resource_version, "default", field_selector=f"metadata.name={name}"
+        ):
+            if event.type == "DELETED":
+                return
+
+    async def until_waiting(self, name: str, reason: str) -> str:
+        """Until the container waits for that reason; the message."""
+
+        def waits(pod: Pod) -> bool:
+            rows = pod.status.containerStatuses
+            return bool(rows and rows[0].state.waiting and rows[0].state.waiting.reason == reason)
+
+        waiting = (await self.until(name, waits)).status.containerStatuses[0].state.waiting
+        return waiting.message if waiting is not None else ""
+
+    async def events(self, name: str) -> dict[str, str]:
+        """reason → message of a pod's Events."""
+        found = await self.client.list(Event, "default")
+        return {row.reason: row.message for row in found.items if row.involvedObject.name == name}
+
+    async def log(self, name: str, **query: str) -> str:
+        path = Pod.resource.path("default", name, "log")
+        return (await self.client.raw("GET", path, params=query)).decode()
+
+    async def execute(self, name: str, *command: str, stdin: bytes | None = None) -> tuple[int, str]:
+        """Run a command in a pod by way of the API server; exit code and output."""
+        query = [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+        if stdin is not None:
+            query.append(("stdin", "true"))
+        path = Pod.resource.path("default", name, "exec")
+        output, status = b"", {"status": "none"}
+        async with self.client.websocket(path, query, ("v5.channel.k8s.io",)) as socket:
+            if stdin is not None:
+                await socket.send_bytes(b"\0" + stdin)
+                await socket.send_bytes(b"\xff\0")
+            async for message in socket:
+                channel, data = message.data[0], message.data[1:]
+                if channel in (1, 2):
+                    output += data
+                elif channel == 3:
+                    status = json.loads(data)
+        if status["status"] == "Success":
+            return 0, output.decode()
+        return int(status["details"]["causes"][0]["message"]), output.decode()
+
+
+@asynccontextmanager
+async def machine(network: bool = True) -> AsyncIterator[Machine]:
+    """An API server in this process and a kubelet in another; all of it ends with this process' namespaces."""
+    mounts.make_private()
+    for place in ("/run", "/var/lib"):
+        mounts.tmpfs(place)
+    subprocess.run("ip link set lo up; ip address add 10.99.0.1/32 dev lo", shell=True, check=True)
+    pki = ROOT / "pki"
+    authority = Authority.create("kubernetes")
+    authority.write(pki)
+    write_service_account_key(pki)
+    authority.sign("kube-apiserver", names=["127.0.0.1"], server=True).write(pki, "apiserver")
+    authority.sign("kubelet-client", ("kubeadm:cluster-admins",)).write(pki, "apiserver-kubelet-client")
+    authority.sign("other", ("system:nodes",)).write(pki, "other")
+    authority.sign("system:node:n1", names=["n1", ADDRESS], server=True).write(pki, "kubelet")
+    for name, user, group in (("admin", "admin", "system:masters"), ("kubelet", "system:node:n1", "system:nodes")):
+        pair = authority.sign(user, (group,))
+        config = kubeconfig.render("test", "https://127.0.0.1:6443", authority.pem, pair)
+        kubeconfig.write(ROOT / f"{name}.conf", config)
+    options = apiserver.Options(data_dir=str(ROOT / "api"), pki_dir=str(pki), advertise_address="127.0.0.1")
+    server = asyncio.create_task(apiserver.serve(options))
+    async with Client.from_kubeconfig(ROOT / "admin.conf") as client:
+        await _until_served(client)
+        there = Machine(client)
+        if network:
+            there.provide_network()
+        there.start_kubelet()
+        yield there
+    server.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await server
+
+
+async def _until_served(client: Client) -> None:
+    while True:
+        try:
+            await client.raw("GET", "/readyz")
+            await client.create(ServiceAccount, {"metadata": {"name": "default"}}, "default")
+            return
+        except ConnectionError:
+            await asyncio.sleep(0.02)
+
+
+def ready(pod: Pod) -> bool:
+    return pod.ready
+
+
+@isolated
+async def test_a_pod_runs_answers_logs_executes_and_goes() -> None:
+    async with machine() as there:
+        await there.create("web", image="nginx:1.27", readinessProbe=WEB)
+        pod = await there.until("web", ready)
+        assert pod.status.phase == "Running" and pod.status.hostIP == ADDRESS
+        assert pod.status.podIP.startswith("10.244.1.")
+        status = pod.status.containerStatuses[0]
+        assert (status.image, status.restartCount, status.started) == ("docker.io/library/nginx:1.27", 0, True)
+        async with aiohttp.ClientSession() as session, session.get(f"http://{pod.status.podIP}/") as answer:
+            assert "Welcome to nginx!" in await answer.text()
+        assert "kube-probe/" in await there.log("web")
+        assert await there.execute("web", "hostname") == (0, "web\n")
+        assert await there.execute("web", "sh", "-c", "cat; exit 3", stdin=b"in\n") == (3, "in\n")
+        code, text = await there.execute(
+            "web", "sh", "-c", "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace"
+        )
+        assert (code, text) == (0, "default")
+        assert {"Pulled", "Created", "Started"} <= set(await there.events("web"))
+        await there.client.delete(Pod, "web", "default")
+        await there.until_gone("web")
+        assert not list((ROOT / "kubelet/pods").iterdir()) and not list((ROOT / "logs").iterdir())
+
+
+@isolated
+async def test_without_a_pod_network_the_node_is_not_ready_and_pods_wait() -> None:
+    async with machine(network=False) as there:
+        await there.create("web", command=["sleep", "1000"])
+        await there.until_waiting("web", "ContainerCreating")
+        node = await there.client.get(Node, "n1")
+        assert not node.ready
+        condition = next(row for row in node.status.conditions if row.type == "Ready")
+        assert condition.reason == "KubeletNotReady" and "cni plugin not initialized" in condition.message
+        there.provide_network()
+        await there.until("web", ready)
+        while not (await there.client.get(Node, "n1")).ready:
+            await asyncio.sleep(0.02)
+        assert (await there.client.get(Lease, "n1", "kube-node-lease")).spec.holderIdentity == "n1"
+        assert "NetworkNotReady" in await there.events("web")
+
+
+@isolated
+async def test_pods_survive_a_killed_kubelet_with_their_addresses() -> None:
+    async with machine() as there:
+        await there.create("stays", command=["sleep", "1000"])
+        await there.create("ends", spec={"restartPolicy": "Never"}, command=["sh", "-c", "sleep 1; exit 9"])
+        await there.create("leaves", command=["sleep", "1000"])
+        before = await there.until("stays", ready)
+        for name in ("ends", "leaves"):
+            await there.until(name, ready)
+        there.stop_kubelet(signal.SIGKILL)
+        await there.client.delete(Pod, "leaves", "default", grace_period=0)
+        while not list((ROOT / "kubelet/pods").glob("*/containers/c/0.exit")):
+            await asyncio.sleep(0.02)
+        there.start_kubelet()
+        ended = await there.until("ends", lambda pod: pod.finished)
+        terminated = ended.status.containerStatuses[0].state.terminated
+        assert ended.status.phase == "Failed" and terminated is not None and terminated.exitCode == 9
+        after = await there.client.get(Pod, "stays", "default")
+        assert after.status.podIP == before.status.podIP
+        assert after.status.containerStatuses[0].containerID == before.status.containerStatuses[0].containerID
+        assert await there.execute("stays", "hostname") == (0, "stays\n")
+        while len(list((ROOT / "kubelet/pods").iterdir())) > 2:
+            await asyncio.sleep(0.02)  # the one that was deleted meanwhile is cleaned up
+
+
+@isolated
+async def test_what_is_missing_is_told_and_made_good() -> None:
+    async with machine() as there:
+        late = {"valueFrom": {"configMapKeyRef": {"name": "late", "key": "word"}}}
+        await there.create("env", command=["sh", "-c", "echo $WORD; sleep 1000"], env=[{"name": "WORD", **late}])
+        volume = {"volumes": [{"name": "v", "configMap": {"name": "late"}}]}
+        mount = [{"name": "v", "mountPath": "/v"}]
+        await there.create("mount", spec=volume, command=["sh", "-c", "cat /v/word; sleep 1000"], volumeMounts=mount)
+        assert await there.until_waiting("env", "CreateContainerConfigError") == 'configmap "late" not found'
+        while "FailedMount" not in await there.events("mount"):
+            await asyncio.sleep(0.05)
+        await there.client.create(ConfigMap, {"metadata": {"name": "late"}, "data": {"word": "hello"}}, "default")
+        for name, text in (("env", "hello\n"), ("mount", "hello")):
+            await there.until(name, ready)
+            while await there.log(name) != text:
+                await asyncio.sleep(0.02)
+
+
+@isolated
+async def test_images_and_commands_that_do_not_exist() -> None:
+    async with machine() as there:
+        await there.create("image", image="foo/bar:v1")
+        await there.create("name", image="Foo")
+        await there.create("command", command=["nosuch"])
+        assert "not in knet's image catalogue" in await there.until_waiting("image", "ErrImagePull")
+        assert "Back-off pulling image" in await there.until_waiting("image", "ImagePullBackOff")
+        assert "couldn't parse image name" in await there.until_waiting("name", "InvalidImageName")
+        assert "back-off 1s restarting failed container=c" in await there.until_waiting("command", "CrashLoopBackOff")
+        pod = await there.client.get(Pod, "command", "default")
+        last = pod.status.containerStatuses[0].lastState.terminated
+        assert last is not None and (last.exitCode, last.reason) == (128, "StartError")
+        assert 'exec: "nosuch": executable file not found in $PATH' in last.message
+
+
+@isolated
+async def test_liveness_restarts_and_crashes_back_off() -> None:
+    async with machine() as there:
+        probe = {"exec": {"command": ["cat", "/tmp/ok"]}, "periodSeconds": 1, "failureThreshold": 1}
+        script = "trap 'exit 0' TERM; touch /tmp/ok; sleep 0.5; rm /tmp/ok; while :; do sleep 0.1; done"
+        await there.create("sick", command=["sh", "-c", script], livenessProbe=probe)
+        pod = await there.until("sick", lambda pod: any(row.restartCount for row in pod.status.containerStatuses))
+        assert pod.status.phase == "Running"
+        events = await there.events("sick")
+        assert events["Killing"] == "Container c failed liveness probe, will be restarted"
+        assert events["Unhealthy"].startswith("Liveness probe failed: cat: can't open '/tmp/ok'")
+        await there.create("crash", command=["sh", "-c", "echo run; exit 3"])
+        await there.until_waiting("crash", "CrashLoopBackOff")
+        assert await there.log("crash", previous="true") == "run\n"
+
+
+@isolated
+async def test_init_containers_hooks_and_the_order_of_an_end() -> None:
+    async with machine() as there:
+        shared = [{"name": "w", "mountPath": "/w"}]
+        init = {"name": "i", "image": "busybox", "command": ["sh", "-c", "echo init >> /w/log"], "volumeMounts": shared}
+        script = "trap 'echo term >> /w/log; cat /w/log; exit 0' TERM; while :; do sleep 0.05; done"
+        hooks = {
+            "postStart": {"exec": {"command": ["sh", "-c", "echo post >> /w/log"]}},
+            "preStop": {"exec": {"command": ["sh", "-c", "echo pre >> /w/log"]}},
+        }
+        spec = {"initContainers": [init], "volumes": [{"name": "w", "emptyDir": {}}]}
+        await there.create("p", spec=spec, command=["sh", "-c", script], volumeMounts=shared, lifecycle=hooks)
+        pod = await there.until("p", ready)
+        assert pod.status.initContainerStatuses[0].state.terminated is not None
+        path = Pod.resource.path("default", "p", "log")
+        following = asyncio.create_task(_collect(there.client.lines(path, {"follow": "true"})))
+        await there.client.delete(Pod, "p", "default")
+        await there.until_gone("p")
+        assert await following == [b"init", b"post", b"pre", b"term"]
+
+
+async def _collect(lines: AsyncIterator[bytes]) -> list[bytes]:
+    return [line async for line in lines]
+
+
+@isolated
+async def test_a_pod_that_does_not_fit_is_rejected_and_one_that_is_late_is_ended() -> None:
+    async with machine() as there:
+        await there.create("big", resources={"requests": {"cpu": "3"}})
+        pod = await there.until("big", lambda pod: pod.finished)
+        assert (pod.status.phase, pod.status.reason) == ("Failed", "OutOfcpu")
+        await there.create("late", spec={"activeDeadlineSeconds": 1}, command=["sleep", "1000"])
+        pod = await there.until("late", lambda pod: pod.finished)
+        assert (pod.status.phase, pod.status.reason) == ("Failed", "DeadlineExceeded")
+
+
+@isolated
+async def test_only_administrators_may_use_the_kubelets_port() -> None:
+    async with machine() as there:
+        await there.create("p", command=["sleep", "1000"])
+        await there.until("p", ready)
+        results = {}
+        for name in ("apiserver-kubelet-client", "other"):
+            tls = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
+            tls.load_cert_chain(ROOT / f"pki/{name}.crt", ROOT / f"pki/{name}.key")
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"https://{ADDRESS}:10250/pods", ssl=tls) as answer:
+                    results[name] = answer.status
+        assert results == {"apiserver-kubelet-client": 200, "other": 403}
+        nobody = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
+        async with aiohttp.ClientSession() as session:
+            with pytest.raises(aiohttp.ClientError):
+                await session.get(f"https://{ADDRESS}:10250/pods", ssl=nobody)
