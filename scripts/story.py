@@ -218,7 +218,8 @@ def members(namespace: str) -> list[str]:
     found = []
     for link in Path("/proc").glob("[0-9]*/ns/pid"):
         try:
-            if os.readlink(link) == namespace:
+            zombie = "\nState:\tZ" in Path(f"/proc/{link.parts[2]}/status").read_text()
+            if os.readlink(link) == namespace and not zombie:
                 found.append(link.parts[2])
         except OSError:
             continue  # ended meanwhile

@@ -38,6 +38,32 @@ def removals(last: Any, now: Any) -> JSON:
     return patch
 
 
+def delta(live: Any, wanted: Any) -> JSON:
+    """What of ``wanted`` is not so in ``live``: maps key by key, a list whole.
+
+    A list counts as so if its items are, in this order, whatever else (defaults) the live ones have.  Only what differs
+    may be sent: a strategic merge of ports goes by number, and would mix 53/UDP up with 53/TCP.
+    """
+    patch: JSON = {}
+    for key, value in wanted.items():
+        there = live.get(key)
+        if key not in live or not _holds(there, value):
+            patch[key] = delta(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+    return patch
+
+
+def _holds(live: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict):
+        return isinstance(live, dict) and all(key in live and _holds(live[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(live, list)
+            and len(live) == len(wanted)
+            and all(_holds(there, item) for there, item in zip(live, wanted, strict=True))
+        )
+    return bool(live == wanted)
+
+
 def overlay(base: JSON, extra: JSON) -> JSON:
     """``base`` with ``extra`` laid over it, maps merged, anything else replaced."""
     merged = dict(base)
@@ -61,7 +87,8 @@ async def apply(client: Client, manifest: JSON, default_namespace: str = "defaul
         await client.raw("POST", row.path(namespace), annotated)
         return "created"
     last = orjson.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED_ANNOTATION, "{}"))
-    patch = overlay(removals(last, manifest), annotated)
-    after = orjson.loads(await client.raw("PATCH", path, patch, content_type=STRATEGIC))
-    same = after["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
-    return "unchanged" if same else "configured"
+    patch = overlay(removals(last, manifest), delta(live, annotated))
+    if not patch:
+        return "unchanged"
+    await client.raw("PATCH", path, patch, content_type=STRATEGIC)
+    return "configured"

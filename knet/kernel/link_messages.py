@@ -49,14 +49,8 @@ class VethEnd:
 def create_veth(end: VethEnd, peer: VethEnd, *, up: bool = False, master: int = 0) -> Request:
     """Create a pair; ``up`` and ``master`` (a bridge's index in ``end``'s namespace) are for ``end`` alone."""
     far = nested(("VETH_INFO_PEER", nested(*_end_attributes(peer))))
-    return _create(
-        f"link add {end.name} type veth peer name {peer.name}",
-        "veth",
-        far,
-        up,
-        *_end_attributes(end),
-        ("IFLA_MASTER", master or None),
-    )
+    what = f"link add {end.name} type veth peer name {peer.name}"
+    return _create(what, "veth", far, up, *_end_attributes(end), ("IFLA_MASTER", master or None))
 
 
 def _end_attributes(end: VethEnd) -> list[tuple[str, Any]]:
@@ -101,16 +95,9 @@ def _create(what: str, kind: str, data: dict[str, Any], up: bool, *attrs: tuple[
 
 def _set(what: str, index: int, *attrs: tuple[str, Any], up: bool | None = None, modifiers: int = 0) -> Request:
     """Of the flags, only IFF_UP is changed, and none where ``up`` is None."""
-    return compose(
-        ifinfmsg.ifinfmsg,
-        rtnl.RTM_NEWLINK,
-        what,
-        modifiers=modifiers,
-        attrs=attrs,
-        index=index,
-        flags=ifinfmsg.IFF_UP if up else 0,
-        change=0 if up is None else ifinfmsg.IFF_UP,
-    )
+    flags = {} if up is None else {"flags": ifinfmsg.IFF_UP if up else 0, "change": ifinfmsg.IFF_UP}
+    kind, number = ifinfmsg.ifinfmsg, rtnl.RTM_NEWLINK
+    return compose(kind, number, what, modifiers=modifiers, attrs=attrs, index=index, **flags)
 
 
 def change(

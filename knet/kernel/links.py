@@ -263,14 +263,7 @@ def _query(what: str, *, index: int = 0, name: str | None = None, modifiers: int
 
 def _parse(message: Any, netlink: Netlink) -> Link:
     name, mac, mtu, master, peer, alias, info = values(
-        message,
-        "IFLA_IFNAME",
-        "IFLA_ADDRESS",
-        "IFLA_MTU",
-        "IFLA_MASTER",
-        "IFLA_LINK",
-        "IFLA_IFALIAS",
-        "IFLA_LINKINFO",
+        message, *(f"IFLA_{name}" for name in ("IFNAME", "ADDRESS", "MTU", "MASTER", "LINK", "IFALIAS", "LINKINFO"))
     )
     kind, data, slave, port = values(
         info, "IFLA_INFO_KIND", "IFLA_INFO_DATA", "IFLA_INFO_SLAVE_KIND", "IFLA_INFO_SLAVE_DATA"
@@ -295,22 +288,12 @@ def _parse_port(data: Any) -> BridgePort:
     state, hairpin, learning, suppress = values(
         data, "IFLA_BRPORT_STATE", "IFLA_BRPORT_MODE", "IFLA_BRPORT_LEARNING", "IFLA_BRPORT_NEIGH_SUPPRESS"
     )
-    return BridgePort(
-        state=_PORT_STATES[state] if state < len(_PORT_STATES) else str(state),
-        hairpin=bool(hairpin),
-        learning=bool(learning),
-        neigh_suppress=bool(suppress),
-    )
+    name = _PORT_STATES[state] if state < len(_PORT_STATES) else str(state)
+    return BridgePort(name, bool(hairpin), bool(learning), bool(suppress))
 
 
 def _parse_vxlan(data: Any, netlink: Netlink) -> Vxlan:
     vni, device, local, learning, port = values(
         data, "IFLA_VXLAN_ID", "IFLA_VXLAN_LINK", "IFLA_VXLAN_LOCAL", "IFLA_VXLAN_LEARNING", "IFLA_VXLAN_PORT"
     )
-    return Vxlan(
-        vni=vni,
-        device=netlink.name(device) if device else "",
-        local=local or "",
-        port=port,
-        learning=bool(learning),
-    )
+    return Vxlan(vni, netlink.name(device) if device else "", local or "", port, bool(learning))

@@ -41,21 +41,15 @@ def compose(
     ``modifiers`` are NLM_F_*, ``fields`` those of the fixed header; attributes that are None are left out.
     """
     message = kind()
-    message.update(fields)
-    message["attrs"] = present(attrs)
+    message.update(fields | nested(*attrs))
     message["header"] = {"type": number, "flags": modifiers | netlink.NLM_F_REQUEST | netlink.NLM_F_ACK}
     message.encode()
     return Request(kind, bytes(message.data), what)
 
 
-def present(attrs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Those attributes that are not None."""
-    return [attr for attr in attrs if attr[1] is not None]
-
-
 def nested(*attrs: tuple[str, Any]) -> dict[str, Any]:
     """The value of an attribute that holds attributes; those that are None are left out."""
-    return {"attrs": present(attrs)}
+    return {"attrs": [attr for attr in attrs if attr[1] is not None]}
 
 
 def values(message: Any, *names: str) -> tuple[Any, ...]:

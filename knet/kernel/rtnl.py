@@ -48,20 +48,8 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: E402
 from pyroute2.netlink.rtnl.tcmsg import sched_netem, sched_tbf  # noqa: E402
 from pyroute2.netlink.rtnl.tcmsg.common import LINKLAYER_ETHERNET  # noqa: E402
 
-__all__ = [
-    "LINKLAYER_ETHERNET",
-    "conntrack_messages",
-    "ifaddrmsg",
-    "ifinfmsg",
-    "ndmsg",
-    "netlink",
-    "nla",
-    "rtmsg",
-    "rtnl",
-    "sched_netem",
-    "sched_tbf",
-    "tcmsg",
-]
+__all__ = ["LINKLAYER_ETHERNET", "conntrack_messages", "ifaddrmsg", "ifinfmsg", "ndmsg", "netlink", "nla"]
+__all__ += ["rtmsg", "rtnl", "sched_netem", "sched_tbf", "tcmsg"]
 
 
 def conntrack_messages() -> Any:

@@ -39,7 +39,8 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
     if view.init_containers:
         status["initContainerStatuses"] = [_container(view, row) for row in view.init_containers]
     if view.ip:
-        status |= {"podIP": view.ip, "podIPs": [{"ip": view.ip}]}
+        # a strategic patch would add the address of a new sandbox to those of former ones
+        status |= {"podIP": view.ip, "podIPs": [{"$patch": "replace"}, {"ip": view.ip}]}
     return status
 
 

@@ -318,6 +318,7 @@ class PodWorker:
                 await self._wake.wait()
                 return False
             await self._machine.statuses.flush(self._pod.uid)
+            self._paths.remove()  # who sees the pod gone finds nothing left of it here
             try:
                 await self._machine.client.delete(
                     Pod, self._pod.name, self._pod.namespace, grace_period=0, uid=self._pod.uid

@@ -137,13 +137,18 @@ class Machine:
         return int(status["details"]["causes"][0]["message"]), output.decode()
 
 
-@asynccontextmanager
-async def machine(network: bool = True) -> AsyncIterator[Machine]:
-    """An API server in this process and a kubelet in another; all of it ends with this process' namespaces."""
+def _private_machine() -> None:
+    """Directories and a loopback of the test's own."""
     mounts.make_private()
     for place in ("/run", "/var/lib"):
         mounts.tmpfs(place)
-    subprocess.run("ip link set lo up; ip address add 10.99.0.1/32 dev lo", shell=True, check=True)
+    subprocess.run(f"ip link set lo up; ip address add {ADDRESS}/32 dev lo", shell=True, check=True)
+
+
+@asynccontextmanager
+async def machine(network: bool = True) -> AsyncIterator[Machine]:
+    """An API server in this process and a kubelet in another; all of it ends with this process' namespaces."""
+    _private_machine()
     pki = ROOT / "pki"
     authority = Authority.create("kubernetes")
     authority.write(pki)
@@ -345,9 +350,9 @@ async def test_only_administrators_may_use_the_kubelets_port() -> None:
         for name in ("apiserver-kubelet-client", "other"):
             tls = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
             tls.load_cert_chain(ROOT / f"pki/{name}.crt", ROOT / f"pki/{name}.key")
-            async with aiohttp.ClientSession() as session:
-                async with session.get(f"https://{ADDRESS}:10250/pods", ssl=tls) as answer:
-                    results[name] = answer.status
+            url = f"https://{ADDRESS}:10250/pods"
+            async with aiohttp.ClientSession() as session, session.get(url, ssl=tls) as answer:
+                results[name] = answer.status
         assert results == {"apiserver-kubelet-client": 200, "other": 403}
         nobody = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
         async with aiohttp.ClientSession() as session:

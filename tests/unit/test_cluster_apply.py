@@ -2,7 +2,7 @@
 
 import pytest
 
-from knet.cluster.apply import overlay, removals, resource_of
+from knet.cluster.apply import delta, overlay, removals, resource_of
 from knet.cluster.errors import KnetError
 
 
@@ -18,6 +18,24 @@ from knet.cluster.errors import KnetError
 )
 def test_what_a_manifest_no_longer_says_is_removed(last: object, now: object, patch: object) -> None:
     assert removals(last, now) == patch
+
+
+PORTS = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("live", "wanted", "patch"),
+    [
+        ({"spec": {"a": 1, "default": 2}}, {"spec": {"a": 1}}, {}),
+        ({"spec": {"a": 1, "b": 1}}, {"spec": {"a": 1, "b": 2}}, {"spec": {"b": 2}}),
+        ({"ports": [{**row, "nodePort": 0} for row in PORTS]}, {"ports": PORTS}, {}),
+        ({"ports": PORTS[:1]}, {"ports": PORTS}, {"ports": PORTS}),
+        ({}, {"spec": {}}, {"spec": {}}),
+        ({"x": "text"}, {"x": {"a": 1}}, {"x": {"a": 1}}),
+    ],
+)
+def test_only_what_differs_is_sent(live: object, wanted: object, patch: object) -> None:
+    assert delta(live, wanted) == patch
 
 
 def test_overlay_merges_maps_and_replaces_the_rest() -> None:

@@ -15,7 +15,7 @@ from knet.cluster.errors import KnetError
         ({"cni": "calico"}, "--cni calico: choose one of vxlan, host-gw."),
         ({"proxy": "ebpf"}, "--proxy ebpf: choose one of"),
         ({"store": "mysql"}, "--store mysql: choose one of"),
-        ({"timing": "fast"}, "--timing fast: choose one of lab, upstream."),
+        ({"timing": "fast"}, "--timing fast: choose one of lab, upstream"),
         ({"workers": 0}, "--workers 0: a cluster needs at least one worker"),
         ({"port": 70000}, "--port 70000: a port is a number from 1 to 65535"),
         ({"cluster_cidr": "10.96.0.0/16"}, "--cluster-cidr 10.96.0.0/16 and --service-cidr 10.96.0.0/12 overlap"),

@@ -48,7 +48,7 @@ def state(given: PodView) -> JSON:
 def test_a_running_pod() -> None:
     found = status(view(running()))
     assert found["phase"] == "Running"
-    assert (found["podIP"], found["podIPs"]) == ("10.244.1.7", [{"ip": "10.244.1.7"}])
+    assert (found["podIP"], found["podIPs"]) == ("10.244.1.7", [{"$patch": "replace"}, {"ip": "10.244.1.7"}])
     assert (found["hostIP"], found["hostIPs"]) == ("172.18.0.3", [{"ip": "172.18.0.3"}])
     assert (found["startTime"], found["qosClass"]) == (TEXT, "BestEffort")
     assert found["containerStatuses"] == [

@@ -18,7 +18,7 @@ from knet.kubelet.machine import Machine
 from knet.kubelet.node import PORT
 from knet.kubelet.pods import Pods
 from knet.kubelet.runtime.logs import LogOptions, read
-from knet.kubelet.server.attach import attach
+from knet.kubelet.server.attach import attach, replay
 from knet.kubelet.server.execute import execute
 from knet.kubelet.server.port_forward import port_forward
 from knet.kubelet.state import Attempt
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: groups (a certificate's organisations) that may use everything here
 ADMINISTRATORS = {"system:masters", "kubeadm:cluster-admins"}
+#: seconds for which a container that has ended can still be attached to, to see what it said
+JUST_ENDED = 10.0
 
 
 class Server:
@@ -93,9 +95,12 @@ class Server:
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         pod, run = self._find(request)
-        if run.running is None or run.current is None:
+        attempt = run.current
+        if attempt is None or (attempt.exit is not None and time.time() - attempt.exit.at > JUST_ENDED):
             raise web.HTTPInternalServerError(text=f'container not found ("{run.spec.name}")')
-        path = self._machine.paths(pod).log(run.spec.name, run.current.number)
+        path = self._machine.paths(pod).log(run.spec.name, attempt.number)
+        if run.running is None:
+            return await replay(request, path)
         return await attach(request, self._machine.containers, run.running, run.spec, path)
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:

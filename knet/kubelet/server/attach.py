@@ -23,7 +23,7 @@ async def attach(
 ) -> web.StreamResponse:
     """Handle an attach request until the container ends or the client goes."""
     wanted = Wanted.of(request)
-    stdin = _Input(containers, running, spec.tty)
+    stdin = _Input(containers, running, spec)
     if wanted.stdin and spec.stdin:
         await stdin.open()
     socket = await channels.accept(request)
@@ -36,13 +36,29 @@ async def attach(
     return socket
 
 
+async def replay(request: web.Request, log: Path) -> web.StreamResponse:
+    """Attach to a container that has just ended: who comes a moment late sees what it said."""
+    wanted = Wanted.of(request)
+    socket = await channels.accept(request)
+    for name, channel, asked in (
+        ("stdout", channels.STDOUT, wanted.stdout),
+        ("stderr", channels.STDERR, wanted.stderr and not wanted.tty),
+    ):
+        async for text in read(log, LogOptions(stream=name)):
+            if asked and text:
+                await socket.send_bytes(bytes([channel]) + text)
+    await channels.finish(socket, channels.success())
+    return socket
+
+
 class _Input:
     """Our end of the container's standard input, which for a terminal is the terminal; ``fd`` is -1 for none."""
 
-    def __init__(self, containers: Containers, running: Running, tty: bool) -> None:
+    def __init__(self, containers: Containers, running: Running, spec: Container) -> None:
         self._containers = containers
         self._running = running
-        self._tty = tty
+        self._tty = spec.tty
+        self._once = spec.stdinOnce
         self.fd = -1
 
     @property
@@ -55,9 +71,10 @@ class _Input:
             os.set_blocking(self.fd, False)  # so is a terminal already, which the shim reads by the same description
 
     def end(self) -> None:
-        """The client has no more: end of file, unless it is a terminal."""
+        """The client has no more: end of file for the container too if its stdin is for one client (stdinOnce)."""
         if not self._tty:
-            self._containers.close_input(self._running.id)
+            if self._once:
+                self._containers.close_input(self._running.id)
             self.close()
 
     def close(self) -> None:
