@@ -77,10 +77,14 @@ class Supervisor:
         self._control = control
         self._running: dict[str, Running] = {}
         self._selector = selectors.DefaultSelector()
-        self._zygote = Zygote(f"knet {config.name}: zygote")
+        self._zygote = self._new_zygote()
         self._underlay: Underlay | None = None
+        self._cluster_socket: socket.socket | None = None
         self._report: socket.socket | None = None
         self._ready = False
+
+    def _new_zygote(self) -> Zygote:
+        return Zygote(f"knet {self.config.name}: zygote")
 
     # ---- up --------------------------------------------------------------------------------------------------
 
@@ -102,9 +106,10 @@ class Supervisor:
             raise Breakdown(str(error)) from None
         # the sockets exist before the API server does: connections wait in the backlog, across restarts too,
         # and nobody has to try again
-        cluster_socket = _listening(control_plane, API_PORT)
+        self._cluster_socket = _listening(control_plane, API_PORT)
         for component in components.control_plane(self.config, self.state, control_plane):
-            sockets = [self._listen.fileno(), cluster_socket.fileno()] if component.name == "kube-apiserver" else []
+            serves = component.name == "kube-apiserver"
+            sockets = [self._listen.fileno(), self._cluster_socket.fileno()] if serves else []
             self._start(Running(component, extra=sockets))
         for machine in workers:
             for component in components.node(self.config, self.state, machine):
@@ -177,12 +182,18 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            if pid == self._zygote.pid:
-                self._fail(Breakdown("the zygote died"))
+            if pid == self._zygote.pid and not self.stopping:
+                self._replace_zygote()
             for running in self._running.values():
                 if running.pid == pid:
                     self._ended(running, os.waitstatus_to_exitcode(status))
                     break
+
+    def _replace_zygote(self) -> None:
+        """What it has forked lives on; what is to be started waits for its successor's imports."""
+        print("the zygote ended; a new one takes its place", file=sys.stderr)
+        self._zygote = self._new_zygote()
+        self._zygote.wait_ready()
 
     def _ended(self, running: Running, code: int) -> None:
         running.pid = 0

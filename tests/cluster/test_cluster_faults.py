@@ -94,6 +94,8 @@ def test_killed_components_come_back_and_pods_keep_running(home: Path) -> None:
             host_pid = _host_pid(cluster, row["pid"])
             killed[row["name"], row["machine"]] = row["restarts"]
             os.kill(host_pid, signal.SIGKILL)
+        [zygote] = [pid for pid, title in _titles(cluster) if title == f"knet {NAME}: zygote"]
+        os.kill(zygote, signal.SIGKILL)
 
         def back() -> bool:
             rows = {(row["name"], row["machine"]): row for row in cluster.status()["components"]}
@@ -149,21 +151,28 @@ def _pods(cluster: Cluster) -> dict[str, tuple[str, int]]:
 
 def _host_pid(cluster: Cluster, inner: int) -> int:
     """The host's number of a process that has ``inner`` in the cluster's PID namespace."""
-    supervisor = Path(f"/run/knet/{cluster.name}/supervisor.pid").read_text().strip()
-    namespace = os.readlink(f"/proc/{supervisor}/ns/pid")
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    for pid, _ in _titles(cluster):
         try:
-            if os.readlink(entry / "ns/pid") != namespace:
-                continue
-            status = (entry / "status").read_text()
+            status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
-            continue
+            continue  # ended meanwhile
         row = next(line for line in status.splitlines() if line.startswith("NSpid:"))
         if int(row.split()[-1]) == inner:
-            return int(entry.name)
+            return pid
     raise AssertionError(f"no process {inner} in {cluster.name}")
+
+
+def _titles(cluster: Cluster) -> list[tuple[int, str]]:
+    """The host's number and the title of every process of a cluster that has one of ours."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (entry / "cmdline").read_bytes().rstrip(b" \0").decode(errors="replace")
+        except OSError:
+            continue  # ended meanwhile
+        if title.startswith(f"knet {cluster.name}: "):
+            found.append((int(entry.name), title))
+    return found
 
 
 def _eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:

@@ -1,12 +1,16 @@
-"""port-forward over a WebSocket: for each port a data channel 2N and an error channel 2N + 1.
+"""port-forward: connections into a pod's network namespace, carried by one WebSocket, in two dialects.
 
-Each begins with the port's number in two bytes, little-endian. Connections are made inside the pod's network, to
-localhost, so that also what listens there only can be reached.
-https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/server/portforward or its cri-streaming successor
+* kubectl since 1.31 tunnels SPDY (``SPDY/3.1+portforward.k8s.io``, KEP-4006): for each connection a pair of streams
+  with headers streamtype (error, data), port and requestid; an error stream that ends empty means success.
+* Other clients (Python's) speak ``v4.channel.k8s.io``: for the N-th port asked for, channel 2N for data and 2N + 1 for
+  errors, each beginning with the port's number in two bytes, little-endian; one connection per port.
+
+Connections go to localhost inside the pod, so that also what listens there only can be reached.
 """
 
 import asyncio
 import contextlib
+import os
 import socket as sockets
 import struct
 
@@ -14,53 +18,44 @@ from aiohttp import WSMsgType, web
 
 from knet.kernel.namespaces import entered
 from knet.kubelet.runtime.sandbox import Sandbox
-from knet.kubelet.server import channels
+from knet.kubelet.server import spdy
+from knet.kubelet.server.channels import PROTOCOLS
+
+TUNNEL = "SPDY/3.1+portforward.k8s.io"
+_CHUNK = 32 * 1024
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def port_forward(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     """Handle a port-forward request until the client closes it."""
-    try:
-        ports = [int(port) for part in request.query.getall("port", []) for port in part.split(",")]
-    except ValueError:
-        raise web.HTTPBadRequest(text='query parameter "port" must be a number') from None
-    if not ports:
-        raise web.HTTPBadRequest(text='query parameter "port" is required')
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise web.HTTPBadRequest(text="unable to upgrade: only WebSocket is spoken here")
-    socket = web.WebSocketResponse(protocols=channels.PROTOCOLS, max_msg_size=0, compress=False)
+        raise web.HTTPBadRequest(text="unable to upgrade: only WebSocket is spoken here (kubectl 1.31 or later)")
+    socket = web.WebSocketResponse(protocols=(TUNNEL, *PROTOCOLS), max_msg_size=0, compress=False)
+    ports = _ports(request)
     await socket.prepare(request)
-    writers: dict[int, asyncio.StreamWriter] = {}
-    copies: list[asyncio.Task[None]] = []
+    session: _Tunnel | _Channels
+    session = _Tunnel(socket, sandbox) if socket.ws_protocol == TUNNEL else _Channels(socket, sandbox, ports)
     try:
-        for index, port in enumerate(ports):
-            for channel in (2 * index, 2 * index + 1):
-                await socket.send_bytes(bytes([channel]) + struct.pack("<H", port))
-        for index, port in enumerate(ports):
-            try:
-                reader, writers[2 * index] = await _connect(sandbox, port)
-            except OSError as error:
-                text = f"an error occurred forwarding {port} -> {port}: error forwarding port {port} to pod: {error}"
-                await socket.send_bytes(bytes([2 * index + 1]) + text.encode())
-                continue
-            copies.append(asyncio.create_task(_send(socket, 2 * index, reader)))
+        await session.begin()
         async for message in socket:
-            if message.type is WSMsgType.BINARY and message.data and message.data[0] in writers:
-                writer = writers[message.data[0]]
-                writer.write(message.data[1:])
-                await writer.drain()
-    except ConnectionError:
-        pass  # one of the two sides has gone: so does the other
+            if message.type is WSMsgType.BINARY:
+                await session.receive(message.data)
+    except (ConnectionError, spdy.ProtocolError):
+        pass  # one of the two sides has gone, or talks nonsense: so ends the other
     finally:
-        for copy in copies:
-            copy.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await copy
-        for writer in writers.values():
-            writer.close()
+        await session.end()
     return socket
 
 
-async def _connect(sandbox: Sandbox, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+def _ports(request: web.Request) -> list[int]:
+    try:
+        return [int(port) for part in request.query.getall("port", []) for port in part.split(",")]
+    except ValueError:
+        raise web.HTTPBadRequest(text='query parameter "port" must be a number') from None
+
+
+async def _connect(sandbox: Sandbox, port: int) -> Stream:
     with entered(sandbox.namespaces.only("net")):
         sock = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
     sock.setblocking(False)
@@ -72,7 +67,138 @@ async def _connect(sandbox: Sandbox, port: int) -> tuple[asyncio.StreamReader, a
     return await asyncio.open_connection(sock=sock)
 
 
-async def _send(socket: web.WebSocketResponse, channel: int, reader: asyncio.StreamReader) -> None:
-    while data := await reader.read(32 * 1024):
-        await socket.send_bytes(bytes([channel]) + data)
-    await socket.close()
+def _failure(port: int, sandbox: Sandbox, error: OSError) -> str:
+    """As containerd's; kubectl puts the local port in front."""
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return (
+        f"error forwarding port {port} to pod {sandbox.id}, uid : failed to execute portforward in network namespace: "
+        f"dial tcp4 127.0.0.1:{port}: connect: {reason}"
+    )
+
+
+class _Copies:
+    """The connections into the pod, and the tasks that copy what comes out of them."""
+
+    def __init__(self) -> None:
+        self._writers: dict[int, asyncio.StreamWriter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, key: int, writer: asyncio.StreamWriter, task: "asyncio.Task[None]") -> None:
+        self._writers[key] = writer
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def write(self, key: int, data: bytes, last: bool) -> None:
+        writer = self._writers.get(key)
+        if writer is None or writer.is_closing():
+            return
+        with contextlib.suppress(ConnectionError):
+            writer.write(data)
+            if last:
+                writer.write_eof()
+            await writer.drain()
+
+    def drop(self, key: int) -> None:
+        writer = self._writers.pop(key, None)
+        if writer is not None:
+            writer.close()
+
+    async def end(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await task
+        for key in list(self._writers):
+            self.drop(key)
+
+
+class _Tunnel:
+    """SPDY inside the WebSocket."""
+
+    def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox) -> None:
+        self._socket = socket
+        self._sandbox = sandbox
+        self._spdy = spdy.Connection()
+        self._copies = _Copies()
+        self._errors: dict[str, int] = {}
+
+    async def begin(self) -> None:
+        """Nothing is said before the client opens a stream."""
+
+    async def end(self) -> None:
+        await self._copies.end()
+
+    async def receive(self, data: bytes) -> None:
+        for event in self._spdy.receive(data):
+            if isinstance(event, spdy.Opened):
+                await self._open(event)
+            elif isinstance(event, spdy.Data):
+                await self._copies.write(event.stream, event.data, event.last)
+            elif isinstance(event, spdy.Reset):
+                self._copies.drop(event.stream)
+            else:
+                await self._socket.send_bytes(event.frame)
+
+    async def _open(self, stream: spdy.Opened) -> None:
+        kind, request = stream.headers.get("streamtype", ""), stream.headers.get("requestid", "")
+        port = stream.headers.get("port", "")
+        if kind not in ("error", "data") or not port.isdigit():
+            await self._socket.send_bytes(self._spdy.reset(stream.stream))
+            return
+        await self._socket.send_bytes(self._spdy.reply(stream.stream))
+        if kind == "error":
+            self._errors[request] = stream.stream
+            return
+        error_stream = self._errors.pop(request, 0)
+        try:
+            reader, writer = await _connect(self._sandbox, int(port))
+        except OSError as error:
+            text = _failure(int(port), self._sandbox, error)
+            await self._socket.send_bytes(self._spdy.data(error_stream, text.encode(), last=True))
+            await self._socket.send_bytes(self._spdy.data(stream.stream, b"", last=True))
+            return
+        task = asyncio.create_task(self._copy(reader, stream.stream, error_stream))
+        self._copies.add(stream.stream, writer, task)
+
+    async def _copy(self, reader: asyncio.StreamReader, stream: int, error_stream: int) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(_CHUNK):
+                await self._socket.send_bytes(self._spdy.data(stream, data))
+        await self._socket.send_bytes(self._spdy.data(stream, b"", last=True))
+        await self._socket.send_bytes(self._spdy.data(error_stream, b"", last=True))
+        self._copies.drop(stream)
+
+
+class _Channels:
+    """One connection for each port, on channels of the WebSocket itself."""
+
+    def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: list[int]) -> None:
+        self._socket = socket
+        self._sandbox = sandbox
+        self._ports = ports
+        self._copies = _Copies()
+
+    async def begin(self) -> None:
+        for channel in range(2 * len(self._ports)):
+            await self._socket.send_bytes(bytes([channel]) + struct.pack("<H", self._ports[channel // 2]))
+        for index, port in enumerate(self._ports):
+            try:
+                reader, writer = await _connect(self._sandbox, port)
+            except OSError as error:
+                text = _failure(port, self._sandbox, error)
+                await self._socket.send_bytes(bytes([2 * index + 1]) + text.encode())
+                continue
+            self._copies.add(2 * index, writer, asyncio.create_task(self._copy(reader, 2 * index)))
+
+    async def end(self) -> None:
+        await self._copies.end()
+
+    async def receive(self, data: bytes) -> None:
+        if data:
+            await self._copies.write(data[0], data[1:], last=False)
+
+    async def _copy(self, reader: asyncio.StreamReader, channel: int) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(_CHUNK):
+                await self._socket.send_bytes(bytes([channel]) + data)
+        await self._socket.close()
