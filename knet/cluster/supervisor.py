@@ -213,8 +213,11 @@ class Supervisor:
         waiting = [row for row in self._running.values() if row.due is not None]
         for running in waiting:
             if running.due is not None and running.due <= now:
-                running.restarts += 1
-                self._start(running)
+                try:
+                    self._start(running)
+                    running.restarts += 1
+                except ConnectionError:  # the zygote has just died, too; its end comes to us next
+                    running.due = now + RESTART[0]
         left = [row.due - now for row in self._running.values() if row.due is not None]
         return max(min(left), 0) if left else None
 
