@@ -132,7 +132,7 @@ def _exec(state: StateDir, fds: tuple[int, ...]) -> None:
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
     try:
         boot = subprocess.Popen(
-            [sys.executable, "-m", "knet.cluster.boot", *map(str, fds)],
+            [sys.executable, "-m", "knet.cluster.boot", state.name, *map(str, fds)],
             pass_fds=fds,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -66,7 +66,12 @@ class Supervisor:
     """See the module. ``listen`` is the API server's socket on the host, ``control`` the listening control socket."""
 
     def __init__(
-        self, config: ClusterConfig, progress: socket.socket, listen: socket.socket, control: socket.socket
+        self,
+        config: ClusterConfig,
+        zygote: Zygote,
+        progress: socket.socket,
+        listen: socket.socket,
+        control: socket.socket,
     ) -> None:
         self.config = config
         self.state = StateDir(config.name)
@@ -77,14 +82,11 @@ class Supervisor:
         self._control = control
         self._running: dict[str, Running] = {}
         self._selector = selectors.DefaultSelector()
-        self._zygote = self._new_zygote()
+        self._zygote = zygote
         self._underlay: Underlay | None = None
         self._cluster_socket: socket.socket | None = None
         self._report: socket.socket | None = None
         self._ready = False
-
-    def _new_zygote(self) -> Zygote:
-        return Zygote(f"knet {self.config.name}: zygote")
 
     # ---- up --------------------------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ class Supervisor:
     def _replace_zygote(self) -> None:
         """What it has forked lives on; what is to be started waits for its successor's imports."""
         print("the zygote ended; a new one takes its place", file=sys.stderr)
-        self._zygote = self._new_zygote()
+        self._zygote = Zygote(self._zygote.title)
         self._zygote.wait_ready()
 
     def _ended(self, running: Running, code: int) -> None:
@@ -404,15 +406,12 @@ def _own_mounts() -> None:
     mounts.tmpfs("/run")
 
 
-def main(progress_fd: int, lock_fd: int, listen_fd: int, control_fd: int) -> None:
-    """Called by `knet.cluster.boot` as PID 1 of new namespaces. Never returns an error: it has been said."""
-    os.set_inheritable(lock_fd, False)  # held for life, by us alone
+def main(zygote: Zygote, progress_fd: int, listen_fd: int, control_fd: int) -> None:
+    """Called by `knet.cluster.boot` as PID 1 of new namespaces, with the lock held; failures are told on the channel."""
     progress = socket.socket(fileno=progress_fd)
     listen = socket.socket(fileno=listen_fd)
     control = socket.socket(fileno=control_fd)
-    for sock in (progress, listen, control):
-        sock.set_inheritable(False)
     config = msgspec.json.decode(progress.recv(channel.MAX_MESSAGE), type=ClusterConfig)
     setproctitle.setproctitle(f"knet {config.name}: supervisor")
     _own_mounts()
-    Supervisor(config, progress, listen, control).run()
+    Supervisor(config, zygote, progress, listen, control).run()

@@ -58,6 +58,7 @@ class Zygote:
     """The supervisor's end: `spawn` returns the pid of a new component, a child of this process."""
 
     def __init__(self, title: str) -> None:
+        self.title = title
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.set_inheritable(theirs.fileno(), True)
         argv = [sys.executable, "-m", "knet.cluster.zygote", str(theirs.fileno()), title]

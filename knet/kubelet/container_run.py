@@ -57,6 +57,7 @@ class ContainerRun:
         self._pod = pod
         self._changed = changed
         self._paths = paths
+        self._first = _runs_before_a_reboot(pod, spec.name)
         self.running: Running | None = None
         self.current: Attempt | None = None
         self._previous: Attempt | None = None
@@ -102,7 +103,7 @@ class ContainerRun:
     async def start(self, pod: Pod, sandbox: Sandbox, facts: Facts, volumes: Mapping[str, Path]) -> None:
         """Start the next run, or note why that does not work and when to try again."""
         self._pod = pod
-        number = 0 if self.current is None else self.current.number + 1
+        number = self._first if self.current is None else self.current.number + 1
         image = self._pull()
         if image is None:
             return
@@ -357,6 +358,14 @@ class ContainerRun:
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._machine.events.event(self._pod, kind, reason, message)
+
+
+def _runs_before_a_reboot(pod: Pod, container: str) -> int:
+    """How often the API saw it run: its runs go on from there on a machine that knows nothing of them any more."""
+    for status in (*pod.status.containerStatuses, *pod.status.initContainerStatuses):
+        if status.name == container and status.containerID:
+            return status.restartCount + 1
+    return 0
 
 
 async def _first(asking: "asyncio.Task[Answer]", exit_: "asyncio.Future[Exit]") -> None:

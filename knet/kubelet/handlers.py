@@ -22,7 +22,6 @@ USER_AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.lstrip("v").split(".")[
 class Verdict(Enum):
     SUCCESS = "success"
     FAILURE = "failure"
-    REFUSED = "refused"  # a failure: nobody listens there (yet)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ async def _http(action: HTTPGetAction, target: Target, timeout: float | None) ->
         text = f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
         return Answer(Verdict.FAILURE, text)
     except OSError as error:
-        return Answer(_refused(error), f'Get "{url}": {_dial_error(host, port, error)}')
+        return Answer(Verdict.FAILURE, f'Get "{url}": {_dial_error(host, port, error)}')
     except (ValueError, EOFError):
         return Answer(Verdict.FAILURE, f'Get "{url}": EOF')
     if 200 <= status < 400:
@@ -161,7 +160,7 @@ async def _tcp(action: TCPSocketAction, target: Target, timeout: float | None) -
     except TimeoutError:
         return Answer(Verdict.FAILURE, f"dial tcp {host}:{port}: i/o timeout")
     except OSError as error:
-        return Answer(_refused(error), _dial_error(host, port, error))
+        return Answer(Verdict.FAILURE, _dial_error(host, port, error))
     return Answer(Verdict.SUCCESS)
 
 
@@ -174,10 +173,6 @@ async def _exec(command: tuple[str, ...], target: Target, timeout: float | None)
     except OSError as error:
         return Answer(Verdict.FAILURE, f"failed to exec in container: {error}")
     return Answer(Verdict.SUCCESS if code == 0 else Verdict.FAILURE, output)
-
-
-def _refused(error: OSError) -> Verdict:
-    return Verdict.REFUSED if isinstance(error, ConnectionRefusedError) else Verdict.FAILURE
 
 
 def _dial_error(host: str, port: int, error: OSError) -> str:

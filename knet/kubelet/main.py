@@ -23,7 +23,9 @@ from knet.kubelet.lookups import ApiLookups
 from knet.kubelet.machine import Machine
 from knet.kubelet.node import NodeFacts, NodeReporter, capacity
 from knet.kubelet.pods import Pods
+from knet.kubelet.runtime import paths
 from knet.kubelet.runtime.containers import Containers
+from knet.kubelet.runtime.sandbox import release_forgotten_addresses
 from knet.kubelet.server import Server
 from knet.kubelet.statuses import StatusWriter
 
@@ -66,11 +68,13 @@ async def serve(options: Options) -> None:
     root.mkdir(parents=True, exist_ok=True)
     store = ImageStore(root / "images", Catalogue(Path(options.images) if options.images else None))
     store.prepare()
+    paths.prepare(root)
     network = Network()
     group = f"knet/{options.cluster_name}/{options.node_name}"
     containers = Containers(root, cgroup.find_or_mount(root / "cgroup"), group)
     resources = capacity(options.cpu, options.memory, options.pods, root)
     async with Client.from_kubeconfig(options.kubeconfig, "kubelet") as client:
+        release_forgotten_addresses(root / "pods")
         await containers.connect()
         services = Informer(client, Service)
         informer = Informer(client, Pod, field_selector=f"spec.nodeName={options.node_name}")

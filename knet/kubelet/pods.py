@@ -7,7 +7,7 @@ from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
 from knet.kubelet.admission import Needs, capacity, needs, reject
 from knet.kubelet.machine import Machine
-from knet.kubelet.runtime.paths import Identity, known_pods
+from knet.kubelet.runtime.paths import Identity, clean_up_after_a_reboot, known_pods
 from knet.kubelet.worker import PodWorker
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,9 @@ class Pods:
         To be called when the informers are in sync.
         """
         there = {pod.uid for pod in self._informer.list()}
-        for identity in known_pods(self._machine.root_dir):
+        known = known_pods(self._machine.root_dir)
+        clean_up_after_a_reboot(self._machine.root_dir, self._machine.log_dir, there | {row.uid for row in known})
+        for identity in known:
             self._known.add(identity.uid)
             if identity.uid not in there:
                 log.info("pod %s/%s is gone from the API: cleaning up", identity.namespace, identity.name)

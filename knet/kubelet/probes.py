@@ -4,9 +4,9 @@ The counting is a pure step (`count`).  A container's probes live as long as the
 begin when the startup probe has succeeded.  As upstream, the first question is asked at once after
 initialDelaySeconds.
 
-In the ``lab`` profile there is one difference: while a container has never been ready and nobody listens on its port,
-the readiness (or startup) probe asks again after 20 ms, then 40, 80 … instead of a whole period, and these refusals do
-not count.  A server that needs 30 ms to start is then ready after 50 ms and not after 10 s.
+In the ``lab`` profile there is one difference: until a container has been ready (or started) for the first time, its
+readiness (or startup) probe asks again after 20 ms, then 40, 80 … up to its period, and answers within the first period
+do not count.  A server that needs 30 ms to start is then ready after 60 ms and not after 10 s.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from knet.api.objects import Probe
-from knet.kubelet.handlers import Answer, Target, Verdict, ask
+from knet.kubelet.handlers import Answer, Target, ask
 
 #: first pause of an eager probe, seconds
 EAGER = 0.02
@@ -107,15 +107,14 @@ class Probes:
     async def _answers(self, kind: str, probe: Probe, eager: bool) -> AsyncGenerator[Answer, None]:
         """The answers that count, one each period, for ever."""
         await asyncio.sleep(max(0.0, probe.initialDelaySeconds - self._age))
-        pause, patience = EAGER, float(probe.periodSeconds)
+        pause, patience = EAGER, probe.periodSeconds if eager else 0.0
         while True:
             answer = await ask(probe, self._target, probe.timeoutSeconds)
-            if eager and answer.verdict is Verdict.REFUSED and patience > 0:
+            if not answer.good and pause < patience:
                 await asyncio.sleep(pause)
-                patience -= pause
-                pause = min(2 * pause, probe.periodSeconds)
+                pause *= 2
                 continue
-            eager = False
+            patience = 0.0
             if not answer.good:
                 self._reports.unhealthy(f"{kind} probe failed: {answer.text}")
             yield answer

@@ -29,6 +29,7 @@ from knet.api.objects import (
 from knet.api.quantity import whole
 from knet.kernel import mounts
 from knet.kubelet.environment import ConfigError, Facts, field_value, resource_value
+from knet.kubelet.runtime.paths import PodPaths
 
 DEFAULT_MODE = 0o644
 
@@ -79,13 +80,13 @@ def read_only(volume: Volume) -> bool:
     )
 
 
-async def set_up(pod: Pod, volume: Volume, directory: Path, facts: Facts, lookups: Lookups) -> Path:
-    """Make a volume below ``directory`` (the pod's volumes) and return its path; raises VolumeError, OSError."""
+async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookups: Lookups) -> Path:
+    """Make a volume of the pod and return its path; raises VolumeError, OSError."""
     if volume.hostPath is not None:
         return _host_path(volume.hostPath.path, volume.hostPath.type)
-    place = directory / kind_of(volume) / volume.name
+    place = paths.volumes / kind_of(volume) / volume.name
     if volume.emptyDir is not None or not read_only(volume):
-        return _empty_dir(place, volume)
+        return _empty_dir(place, paths.disk / volume.name, volume)
     try:
         content = await _content(pod, volume, facts, lookups)
     except ConfigError as error:
@@ -211,15 +212,19 @@ def _written(data: Path, content: Content) -> bool:
     return there == set(content) and all((data / name).read_bytes() == file.content for name, file in content.items())
 
 
-def _empty_dir(place: Path, volume: Volume) -> Path:
-    place.mkdir(parents=True, exist_ok=True)
+def _empty_dir(place: Path, on_disk: Path, volume: Volume) -> Path:
     if volume.emptyDir is not None and volume.emptyDir.medium == "Memory":
+        place.mkdir(parents=True, exist_ok=True)
         if not mounts.is_mount_point(str(place.resolve())):
             limit = volume.emptyDir.sizeLimit
             mounts.tmpfs(str(place), size=whole(limit) if limit else 0, mode=0o777)
-    else:
-        place.chmod(0o777)
-    return place
+        return place
+    on_disk.mkdir(parents=True, exist_ok=True)
+    on_disk.chmod(0o777)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.is_symlink():
+        place.symlink_to(on_disk)
+    return on_disk
 
 
 def _host_path(text: str, kind: str) -> Path:
@@ -242,9 +247,10 @@ def _host_path(text: str, kind: str) -> Path:
     return path
 
 
-def tear_down(directory: Path) -> None:
-    """Unmount and delete a pod's volumes; hostPath volumes are not below it."""
-    for place in directory.glob("kubernetes.io~empty-dir/*"):
-        if mounts.is_mount_point(str(place.resolve())):
+def tear_down(paths: PodPaths) -> None:
+    """Unmount and delete a pod's volumes; hostPath volumes stay what they are."""
+    for place in paths.volumes.glob("kubernetes.io~empty-dir/*"):
+        if not place.is_symlink() and mounts.is_mount_point(str(place.resolve())):
             mounts.unmount(str(place))
-    shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(paths.volumes, ignore_errors=True)
+    shutil.rmtree(paths.disk, ignore_errors=True)

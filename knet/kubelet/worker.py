@@ -251,7 +251,7 @@ class PodWorker:
         try:
             for volume in self._pod.spec.volumes:
                 places[volume.name] = await volumes.set_up(
-                    self._pod, volume, self._paths.volumes, self._facts(), self._machine.lookups.as_volumes()
+                    self._pod, volume, self._paths, self._facts(), self._machine.lookups.as_volumes()
                 )
         except (volumes.VolumeError, OSError, ApiError, Unavailable) as error:
             text = str(error)
@@ -310,7 +310,7 @@ class PodWorker:
 
     async def _finish(self, view: PodView) -> bool:
         """Everything has ended: clean up, give the last word, delete the pod. False where the API did not answer."""
-        volumes.tear_down(self._paths.volumes)
+        volumes.tear_down(self._paths)
         self._volumes = None
         if not self._removed:
             self._report(view, self._machine.now())

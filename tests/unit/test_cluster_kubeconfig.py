@@ -1,6 +1,7 @@
 """The user's kubeconfig: our three entries in and out, everybody else's untouched."""
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_a_file_that_is_no_kubeconfig_is_left_alone(
     with pytest.raises(KnetError):
         user.merge(ours)
     assert user.path.read_text() == content
+
+
+def test_the_user_is_whoever_called_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = next(row for row in pwd.getpwall() if row.pw_uid not in (0, os.getuid()))
+    monkeypatch.setenv("SUDO_UID", str(account.pw_uid))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    found = kubeconfig.UserFile.of_invoking_user()
+    assert (found.path, found.uid) == (Path(account.pw_dir) / ".kube/config", account.pw_uid)
 
 
 def test_a_rendered_kubeconfig_is_one_that_a_client_can_use(tmp_path: Path, ours: dict[str, object]) -> None:

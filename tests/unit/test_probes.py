@@ -84,10 +84,10 @@ def test_http_answers(reply: bytes, verdict: Verdict, text: str) -> None:
     assert request.startswith(b"GET /healthz HTTP/1.1\r\n") and b"User-Agent: kube-probe/1." in request
 
 
-def test_nobody_listening_is_told_apart_from_other_failures() -> None:
+def test_nobody_listening_is_told_in_gos_words() -> None:
     with_free_port = Probe(tcpSocket=TCPSocketAction(port=1))
     answer = asyncio.run(ask(with_free_port, Target(CONTAINER, "127.0.0.1", _never), 5))
-    assert answer == Answer(Verdict.REFUSED, "dial tcp 127.0.0.1:1: connect: connection refused")
+    assert answer == Answer(Verdict.FAILURE, "dial tcp 127.0.0.1:1: connect: connection refused")
 
 
 def test_commands_succeed_by_exit_code_and_tell_their_output() -> None:
@@ -167,3 +167,9 @@ def test_a_startup_probe_that_never_succeeds_ends_the_container() -> None:
     container = Container(name="c", startupProbe=_probe("s", 2), livenessProbe=_probe("l"))
     told = _watched(container, [False, False], "failed startup")
     assert "started" not in told and told[-1] == "failed startup"
+
+
+def test_an_eager_probe_asks_again_at_once_and_does_not_count_its_first_tries() -> None:
+    probe = Probe(exec=ExecAction(command=("r",)), periodSeconds=10, failureThreshold=1)
+    told = _watched(Container(name="c", readinessProbe=probe), [False, False, True], "ready True")
+    assert told == ["started", "ready True"]

@@ -117,6 +117,13 @@ def find_sandbox(directory: Path) -> Sandbox | Record | None:
         return record
 
 
+def release_forgotten_addresses(pods_dir: Path) -> None:
+    """Take back what CNI gave to sandboxes that are not recorded: a reboot, or a kubelet killed in between."""
+    known = {msgspec.json.decode(file.read_bytes(), type=Record).id for file in pods_dir.glob(f"*/{RECORD}")}
+    for name in cni.gc(known):
+        log.info("sandbox %s: its address is free again", name[:13])
+
+
 async def remove_sandbox(sandbox: Sandbox | Record, directory: Path) -> None:
     """Give the address back and let the namespaces vanish."""
     if not sandbox.host_network:
