@@ -11,9 +11,7 @@ from knet.kernel import features, sysctl
 #: program → the Debian/Ubuntu package that has it
 PROGRAMS = {
     "iptables-restore": "iptables",
-    "bwrap": "bubblewrap",
     "busybox": "busybox-static",
-    "conntrack": "conntrack",
 }
 FEATURES = ("veth", "bridge", "br_netfilter", "overlayfs", "iptables", "conntrack")
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ import msgspec
 
 from knet.cluster.config import ClusterConfig
 from knet.cluster.errors import KnetError
+
+#: struct flock: type, whence, start, length, pid. An open-file-description lock (fcntl(2)) belongs to whoever has
+#: inherited the descriptor, as flock(2)'s do, but can be asked about without being taken.
+_FLOCK = struct.Struct("hhqqi4x")
+_WRITE_LOCK = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 LIB = Path("/var/lib/knet")
 RUN = Path("/run/knet")
@@ -99,9 +105,9 @@ class StateDir:
     def lock(self) -> int:
         """The descriptor of the lock that makes us the cluster's owner; KnetError if it is up already."""
         self.run.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WRITE_LOCK)
         except BlockingIOError:
             os.close(fd)
             raise KnetError(
@@ -112,18 +118,16 @@ class StateDir:
 
     @property
     def up(self) -> bool:
-        """Whether a supervisor lives."""
+        """Whether a supervisor lives. Anybody may ask, and asking takes no lock that an ``up`` could meet."""
         try:
-            fd = os.open(self.run / "lock", os.O_RDWR | os.O_CLOEXEC)
+            fd = os.open(self.run / "lock", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            kind, *_ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WRITE_LOCK))
         finally:
             os.close(fd)
-        return False
+        return bool(kind != fcntl.F_UNLCK)
 
     def remove_run(self) -> None:
         """Remove what only a living cluster needs."""

@@ -407,7 +407,7 @@ def _own_mounts() -> None:
 
 
 def main(zygote: Zygote, progress_fd: int, listen_fd: int, control_fd: int) -> None:
-    """Called by `knet.cluster.boot` as PID 1 of new namespaces, with the lock held; failures are told on the channel."""
+    """Called by `knet.cluster.boot` as PID 1 of new namespaces, the lock held; failures are told on the channel."""
     progress = socket.socket(fileno=progress_fd)
     listen = socket.socket(fileno=listen_fd)
     control = socket.socket(fileno=control_fd)

@@ -14,8 +14,10 @@ from knet.client.client import STRATEGIC
 
 log = logging.getLogger(__name__)
 
-#: seconds that an unhurried status waits for a better one, and between attempts that fail
-PATIENCE, RETRY = 0.4, 0.5
+#: seconds that an unhurried status waits for a better one: a pod's first, and later ones
+FIRST_PATIENCE, PATIENCE = 1.0, 0.4
+#: seconds between attempts that fail
+RETRY = 0.5
 #: requests under way at once
 PARALLEL = 8
 
@@ -50,7 +52,8 @@ class StatusWriter:
             self._enqueue(pod.uid)
         elif report.timer is None:
             loop = asyncio.get_running_loop()
-            report.timer = loop.call_later(PATIENCE, self._enqueue, pod.uid)
+            patience = PATIENCE if report.sent is not None else FIRST_PATIENCE
+            report.timer = loop.call_later(patience, self._enqueue, pod.uid)
 
     def forget(self, uid: str) -> None:
         """The pod is gone from the API, or about to go: nobody is left to be told."""
