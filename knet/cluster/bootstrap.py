@@ -22,6 +22,8 @@ from knet.cluster.channel import Message
 
 #: seconds between questions to the DNS while kube-proxy and the DNS pod come up
 ASK_EVERY = 0.02
+#: seconds after which the cluster is left as it is, with a word about its DNS
+DNS_DEADLINE = 15
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +68,14 @@ class Bootstrap:
         self._tell("control", "kube-apiserver · controllers · scheduler")
         await self._nodes()
         self._tell("nodes", " · ".join(f"{name} Ready" for name in self._options.nodes))
-        await self._dns()
-        self._tell("dns", f"kube-dns {self._options.dns_ip} answering")
+        try:
+            async with asyncio.timeout(DNS_DEADLINE):
+                await self._dns()
+        except TimeoutError:  # a network that is broken on purpose is a lab, too: two_racks with host-gw
+            where = f"knet logs flanneld@{self._options.nodes[0]}"
+            self._tell("dns", f"no answer from {self._missing}; is the pod network whole? {where}")
+        else:
+            self._tell("dns", f"kube-dns {self._options.dns_ip} answering")
 
     async def _nodes(self) -> None:
         """Wait until every node is Ready, by a heartbeat of this life of the cluster."""

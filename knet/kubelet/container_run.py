@@ -14,17 +14,19 @@ from typing import Any
 
 from knet.api.objects import Container, Pod
 from knet.client import ApiError, Unavailable
-from knet.images import Image, InvalidReference, MissingProgram, UnknownImage
+from knet.images import Image
 from knet.kubelet.backoff import duration
 from knet.kubelet.container_config import container_config
 from knet.kubelet.environment import ConfigError, Facts, Sources, environment, referenced
 from knet.kubelet.etc_files import hostname
 from knet.kubelet.handlers import Answer, Target, ask
+from knet.kubelet.image_pull import pull
 from knet.kubelet.machine import Machine
 from knet.kubelet.probes import Probes, Reports
-from knet.kubelet.runtime.containers import Running, attempt_of
+from knet.kubelet.runtime.containers import Running
 from knet.kubelet.runtime.execution import run_command
 from knet.kubelet.runtime.paths import PodPaths
+from knet.kubelet.runtime.records import attempt_of
 from knet.kubelet.runtime.sandbox import Sandbox
 from knet.kubelet.runtime.shim_client import ShimLost, StartError
 from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting
@@ -33,8 +35,8 @@ log = logging.getLogger(__name__)
 
 #: seconds a container gets to end after its stop signal, however short the grace period (upstream's minimum)
 SHORTEST_STOP = 2.0
-#: seconds before a container that cannot be configured is tried again, and for which ErrImagePull shows
-CONFIG_RETRY, PULL_ERROR_SHOWN = 2.0, 1.0
+#: seconds before a container that cannot be configured is tried again
+CONFIG_RETRY = 2.0
 #: seconds that a new shim is given to be there
 SHIM_RETRY = 0.2
 
@@ -160,49 +162,11 @@ class ContainerRun:
 
     def _pull(self) -> Image | None:
         """The image, unpacked; None with the reason in `view` if there is none (yet)."""
-        name, now = self.spec.image, self._machine.now()
-        key = f"{self._key}/{name}"
-        try:
-            present = self._machine.images.present(name)
-            if present is not None and self.spec.imagePullPolicy != "Always":
-                self._event("Normal", "Pulled", f'Container image "{name}" already present on machine')
-                return present
-            if self.spec.imagePullPolicy == "Never":
-                text = f'Container image "{name}" is not present with pull policy of Never'
-                self._event("Warning", "ErrImageNeverPull", text)
-                self._wait_for("ErrImageNeverPull", text, self._machine.timing.image_backoff)
-                return None
-            if self._waiting is not None and self._waiting.reason == "ErrImagePull":
-                delay = self._machine.image_backoff.delay(key, now)
-                text = f'Back-off pulling image "{name}": {self._waiting.message}'
-                self._event("Normal", "BackOff", f'Back-off pulling image "{name}"')
-                self._event("Warning", "Failed", "Error: ImagePullBackOff")
-                self._wait_for("ImagePullBackOff", text, max(delay - PULL_ERROR_SHOWN, 0.0))
-                return None
-            self._event("Normal", "Pulling", f'Pulling image "{name}"')
-            image = self._machine.images.pull(name)
-        except InvalidReference as error:
-            self._event("Warning", "InspectFailed", f'Failed to apply default image tag "{name}": {error}')
-            self._wait_for(
-                "InvalidImageName",
-                f'Failed to apply default image tag "{name}": {error}',
-                self._machine.timing.image_backoff_max,
-            )
-            return None
-        except (UnknownImage, MissingProgram, OSError) as error:
-            self._event("Warning", "Failed", f'Failed to pull image "{name}": {error}')
-            self._event("Warning", "Failed", "Error: ErrImagePull")
-            self._machine.image_backoff.next(key, now)
-            self._wait_for("ErrImagePull", str(error), PULL_ERROR_SHOWN)
-            return None
-        self._machine.image_backoff.reset(key)
-        took = duration(self._machine.now() - now)
-        self._event(
-            "Normal",
-            "Pulled",
-            f'Successfully pulled image "{name}" in {took} ({took} including waiting). Image size: {image.size} bytes.',
-        )
-        return image
+        outcome = pull(self._machine, self._pod, self.spec, self._waiting)
+        if isinstance(outcome, Image):
+            return outcome
+        self._waiting, self._not_before = outcome.waiting, self._machine.now() + outcome.retry_after
+        return None
 
     async def _environment(self, facts: Facts) -> dict[str, str]:
         config_maps, secrets = referenced(self.spec)

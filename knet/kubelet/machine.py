@@ -11,7 +11,7 @@ from knet.client import Client, EventRecorder, Informer
 from knet.cni import NetworkConfig
 from knet.images import ImageStore
 from knet.kubelet.backoff import Backoff
-from knet.kubelet.etc_files import ClusterDNS
+from knet.kubelet.etc_files import ClusterDNS, hostname, hosts, resolv_conf
 from knet.kubelet.lookups import ApiLookups
 from knet.kubelet.runtime.containers import Containers
 from knet.kubelet.runtime.paths import PodPaths
@@ -50,3 +50,19 @@ class Machine:
     @staticmethod
     def now() -> float:
         return time.time()
+
+
+def write_etc(pod: Pod, address: str, machine: Machine, paths: PodPaths) -> None:
+    """The files that every container of a pod finds in /etc: hosts, hostname, resolv.conf."""
+    own_hosts = _text(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
+    name = machine.node_name if pod.spec.hostNetwork else hostname(pod)
+    paths.hosts.write_text(hosts(pod, address, machine.dns.domain, own_hosts))
+    paths.hostname.write_text(name + "\n")
+    paths.resolv_conf.write_text(resolv_conf(pod, machine.dns, _text(Path("/etc/resolv.conf"))))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -95,6 +95,16 @@ async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookup
     return place
 
 
+def places(pod: Pod, paths: PodPaths) -> dict[str, Path]:
+    """Where the volumes of a pod are that were set up before."""
+    return {
+        volume.name: Path(volume.hostPath.path)
+        if volume.hostPath is not None
+        else (paths.volumes / kind_of(volume) / volume.name).resolve()
+        for volume in pod.spec.volumes
+    }
+
+
 async def _content(pod: Pod, volume: Volume, facts: Facts, lookups: Lookups) -> Content:
     if volume.configMap is not None:
         return await _config_map(pod, volume.configMap, volume.configMap.defaultMode, lookups)

@@ -16,8 +16,8 @@ from knet.kubelet import volumes
 from knet.kubelet.container_run import ContainerRun
 from knet.kubelet.decide import Do, Plan, Step, decide
 from knet.kubelet.environment import Facts
-from knet.kubelet.etc_files import hostname, hosts, resolv_conf
-from knet.kubelet.machine import Machine
+from knet.kubelet.etc_files import hostname
+from knet.kubelet.machine import Machine, write_etc
 from knet.kubelet.pod_status import pod_status
 from knet.kubelet.qos import qos_class
 from knet.kubelet.runtime.sandbox import (
@@ -127,7 +127,7 @@ class PodWorker:
             self._ip = self._sandbox.ip
             if isinstance(self._sandbox, Sandbox):
                 self._sandbox.lost.add_done_callback(lambda _: self._wake.set())
-            self._volumes = self._mounted()
+            self._volumes = volumes.places(self._pod, self._paths)
             self._refresh_at = self._machine.now()
         for run in self._runs.values():
             run.adopt(self._ip)
@@ -266,15 +266,6 @@ class PodWorker:
             self._volumes = places
             self._retry, self._retry_at = RETRY[0], 0.0
 
-    def _mounted(self) -> dict[str, Path]:
-        """Where the volumes of an adopted pod are."""
-        return {
-            volume.name: Path(volume.hostPath.path)
-            if volume.hostPath is not None
-            else self._paths.volumes / volumes.kind_of(volume) / volume.name
-            for volume in self._pod.spec.volumes
-        }
-
     def _create_sandbox(self) -> None:
         pod, directory, network = self._pod, self._paths.directory, self._machine.network()
         try:
@@ -293,16 +284,7 @@ class PodWorker:
         sandbox.lost.add_done_callback(lambda _: self._wake.set())
         self._sandbox, self._ip = sandbox, sandbox.ip
         self._retry, self._retry_at = RETRY[0], 0.0
-        self._write_etc()
-
-    def _write_etc(self) -> None:
-        pod, dns = self._pod, self._machine.dns
-        own_hosts = Path("/etc/hosts").read_text() if pod.spec.hostNetwork else ""
-        own_resolv = _text(Path("/etc/resolv.conf"))
-        name = self._machine.node_name if pod.spec.hostNetwork else hostname(pod)
-        self._paths.hosts.write_text(hosts(pod, self._ip, dns.domain, own_hosts))
-        self._paths.hostname.write_text(name + "\n")
-        self._paths.resolv_conf.write_text(resolv_conf(pod, dns, own_resolv))
+        write_etc(pod, sandbox.ip, self._machine, self._paths)
 
     def _try_later(self) -> None:
         self._retry_at = self._machine.now() + self._retry
@@ -342,13 +324,6 @@ class PodWorker:
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._machine.events.event(self._pod, kind, reason, message)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
 
 
 def _unix(text: str | None) -> float:

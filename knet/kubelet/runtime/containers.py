@@ -9,7 +9,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,19 +21,24 @@ from knet.kernel import cgroup, privileges
 from knet.kernel.namespaces import Namespaces
 from knet.kernel.process import Process, Program, User, adopt, spawn, start_time
 from knet.kubelet.runtime.paths import PodPaths
+from knet.kubelet.runtime.records import (
+    MESSAGE_BYTES,
+    START_ERROR,
+    UNKNOWN,
+    UNKNOWN_CODE,
+    Exited,
+    Record,
+    attempt_of,
+    exit_of,
+    read_exit,
+    write_exit,
+    write_record,
+)
 from knet.kubelet.runtime.sandbox import KINDS, Sandbox
 from knet.kubelet.runtime.shim_client import Ending, ShimClient, ShimLost, StartError
 from knet.kubelet.state import Attempt, Exit
 
 log = logging.getLogger(__name__)
-
-#: what a container that could not be executed reports, as containerd does
-START_ERROR = 128
-#: what one reports whose exit code nobody learned (upstream's ContainerStatusUnknown)
-UNKNOWN_CODE = 137
-UNKNOWN = "The container could not be located when the pod was terminated"
-#: bytes of a termination message that are kept
-MESSAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -70,36 +74,6 @@ class ContainerConfig:
     tty: bool = False
     limits: cgroup.Limits = field(default_factory=cgroup.Limits)
     messages: str = "/dev/termination-log"
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """N.json."""
-
-    id: str
-    container: str
-    number: int
-    image: str
-    image_id: str
-    created_at: float
-    env: dict[str, str]
-    cwd: str
-    user: str
-    group: int | None
-    capabilities: tuple[str, ...]
-    stop_signal: int
-    cgroup: str = ""
-    pid: int = 0
-    ticks: int = 0
-    started_at: float = 0.0
-
-
-class _Exited(msgspec.Struct, frozen=True):
-    """N.exit, as the shim writes it: ``code`` is negative for a signal. ``reason`` only where we wrote it."""
-
-    code: int
-    at: float
-    reason: str = ""
-    message: str = ""
 
 
 class Running:
@@ -165,7 +139,7 @@ class Containers:
             stop_signal=config.image.stop_signal,
             cgroup=group,
         )
-        _write(directory, record)
+        write_record(directory, record)
         message = self._message(config, paths, record, log_file)
         fds = [sandbox.namespaces.fds[kind] for kind in KINDS]
         try:
@@ -175,18 +149,18 @@ class Containers:
             raise
         except StartError as error:
             text = f"unable to start container process: {error}: unknown"
-            ending = _Exited(START_ERROR, time.time(), "StartError", text)
+            ending = Exited(START_ERROR, time.time(), "StartError", text)
             (directory / f"{config.number}.exit").write_bytes(msgspec.json.encode(ending))
             raise StartError(text) from None
         pidfd, ticks = _hold(started.pid)
         record = msgspec.structs.replace(record, pid=started.pid, ticks=ticks, started_at=started.at)
-        _write(directory, record)
+        write_record(directory, record)
         return self._register(record, Process(started.pid, pidfd), paths)
 
     def _register(self, record: Record, process: Process, paths: PodPaths) -> Running:
         running = Running(record, process, paths)
         self._running[record.id] = running
-        known = _read_exit(paths.container(record.container) / f"{record.number}.exit")
+        known = read_exit(paths.container(record.container) / f"{record.number}.exit")
         if known is not None:  # the news of its end came before we asked for it
             self._ended(record.id, Ending(known.code, known.at))
         return running
@@ -275,12 +249,12 @@ class Containers:
     async def _outlive(self, running: Running) -> None:
         await running.process.wait()
         if self._running.pop(running.id, None) is not None:
-            known = _read_exit(running.paths.container(running.record.container) / f"{running.record.number}.exit")
+            known = read_exit(running.paths.container(running.record.container) / f"{running.record.number}.exit")
             if known is not None:
                 self._settle(running, exit_of(known.code, known.at, False, self._said(running)))
                 return
-            ending = _Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
-            _write_exit(running.paths, running.record, ending)
+            ending = Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
+            write_exit(running.paths, running.record, ending)
             self._settle(running, Exit(UNKNOWN_CODE, ending.at, ending.reason, message=UNKNOWN))
 
     def _task(self, work: Any) -> None:
@@ -301,13 +275,13 @@ class Containers:
         alive: Running | None = None
         for number in numbers:
             record = msgspec.json.decode((directory / f"{number}.json").read_bytes(), type=Record)
-            known = _read_exit(directory / f"{number}.exit")
+            known = read_exit(directory / f"{number}.exit")
             exit_ = None
             if known is None:
                 alive = self._revive(record, paths)
                 if alive is None:
-                    known = _Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
-                    _write_exit(paths, record, known)
+                    known = Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
+                    write_exit(paths, record, known)
             if known is not None:
                 plain = exit_of(known.code, known.at, False, known.message)
                 exit_ = dataclasses.replace(plain, reason=known.reason or plain.reason)
@@ -370,27 +344,6 @@ class Containers:
         return process
 
 
-def attempt_of(record: Record, exit_: Exit | None = None) -> Attempt:
-    """A run as status reports it."""
-    return Attempt(
-        container=record.container,
-        number=record.number,
-        id=record.id,
-        image=record.image,
-        image_id=record.image_id,
-        started_at=record.started_at or record.created_at,
-        exit=exit_,
-    )
-
-
-def exit_of(code: int, at: float, out_of_memory: bool = False, message: str = "") -> Exit:
-    """An end as status reports it; ``code`` is negative for a signal, which becomes 128 + its number."""
-    number = -code if code < 0 else 0
-    shown = 128 + number if number else code
-    reason = "OOMKilled" if out_of_memory else "Completed" if shown == 0 else "Error"
-    return Exit(shown, at, reason, number, message)
-
-
 def _hold(pid: int) -> tuple[int, int]:
     """A pidfd and the start time of a container's first process; (-1, 0) if it has ended and been reaped already."""
     try:
@@ -411,25 +364,3 @@ def _user(record: Record) -> User:
         elif line.startswith("Gid:"):
             return User(uid, int(line.split()[1]))
     raise ProcessLookupError(f"no process {record.pid}")
-
-
-def _write(directory: Path, record: Record) -> None:
-    fresh = directory / f".{record.number}.json"
-    fresh.touch(mode=0o600)  # the environment may hold secrets
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.rename(directory / f"{record.number}.json")
-
-
-def _write_exit(paths: PodPaths, record: Record, ending: _Exited) -> None:
-    (paths.container(record.container) / f"{record.number}.exit").write_bytes(msgspec.json.encode(ending))
-
-
-def _read_exit(file: Path) -> _Exited | None:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=_Exited)
-    except FileNotFoundError:
-        return None
-
-
-def stop_signal(record: Record) -> signal.Signals:
-    return signal.Signals(record.stop_signal)

@@ -4,10 +4,8 @@ Why a process of its own: only a parent learns an exit code, and the kubelet mus
 kubelet what containerd's shim is to containerd.  It talks to one kubelet at a time over a SEQPACKET socket, one JSON
 message a packet; when the kubelet goes away, everything else goes on.
 
-A container is one fork of this small interpreter (no other module of knet is loaded than three of knet.kernel, to
-keep that fork at a millisecond).  The child joins the pod's namespaces, builds its root in a mount namespace of its
-own, where the kernel drops every mount together with the last process, sheds its privileges and executes the
-program: it *is* process 1 of the container, as with runc, so signals behave as they do in a real cluster.
+A container is one fork of this small interpreter, which loads next to nothing to keep that at a millisecond; what the
+child does between fork and exec is in `container_init`.
 
     kubelet                                shim                                  container
        | start + fds of net, ipc, uts  →    | unshare(pid), fork                →  setns, mounts, pivot_root, exec
@@ -20,7 +18,6 @@ program: it *is* process 1 of the container, as with runc, so signals behave as 
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import json
 import os
@@ -28,12 +25,10 @@ import select
 import signal
 import socket
 import sys
-import termios
 import time
 
-from knet.kernel import mounts, privileges
-from knet.kernel.libc import CLONE_NEWNS, CLONE_NEWPID, call, close_on_exec, setns, unshare
-from knet.kernel.programs import DEFAULT_PATH, find_program
+from knet.kernel.libc import CLONE_NEWPID, call, close_on_exec, setns, unshare
+from knet.kubelet.runtime.container_init import become_container
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
 if TYPE_CHECKING:
@@ -48,24 +43,27 @@ CHUNK, LULL = 65536, 0.005
 
 _PR_SET_NAME = 15
 
-#: /proc of an unprivileged container: what could change the kernel is read-only, what tells of the host is hidden
-READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts")
-
 
 class Container:
     """One that this process started: its output streams, and what is to be written when it ends."""
 
-    def __init__(self, message: Message, pid: int, errors: int) -> None:
+    def __init__(self, message: Message, pid: int, errors: int, log: int) -> None:
         self.id: str = message["id"]
         self.record: str = message["record"]
         self.pid = pid
         self.errors = errors
-        self.log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self.log = log
         self.streams: dict[int, bytes] = {}
         self.input = -1
         self.status: int | None = None
         self.failed = False  # to execute: the kubelet records that, with the reason
+
+    def write(self, stream: bytes, data: bytes) -> None:
+        """Append output to the log; a full disk costs the output, nothing else."""
+        try:
+            os.write(self.log, format_output(time.time_ns(), stream, data))
+        except OSError as error:
+            print(f"{self.id}: {len(data)} bytes of output lost: {error}", file=sys.stderr, flush=True)
 
 
 class Shim:
@@ -146,6 +144,11 @@ class Shim:
     # ---- starting --------------------------------------------------------------------------------------------
 
     def _start(self, message: Message, namespaces: list[int]) -> None:
+        try:
+            log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            self._send({"failed": message["id"], "error": f"log file: {error}"})
+            return
         errors, report = os.pipe2(os.O_CLOEXEC)
         keep: list[int] = []
         if message["tty"]:
@@ -165,11 +168,11 @@ class Shim:
         unshare(CLONE_NEWPID)
         pid = os.fork()
         if pid == 0:
-            _become_container(message, namespaces, given, report)
+            become_container(message, namespaces, given, report)
         setns(self._own_pids, CLONE_NEWPID)
         for fd in (*given_away, report):
             os.close(fd)
-        container = Container(message, pid, errors)
+        container = Container(message, pid, errors, log)
         container.input = keep[0] if message["tty"] else source_end
         self._containers[container.id] = container
         for fd, name in zip(keep, (b"stdout", b"stderr"), strict=False):
@@ -218,7 +221,7 @@ class Shim:
                 container.input = -1
             self._drop(fd)
             return
-        os.write(container.log, format_output(time.time_ns(), container.streams[fd], data))
+        container.write(container.streams[fd], data)
         self._poll.unregister(fd)
         self._muted[fd] = time.monotonic() + LULL
 
@@ -272,7 +275,7 @@ class Shim:
                     break
                 if not data:
                     break
-                os.write(container.log, format_output(time.time_ns(), name, data))
+                container.write(name, data)
             if container.input == fd:
                 container.input = -1
             self._drop(fd)
@@ -306,154 +309,6 @@ def format_output(now: int, stream: bytes, data: bytes) -> bytes:
     *lines, rest = data.split(b"\n")
     text = b"".join([head + b"F " + line + b"\n" for line in lines])
     return text + head + b"P " + rest + b"\n" if rest else text
-
-
-# ---- in the child, between fork and exec ----------------------------------------------------------------------------
-
-
-def _become_container(
-    message: Message,
-    namespaces: list[int],
-    stdio: tuple[int, int, int],
-    report: int,
-) -> None:
-    """Turn this forked process into the container's program; never returns.
-
-    What goes wrong is written to ``report``, which a successful exec closes.
-    """
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)
-        os.setsid()
-        for target, fd in enumerate(stdio):
-            os.dup2(fd, target)
-        if message["tty"]:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        for file in message["cgroups"]:
-            with open(file, "w") as group:
-                group.write("0")
-        for fd in namespaces:
-            setns(fd)
-        root = _make_root(message)
-        mounts.change_root(root)
-        if message["read_only"]:
-            mounts.mount("none", "/", flags=mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY)
-        if not message["privileged"]:
-            _cover_proc()
-        uid, gid, groups, home = _user(message["user"])
-        environment: dict[str, str] = message["env"]
-        environment.setdefault("HOME", home)
-        cwd = message["cwd"]
-        if not message["read_only"]:
-            os.makedirs(cwd, exist_ok=True)
-        os.chdir(cwd)
-        program = find_program(message["argv"][0], environment.get("PATH", DEFAULT_PATH), cwd)
-        for fd in (1, 2) if uid else ():  # so that it may open /dev/stdout; not 0, which may be the host's /dev/null
-            os.fchown(fd, uid, -1)
-        privileges.limit_to(frozenset(message["capabilities"]))
-        privileges.become(uid, gid, tuple(groups))
-        if message["no_new_privileges"]:
-            privileges.forbid_new_privileges()
-        os.execve(program, message["argv"], environment)
-    except BaseException as error:  # noqa: BLE001 - told to the shim, and this process ends
-        text = str(error) if isinstance(error, OSError) and error.errno is None else _sentence(message, error)
-        os.write(report, text.encode()[:4096] or b"unknown error")
-    finally:
-        os._exit(128)
-
-
-def _sentence(message: Message, error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno is not None and error.filename == message["cwd"]:
-        return f"chdir to cwd ({json.dumps(message['cwd'])}) failed: {os.strerror(error.errno).lower()}"
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error.filename, str):
-        return f"exec {message['argv'][0]}: {error.strerror or error}"
-    return str(error) or type(error).__name__
-
-
-def _make_root(message: Message) -> str:
-    """Build the container's root below an empty directory, seen by nobody else; its path."""
-    unshare(CLONE_NEWNS)
-    mounts.make_private()
-    base = message["base"]
-    mounts.tmpfs(base)
-    upper, work, root = f"{base}/upper", f"{base}/work", f"{base}/root"
-    for directory in (upper, work, root):
-        os.mkdir(directory, 0o755)
-    mounts.overlay(root, message["layers"], upper, work)
-    mounts.proc(f"{root}/proc")
-    mounts.sysfs(f"{root}/sys", read_only=not message["privileged"])
-    mounts.mount("devpts", f"{root}/dev/pts", "devpts", mounts.MS_NOSUID | mounts.MS_NOEXEC, _DEVPTS)
-    for source, target, read_only in message["binds"]:
-        place = _inside(root, target)
-        _make_mount_point(source, place)
-        mounts.bind(source, place, read_only)
-    return root
-
-
-_DEVPTS = "newinstance,ptmxmode=0666,mode=0620,gid=5"
-
-
-def _inside(root: str, path: str) -> str:
-    """Where ``path`` is below ``root``, following symbolic links as a process whose / is ``root`` does.
-
-    A link of the image such as /var/run → /run would otherwise lead into the host's own directories.
-    """
-    done: list[str] = []
-    todo = path.split("/")[::-1]
-    links = 0
-    while todo:
-        part = todo.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            done = done[:-1]
-            continue
-        here = "/".join([root, *done, part])
-        if os.path.islink(here) and links < 40:
-            links += 1
-            goal = os.readlink(here)
-            if goal.startswith("/"):
-                done = []
-            todo += goal.split("/")[::-1]
-        else:
-            done.append(part)
-    return "/".join([root, *done])
-
-
-def _make_mount_point(source: str, place: str) -> None:
-    if os.path.isdir(source):
-        os.makedirs(place, exist_ok=True)
-    elif not os.path.lexists(place):
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
-
-
-def _cover_proc() -> None:
-    for path in READ_ONLY:
-        if os.path.exists(path):
-            mounts.bind(path, path, read_only=True)
-    for path in MASKED:
-        if os.path.exists(path):
-            mounts.bind("/dev/null", path)
-
-
-def _user(user: list[Any]) -> tuple[int, int, list[int], str]:
-    """Ids and home of ["name or id", group or None, [more groups]], by the container's own /etc/passwd."""
-    name, wanted_group, groups = user
-    uid, gid, home = (int(name), 0, "/") if name.isdigit() else (-1, 0, "/")
-    if name in ("", "0", "root"):
-        uid, home = 0, "/root"
-    else:
-        with open("/etc/passwd") as table:
-            for line in table:
-                fields = line.rstrip("\n").split(":")
-                if len(fields) >= 6 and (fields[0] == name or fields[2] == name):
-                    uid, gid, home = int(fields[2]), int(fields[3]), fields[5]
-                    break
-    if uid < 0:
-        raise OSError(f"unable to find user {name}: no matching entries in passwd file")
-    return uid, gid if wanted_group is None else wanted_group, groups, home
 
 
 def main() -> None:
