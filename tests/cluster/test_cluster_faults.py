@@ -156,8 +156,9 @@ def _host_pid(cluster: Cluster, inner: int) -> int:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
             continue  # ended meanwhile
-        row = next(line for line in status.splitlines() if line.startswith("NSpid:"))
-        if int(row.split()[-1]) == inner:
+        _, *numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
+        # one number: not in the cluster's namespace, as the supervisor; in a container, its number may well be this low
+        if len(numbers) > 1 and int(numbers[-1]) == inner:
             return pid
     raise AssertionError(f"no process {inner} in {cluster.name}")
 

@@ -19,7 +19,7 @@ from kubelet_harness import isolated
 
 import knet.apiserver.main as apiserver
 from knet.api.objects import ConfigMap, Event, Lease, Node, Pod, ServiceAccount
-from knet.client import Client
+from knet.client import ApiError, Client
 from knet.cluster import kubeconfig
 from knet.cluster.pki import Authority, write_service_account_key
 from knet.kernel import mounts
@@ -181,7 +181,7 @@ async def _until_served(client: Client) -> None:
             await client.raw("GET", "/readyz")
             await client.create(ServiceAccount, {"metadata": {"name": "default"}}, "default")
             return
-        except ConnectionError:
+        except (ConnectionError, ApiError):
             await asyncio.sleep(0.02)
 
 
@@ -282,7 +282,7 @@ async def test_images_and_commands_that_do_not_exist() -> None:
         assert "not in knet's image catalogue" in await there.until_waiting("image", "ErrImagePull")
         assert "Back-off pulling image" in await there.until_waiting("image", "ImagePullBackOff")
         assert "couldn't parse image name" in await there.until_waiting("name", "InvalidImageName")
-        assert "back-off 1s restarting failed container=c" in await there.until_waiting("command", "CrashLoopBackOff")
+        assert "restarting failed container=c pod=command" in await there.until_waiting("command", "CrashLoopBackOff")
         pod = await there.client.get(Pod, "command", "default")
         last = pod.status.containerStatuses[0].lastState.terminated
         assert last is not None and (last.exitCode, last.reason) == (128, "StartError")
