@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from knet import Cluster
+from knet.client import ApiError, Unavailable
+from knet.cluster.facade import Pod
 from tests.cluster import host
 from tests.conftest import KNET, ROOT, knet
 
@@ -102,7 +104,7 @@ def test_killed_components_come_back_and_pods_keep_running(home: Path) -> None:
             return all(rows[key]["restarts"] > count and rows[key]["pid"] for key, count in killed.items())
 
         _eventually(back, "a component did not come back")
-        assert "nginx" in client.run("wget -qO- http://web")
+        _eventually(lambda: _answers(client), "the Service is not reached")  # a kubelet that is back has yet to listen
         cluster.scale("deployment/web", 5)
         cluster.rollout("deployment/web")
         after = _pods(cluster)
@@ -149,6 +151,13 @@ def _pods(cluster: Cluster) -> dict[str, tuple[str, int]]:
     }
 
 
+def _answers(client: Pod) -> bool:
+    try:
+        return "nginx" in client.run("wget -qO- http://web")
+    except (ApiError, Unavailable, subprocess.CalledProcessError):
+        return False
+
+
 def _host_pid(cluster: Cluster, inner: int) -> int:
     """The host's number of a process that has ``inner`` in the cluster's PID namespace."""
     for pid, _ in _titles(cluster):
@@ -156,9 +165,8 @@ def _host_pid(cluster: Cluster, inner: int) -> int:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
             continue  # ended meanwhile
-        _, *numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()
-        # one number: not in the cluster's namespace, as the supervisor; in a container, its number may well be this low
-        if len(numbers) > 1 and int(numbers[-1]) == inner:
+        row = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+        if int(row.split()[-1]) == inner:
             return pid
     raise AssertionError(f"no process {inner} in {cluster.name}")
 
