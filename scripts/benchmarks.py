@@ -114,7 +114,8 @@ def core(rounds: int) -> Iterator[Figure]:
     yield Figure("Deployment of 100 pods, apply → all Ready", statistics.median(deploys), "s", "lower", 8, 1)
     yield Figure("knet down with 100 pods", statistics.median(downs), "s", "lower", 2, 0.5)
     yield Figure("memory of an idle 3-machine cluster (PSS)", statistics.median(rests), "MB", "lower", 300, 150)
-    ratio = statistics.median(path_ratios())
+    ours, by_hand = path_rates()
+    ratio = max(ours) / max(by_hand)
     yield Figure("pod → pod TCP across nodes (VXLAN), by hand = 1", ratio, "", "higher", 0.95, 0.98)
 
 
@@ -169,8 +170,12 @@ def gigabits(report: str) -> float:
     return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e9
 
 
-def path_ratios(rounds: int = 5) -> list[float]:
-    """knet's bulk TCP rate over that of the hand-built path, measured in turns."""
+def path_rates(rounds: int = 8) -> tuple[list[float], list[float]]:
+    """Bulk TCP rates of knet's and of the hand-built path, Gbit/s, measured in turns.
+
+    The best of each is what to compare: whatever else the machine does only ever takes away, and takes away from one of
+    two neighbouring measurements more than the paths differ.
+    """
     hand = subprocess.Popen(
         ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
          "mount -t tmpfs tmpfs /run && exec bash -s"],
@@ -189,13 +194,13 @@ def path_ratios(rounds: int = 5) -> list[float]:
                 cluster.apply(POD | pod)
             client, server = cluster.pod("pod1"), cluster.pod("pod2")
             server.run("iperf3 -s -D -p 5201")
-            ratios = []
+            ours, by_hand = [], []
             for _ in range(rounds):
-                ours = gigabits(client.run(f"iperf3 -c {server.ip} -p 5201 -t 2 -O 0.3 -J"))
+                ours.append(gigabits(client.run(f"iperf3 -c {server.ip} -p 5201 -t 2 -O 0.3 -J")))
                 hand.stdin.write("go\n")
                 hand.stdin.flush()
-                ratios.append(ours / gigabits(hand.stdout.readline()))
-            return ratios
+                by_hand.append(gigabits(hand.stdout.readline()))
+            return ours, by_hand
     finally:
         hand.stdin.close()
         hand.wait()

@@ -26,7 +26,7 @@ from knet.kubelet.node import NodeFacts, NodeReporter, capacity
 from knet.kubelet.pods import Pods
 from knet.kubelet.runtime import paths
 from knet.kubelet.runtime.containers import Containers
-from knet.kubelet.runtime.sandbox import release_forgotten_addresses
+from knet.kubelet.runtime.sandbox import clean_up_forgotten
 from knet.kubelet.server import Server
 from knet.kubelet.statuses import StatusWriter
 
@@ -80,7 +80,7 @@ async def serve(options: Options) -> None:
     containers = Containers(root, cgroup.find_or_mount(root / "cgroup"), group)
     resources = capacity(options.cpu, options.memory, options.pods, root)
     async with Client.from_kubeconfig(options.kubeconfig, "kubelet") as client:
-        release_forgotten_addresses(root / "pods")
+        clean_up_forgotten(root / "pods")
         await containers.connect()
         services = Informer(client, Service)
         informer = Informer(client, Pod, field_selector=f"spec.nodeName={options.node_name}")

@@ -7,8 +7,10 @@ containers; its pid and start time on disk are how the next kubelet finds the sa
 import asyncio
 import functools
 import logging
+import os
 import secrets
 import shutil
+import signal
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 KINDS = ("net", "ipc", "uts")
 RECORD = "sandbox.json"
+#: the command line of a pause process
+_PAUSE = [b"/pause", b"infinity"]
 
 
 class SandboxError(RuntimeError):
@@ -85,7 +89,7 @@ def create_host_sandbox(directory: Path, node_ip: str) -> Sandbox:
 
 def _pause() -> Process:
     """Start the pause process in the calling thread's namespaces."""
-    return spawn_here(Program(["/pause", "infinity"], executable=_sleep(), cwd="/"))
+    return spawn_here(Program([word.decode() for word in _PAUSE], executable=_sleep(), cwd="/"))
 
 
 @functools.cache
@@ -117,9 +121,22 @@ def find_sandbox(directory: Path) -> Sandbox | Record | None:
         return record
 
 
-def release_forgotten_addresses(pods_dir: Path) -> None:
-    """Take back what CNI gave to sandboxes that are not recorded: a reboot, or a kubelet killed in between."""
-    known = {msgspec.json.decode(file.read_bytes(), type=Record).id for file in pods_dir.glob(f"*/{RECORD}")}
+def clean_up_forgotten(pods_dir: Path) -> None:
+    """For the start of a kubelet: one that was killed between a sandbox's beginning and its record leaves a pause
+    process and an address behind; a reboot leaves addresses. What is not recorded goes.
+    """
+    records = [msgspec.json.decode(file.read_bytes(), type=Record) for file in pods_dir.glob(f"*/{RECORD}")]
+    known, pids = {record.id for record in records}, {record.pid for record in records}
+    machine = os.stat("/proc/self/ns/mnt").st_ino
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            ours = words[:2] == _PAUSE and (process / "ns/mnt").stat().st_ino == machine
+        except OSError:  # it ended meanwhile
+            continue
+        if ours and int(process.name) not in pids:
+            log.info("pause process %s belongs to no recorded sandbox: killed", process.name)
+            os.kill(int(process.name), signal.SIGKILL)
     for name in cni.gc(known):
         log.info("sandbox %s: its address is free again", name[:13])
 
