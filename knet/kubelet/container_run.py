@@ -71,6 +71,7 @@ class ContainerRun:
         self._not_before = 0.0
         self._stop: asyncio.Task[None] | None = None
         self._grace: asyncio.Timeout | None = None
+        self._hook: asyncio.Task[Answer] | None = None
 
     @property
     def view(self) -> ContainerView:
@@ -111,7 +112,7 @@ class ContainerRun:
             return
         try:
             env = await self._environment(facts)
-            env = {"HOSTNAME": hostname(pod), **env}
+            env = {"HOSTNAME": self._machine.node_name if pod.spec.hostNetwork else hostname(pod), **env}
             config = container_config(pod, self.spec, number, image, env, volumes)
         except (ConfigError, ApiError, Unavailable) as error:
             self._wait_for("CreateContainerConfigError", str(error), CONFIG_RETRY)
@@ -183,9 +184,10 @@ class ContainerRun:
         """The postStart hook; a container whose hook fails is killed (and restarted by its policy)."""
         hook = self.spec.lifecycle.postStart
         assert hook is not None
-        asking = asyncio.create_task(ask(hook, self._target(running, address), None))
+        self._hook = asking = asyncio.create_task(ask(hook, self._target(running, address), None))
         await _first(asking, running.exit)
-        if not asking.done():
+        self._hook = None
+        if not asking.done() or asking.cancelled():
             asking.cancel()
             self._attend(running, address)
             return False
@@ -258,6 +260,11 @@ class ContainerRun:
             self._event("Warning", "Unhealthy", sentence)
 
     # ---- stopping --------------------------------------------------------------------------------------------
+
+    def abandon_hook(self) -> None:
+        """The pod is to end: a postStart hook that still runs holds nobody up any longer."""
+        if self._hook is not None:
+            self._hook.cancel()
 
     def stop(self, grace: float, why: str) -> None:
         """Begin to stop the running container; a second call can only shorten the time it has."""

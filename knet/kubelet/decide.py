@@ -41,9 +41,7 @@ def decide(view: PodView, now: float) -> Plan:
     if view.terminating or phase(view) in ("Succeeded", "Failed"):
         return _wind_down(view)
     if view.sandbox == "lost":
-        return _stop_all(view, "Pod sandbox changed, it will be killed and re-created.") or Plan(
-            (Step(Do.REMOVE_SANDBOX),)
-        )
+        return _stop_all(view) or Plan((Step(Do.REMOVE_SANDBOX),))
     plan = _run(view, now)
     deadline = view.pod.spec.activeDeadlineSeconds
     if deadline is not None and view.started_at:
@@ -53,7 +51,7 @@ def decide(view: PodView, now: float) -> Plan:
 
 def _wind_down(view: PodView) -> Plan:
     """Containers first, all at once but for the sidecars, then the sandbox, then the rest."""
-    stopping = _stop_all(view, "Stopping container {}")
+    stopping = _stop_all(view)
     if stopping is not None:
         return stopping
     if view.sandbox != "absent":
@@ -61,13 +59,15 @@ def _wind_down(view: PodView) -> Plan:
     return Plan((Step(Do.FINISH),) if view.terminating else ())
 
 
-def _stop_all(view: PodView, why: str) -> Plan | None:
+def _stop_all(view: PodView) -> Plan | None:
     """Steps to stop what runs, None where nothing does. Sidecars outlive the app containers they serve (KEP-753)."""
     running = [row for row in view.containers if row.running]
     if not running:
         return None
     first = [row for row in running if not row.sidecar] or running
-    return Plan(tuple(Step(Do.STOP, row.spec.name, why.format(row.spec.name)) for row in first if not row.stopping))
+    return Plan(
+        tuple(Step(Do.STOP, row.spec.name, f"Stopping container {row.spec.name}") for row in first if not row.stopping)
+    )
 
 
 def _run(view: PodView, now: float) -> Plan:

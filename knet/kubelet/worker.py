@@ -39,7 +39,7 @@ NETWORK_NOT_READY = (
     "message:Network plugin returns error: cni plugin not initialized"
 )
 #: seconds between attempts to set volumes or a sandbox up: doubled from the first to the second
-RETRY = (0.5, 16.0)
+RETRY = (0.5, 8.0)
 #: seconds for which a pod on its way up need not report between two steps
 BUSY = 0.05
 #: seconds after which volumes are compared with the objects they show
@@ -94,17 +94,27 @@ class PodWorker:
             pod.spec,
         ) or pod.spec.readinessGates:
             self._wake.set()
+        if pod.deleting:
+            self._abandon_hooks()
+            for name, run in self._runs.items():
+                if run.view.stopping:  # a second deletion may shorten the time that is left
+                    run.stop(self._grace(name), "")
 
     def remove(self) -> None:
         """The API has this pod no more."""
         self._removed = True
         self._machine.statuses.forget(self._pod.uid)
+        self._abandon_hooks()
         self._wake.set()
 
     def doom(self, reason: str, message: str) -> None:
         """End the pod for a reason of this machine's; it will be Failed."""
         self._doomed = (reason, message)
         self._wake.set()
+
+    def _abandon_hooks(self) -> None:
+        for run in self._runs.values():
+            run.abandon_hook()
 
     def network_became_ready(self) -> None:
         """What failed for want of it is tried again at once."""

@@ -326,6 +326,49 @@ async def test_init_containers_hooks_and_the_order_of_an_end() -> None:
         assert await following == [b"init", b"post", b"pre", b"term"]
 
 
+@isolated
+async def test_a_hook_that_hangs_does_not_hold_a_deletion_up() -> None:
+    async with machine() as there:
+        hooks = {"postStart": {"exec": {"command": ["sleep", "1000"]}}}
+        await there.create(
+            "p", command=["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"], lifecycle=hooks
+        )
+        while "Started" not in await there.events("p"):
+            await asyncio.sleep(0.02)
+        assert not (await there.client.get(Pod, "p", "default")).ready
+        await there.client.delete(Pod, "p", "default")
+        await there.until_gone("p")
+
+
+@isolated
+async def test_a_second_deletion_shortens_the_first_ones_grace() -> None:
+    async with machine() as there:
+        await there.create("deaf", command=["sleep", "1000"])  # process 1 without a handler hears no SIGTERM
+        await there.until("deaf", ready)
+        await there.client.delete(Pod, "deaf", "default", grace_period=1000)
+        await there.until("deaf", lambda pod: pod.deleting)
+        while "Killing" not in await there.events("deaf"):
+            await asyncio.sleep(0.02)
+        await there.client.delete(Pod, "deaf", "default", grace_period=1)
+        await there.until_gone("deaf")
+
+
+@isolated
+async def test_ports_are_forwarded_into_the_pod() -> None:
+    async with machine() as there:
+        await there.create("web", image="nginx", readinessProbe=WEB)
+        await there.until("web", ready)
+        path = Pod.resource.path("default", "web", "portforward")
+        async with there.client.websocket(path, [("ports", "80"), ("ports", "81")], ("v4.channel.k8s.io",)) as socket:
+            heads = [await socket.receive_bytes() for _ in range(4)]
+            assert heads == [bytes([channel, 80 + channel // 2, 0]) for channel in range(4)]
+            refused = await socket.receive_bytes()
+            assert refused[0] == 3 and b"dial tcp4 127.0.0.1:81: connect: connection refused" in refused
+            await socket.send_bytes(b"\0GET / HTTP/1.0\r\n\r\n")
+            answer = await socket.receive_bytes()
+            assert answer.startswith(b"\0HTTP/1.1 200 OK")
+
+
 async def _collect(lines: AsyncIterator[bytes]) -> list[bytes]:
     return [line async for line in lines]
 
