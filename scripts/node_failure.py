@@ -2,7 +2,7 @@
 
     sudo .venv/bin/python scripts/node_failure.py
 
-Times are those of the `lab` profile (docs/timing.md); Kubernetes' own take five minutes: Cluster(timing="upstream").
+Times are those of the `lab` profile (docs/reference.md); Kubernetes' own take five minutes: Cluster(timing="upstream").
 """
 
 import time

@@ -70,7 +70,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError:
                 raise KnetError(f"--dns-upstream {self.dns_upstream}: give the resolver's IP address.") from None
         if self.images and not Path(self.images).is_file():
-            raise KnetError(f"--images {self.images}: no such file (a YAML file of image rows, see docs/images.md).")
+            raise KnetError(f"--images {self.images}: no such file (a YAML file of image rows, see docs/reference.md).")
         return self
 
     def _network(self, option: str) -> ipaddress.IPv4Network:
