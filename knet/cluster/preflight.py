@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 from knet.cluster.config import ClusterConfig
 from knet.cluster.errors import KnetError
@@ -34,10 +35,21 @@ def check(config: ClusterConfig) -> None:
             f"{', '.join(lacking.values())} not found; install with: apt-get install {' '.join(lacking)}"
             " (or run scripts/install once)"
         )
+    if config.images:
+        _check_images(Path(config.images))
     features.require(*FEATURES, *(["vxlan"] if config.cni == "vxlan" else []))
     for name, needed in RAISED.items():
         if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
             sysctl.write(name, needed)
+
+
+def _check_images(path: Path) -> None:
+    from knet.images.catalogue import CatalogueError, load  # only those who bring rows of their own wait for this
+
+    try:
+        load(path)
+    except CatalogueError as error:
+        raise KnetError(f"--images {error}") from None
 
 
 def command_line() -> str:

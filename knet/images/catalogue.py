@@ -26,9 +26,9 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     ``names``: references without a tag, completed as usual; with a ``*`` a pattern over ``domain/path``.
     ``base``: "host" lays the files over this host's file system (private parts hidden), "busybox" over busybox'
-    applets and nothing else.  ``needs``: program → Debian package that has it.  ``files``: a directory below the
-    catalogue's files/; ``opaque``: directories of the host that must not shine through.  ``python``: "base" shows
-    containers this interpreter, "knet" also knet itself.
+    applets and nothing else.  ``needs``: program → Debian package that has it.  ``files``: a directory,
+    relative to the catalogue; ``opaque``: directories of the host that must not shine through.  ``python``: "base"
+    shows containers this interpreter, "knet" also knet itself.
     """
 
     names: tuple[str, ...]
@@ -86,19 +86,21 @@ def load(path: Path) -> list[Entry]:
     except (yaml.YAMLError, msgspec.ValidationError) as error:
         raise CatalogueError(f"{path}: {' '.join(str(error).split())}") from None
     for number, row in enumerate(rows):
-        reason = _fault(row)
+        reason = _fault(row, path.parent)
         if reason:
             raise CatalogueError(f"{path}: row {number + 1}: {reason}")
     return [Entry(row, path.parent) for row in rows]
 
 
-def _fault(row: Row) -> str:
+def _fault(row: Row, directory: Path) -> str:
     if not row.names:
         return "names: at least one is needed"
     if row.base not in ("host", "busybox"):
         return f'base: "{row.base}" is neither "host" nor "busybox"'
     if row.python not in ("", "base", "knet"):
         return f'python: "{row.python}" is neither "base" nor "knet"'
+    if row.files and not (directory / row.files).is_dir():
+        return f"files: there is no directory {directory / row.files}"
     for name in row.names:
         if "*" not in name:
             try:

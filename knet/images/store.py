@@ -201,7 +201,7 @@ def _binds(row: Row) -> tuple[str, ...]:
 
 def _lay_files(target: Path, entry: Entry, words: dict[str, str]) -> None:
     row = entry.row
-    source = entry.directory / "files" / row.files
+    source = entry.directory / row.files
     for path in sorted(source.rglob("*")) if row.files else ():
         if path.is_dir() or "__pycache__" in path.parts:
             continue

@@ -61,6 +61,19 @@ def test_a_request_that_cannot_be_met_is_refused(words: list[str], complaint: st
     _refused(words, complaint, "bad")
 
 
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ("- names: [app]\n  files: missing\n", "row 1: files: there is no directory"),
+        ("- {names: [app], bse: host}\n", "bse"),
+        ("- names: [\n", "rows.yaml: "),
+    ],
+)
+def test_a_catalogue_with_an_error_is_refused(rows: str, complaint: str, tmp_path: Path, home: Path) -> None:
+    (tmp_path / "rows.yaml").write_text(rows)
+    _refused(["up", "--name", "bad", "--images", str(tmp_path / "rows.yaml")], complaint, "bad")
+
+
 def test_a_port_in_use_is_refused(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

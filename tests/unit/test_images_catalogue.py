@@ -30,7 +30,7 @@ def test_textbook_images_are_there_under_any_tag(image: str, first_word: str) ->
 def test_every_row_names_files_that_exist() -> None:
     for entry in Catalogue():
         if entry.row.files:
-            assert (entry.directory / "files" / entry.row.files).is_dir(), entry.row.names
+            assert (entry.directory / entry.row.files).is_dir(), entry.row.names
 
 
 def test_an_unknown_image_is_told_how_to_add_a_row() -> None:
