@@ -17,7 +17,7 @@ from knet.cluster.errors import KnetError
 MAX_MESSAGE = 1 << 17
 MAX_FDS = 16
 
-#: a request in, an answer and descriptors out
+#: a request in, an answer and descriptors out; the descriptors stay the handler's
 Handler = Callable[[JSON], tuple[JSON, list[int]]]
 
 

@@ -31,7 +31,7 @@ from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
-from knet.kernel.namespaces import entered
+from knet.kernel.namespaces import Namespaces, entered
 from knet.underlay import validate
 from knet.underlay.machine import Machine
 from knet.underlay.plan import CONTROL_PLANE, WORKER, TopologyError
@@ -86,6 +86,7 @@ class Supervisor:
         self._underlay: Underlay | None = None
         self._cluster_socket: socket.socket | None = None
         self._report: socket.socket | None = None
+        self._own = Namespaces.of("self", ("pid",))
         self._ready = False
 
     # ---- up --------------------------------------------------------------------------------------------------
@@ -363,13 +364,8 @@ class Supervisor:
         assert self._underlay is not None
         if machine not in self._underlay.net:
             self._machine(machine)
-        fds = self._underlay.net[machine].namespaces.fds
-        pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            duplicates = [os.dup(fd) for fd in (*fds.values(), pid_namespace)]
-        finally:
-            os.close(pid_namespace)
-        return {"kinds": [*fds, "pid"]}, duplicates
+        fds = self._underlay.net[machine].namespaces.fds | self._own.fds
+        return {"kinds": list(fds)}, list(fds.values())
 
     def _change_link(self, a: str, b: str, **changes: Any) -> tuple[JSON, list[int]]:
         assert self._underlay is not None

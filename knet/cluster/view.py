@@ -6,6 +6,7 @@ import msgspec
 
 from knet.cluster import channel
 from knet.cluster.errors import KnetError
+from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir
 from knet.kernel.namespaces import Namespaces
 from knet.underlay.state import LinkError, LinkState
@@ -16,6 +17,7 @@ class ControlView:
     """A `knet.underlay.view.NetworkView`; namespaces arrive as descriptors and are kept for the shell's life."""
 
     def __init__(self, state: StateDir) -> None:
+        self._state = state
         self._control = state.control
         self._namespaces: dict[str, Namespaces] = {}
 
@@ -25,8 +27,7 @@ class ControlView:
 
     def namespaces(self, node: str) -> Namespaces:
         if node not in self._namespaces:
-            answer, fds = channel.request(self._control, {"op": "enter", "machine": node})
-            self._namespaces[node] = Namespaces(dict(zip(answer["kinds"], fds, strict=True)))
+            self._namespaces[node] = Machine(self._state, node).namespaces()
         return self._namespaces[node]
 
     def links(self) -> Sequence[LinkState]:

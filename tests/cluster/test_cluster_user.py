@@ -180,6 +180,16 @@ def test_exec_on_a_machine_runs_there(cluster: Cluster) -> None:
     assert "there is no machine 'n9'; there are: cp1, n1, n2, client" in missing.stderr
 
 
+def test_entering_a_machine_costs_the_supervisor_no_descriptor(cluster: Cluster) -> None:
+    descriptors = Path("/proc", Path(f"/run/knet/{NAME}/supervisor.pid").read_text().strip(), "fd")
+    machine = cluster.machine("n1")
+    machine.run("true")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(5):
+        machine.run("true")
+    assert len(list(descriptors.iterdir())) == before
+
+
 def test_links_are_listed_cut_and_mended(cluster: Cluster) -> None:
     assert "n1 – s1" in knet("link", "--name", NAME).stdout
     assert "down" in knet("link", "--name", NAME, "client", "s1", "--down").stdout
