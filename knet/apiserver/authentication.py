@@ -7,7 +7,6 @@ a JWT signed with the service account key (ES256) and bound, optionally, to a Po
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,22 +17,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from knet.api.resources import PODS, SERVICEACCOUNTS
 from knet.apiserver.status import unauthorized
+from knet.apiserver.user import User
 from knet.store import Object, Store
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 #: who a token is for, if the request names nobody: the API server
 AUDIENCE = ISSUER
 _ALGORITHM = "ES256"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """An authenticated identity."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class Tokens:

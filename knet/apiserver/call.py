@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from knet.apiserver.authentication import User
 from knet.apiserver.context import Context
 from knet.apiserver.negotiation import Form
 from knet.apiserver.options import Query
 from knet.apiserver.routes import Target
+from knet.apiserver.user import User, Writer, manager_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,12 @@ class Call:
     form: Form
     query: Query
     user: User
+
+    @property
+    def writer(self) -> Writer:
+        """In whose name this request writes."""
+        agent = self.request.headers.get("User-Agent", "")
+        return Writer(self.user, manager_of(self.query.get("fieldManager", ""), agent))
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

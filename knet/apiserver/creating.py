@@ -26,7 +26,7 @@ ATTEMPTS = 8
 
 async def create(call: Call) -> web.Response:
     """POST to a collection."""
-    options = write_options(call.query, "Create")
+    options = write_options(call.query, "Create", call.writer)
     kind = call.target.kind
     decoded = decode(kind, await parsed_body(call.request, kind.type), options.validation)
     record = await create_object(call.context, call.target, decoded.value, options)

@@ -38,14 +38,14 @@ async def delete(call: Call) -> web.Response:
 async def _options(call: Call) -> DeleteOptions:
     text = await read_body(call.request)
     if not text:
-        return delete_options(call.query, {})
+        return delete_options(call.query, {}, call.writer)
     type_ = call.context.auxiliary["DeleteOptions"].type
     body = object_of(parse(text, call.request.headers.get("Content-Type", ""), type_))
     try:
         conform(type_, body)
     except SchemaError as error:
         raise bad_request(str(error)) from None
-    return delete_options(call.query, body)
+    return delete_options(call.query, body, call.writer)
 
 
 def _answer(kind: Kind, record: Record, removed: bool, form: Form) -> web.Response:

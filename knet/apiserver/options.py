@@ -14,6 +14,7 @@ from knet.api.selectors import EVERYTHING, Requirement, Selector
 from knet.apiserver import field
 from knet.apiserver.kind import Kind
 from knet.apiserver.status import bad_request, invalid
+from knet.apiserver.user import SERVER, Writer
 from knet.store import Object, Record
 
 _FIELD_SEPARATOR = re.compile(r"(?<!\\),")
@@ -84,6 +85,7 @@ class WriteOptions:
 
     dry_run: bool = False
     validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
+    writer: Writer = SERVER
 
 
 def _integer(query: Query, key: str) -> int:
@@ -202,10 +204,10 @@ def _continue(token: str) -> Continue:
         raise bad_request(f"continue key is not valid: {error}") from None
 
 
-def write_options(query: Query, operation: Literal["Create", "Update", "Patch"]) -> WriteOptions:
+def write_options(query: Query, operation: Literal["Create", "Update", "Patch"], writer: Writer) -> WriteOptions:
     """Read dryRun and fieldValidation; StatusError 422 for other values than upstream's."""
     if not query:
-        return WriteOptions()
+        return WriteOptions(writer=writer)
     validation = query.get("fieldValidation") or "Warn"
     problems: field.Errors = []
     dry_run = _dry_run(query.get("dryRun", ""), problems)
@@ -215,7 +217,7 @@ def write_options(query: Query, operation: Literal["Create", "Update", "Patch"])
         problems.append(field.invalid("fieldManager", query["fieldManager"], "may not be more than 128 bytes"))
     if problems:
         raise invalid("meta.k8s.io", f"{operation}Options", "", problems)
-    return WriteOptions(dry_run, validation)  # type: ignore[arg-type]  # checked above
+    return WriteOptions(dry_run, validation, writer)  # type: ignore[arg-type]  # checked above
 
 
 def _dry_run(value: str, problems: field.Errors) -> bool:
@@ -233,9 +235,10 @@ class DeleteOptions:
     uid: str = ""
     revision: str = ""
     dry_run: bool = False
+    writer: Writer = SERVER
 
 
-def delete_options(query: Query, body: Object) -> DeleteOptions:
+def delete_options(query: Query, body: Object, writer: Writer) -> DeleteOptions:
     """From the body (``{}`` if there was none) or, without one, from the query; StatusError 400 or 422.
 
     The body's types have been checked.
@@ -273,4 +276,5 @@ def delete_options(query: Query, body: Object) -> DeleteOptions:
         str(preconditions.get("uid") or ""),
         str(preconditions.get("resourceVersion") or ""),
         bool(dry_run),
+        writer,
     )

@@ -25,7 +25,7 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 async def patch(call: Call, part: Part = "") -> web.Response:
     """PATCH of an object or of its status, by content type."""
-    options = write_options(call.query, "Patch")
+    options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
     patcher = await read_patch(call.request, kind.type)
     warnings: list[str] = []

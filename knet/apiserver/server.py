@@ -14,7 +14,7 @@ from aiohttp import web
 
 from knet.api.selectors import Requirement, Selector
 from knet.apiserver import creating, deleting, health, patching, reads, updating, watching
-from knet.apiserver.authentication import Authenticator, User
+from knet.apiserver.authentication import Authenticator
 from knet.apiserver.body import MAX_BODY
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
@@ -30,6 +30,7 @@ from knet.apiserver.status import (
     unauthorized,
     unavailable,
 )
+from knet.apiserver.user import User
 from knet.store import Unavailable
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ Part = Literal["", "status"]
 
 async def update(call: Call, part: Part = "") -> web.Response:
     """PUT of an object or of its status."""
-    options = write_options(call.query, "Update")
+    options = write_options(call.query, "Update", call.writer)
     target = call.target
     decoded = decode(target.kind, await parsed_body(call.request, target.kind.type), options.validation)
     metadata = decoded.value.get("metadata", {})

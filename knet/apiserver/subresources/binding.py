@@ -15,7 +15,7 @@ from knet.store import Object
 
 async def create(call: Call) -> web.Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
-    options = write_options(call.query, "Create")
+    options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Binding"]
     binding = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     node = _node_of(binding, call.target.name)

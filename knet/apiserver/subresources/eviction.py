@@ -13,7 +13,7 @@ from knet.apiserver.status import bad_request
 
 async def create(call: Call) -> web.Response:
     """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE."""
-    options = write_options(call.query, "Create")
+    options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Eviction"]
     eviction = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     name = eviction.get("metadata", {}).get("name", "")
@@ -22,6 +22,6 @@ async def create(call: Call) -> web.Response:
     wanted = eviction.get("deleteOptions") or {}
     if options.dry_run:
         wanted["dryRun"] = ["All"]
-    await deleting.remove(call.context, call.target, delete_options({}, wanted))
+    await deleting.remove(call.context, call.target, delete_options({}, wanted, call.writer))
     done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return representation.answer(orjson.dumps(done), call.form, 201)

@@ -13,7 +13,7 @@ from knet.store import Object
 
 async def update(call: Call) -> web.Response:
     """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
-    options = write_options(call.query, "Update")
+    options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind
     wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     revision = wanted.get("metadata", {}).get("resourceVersion", "")

@@ -44,7 +44,7 @@ def _answer(call: Call, value: Object) -> web.Response:
 
 async def update(call: Call) -> web.Response:
     """PUT."""
-    options = write_options(call.query, "Update")
+    options = write_options(call.query, "Update", call.writer)
     kind = call.context.auxiliary["Scale"]
     wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
     return await _rescale(call, wanted, options)
@@ -52,7 +52,7 @@ async def update(call: Call) -> web.Response:
 
 async def patch(call: Call) -> web.Response:
     """PATCH, of the Scale and not of the object behind it."""
-    options = write_options(call.query, "Patch")
+    options = write_options(call.query, "Patch", call.writer)
     kind = call.context.auxiliary["Scale"]
     patcher = await read_patch(call.request, kind.type)
     present = find(call.context, call.target).decode()

@@ -33,7 +33,7 @@ class TokenRequests:
 
     async def create(self, call: Call) -> web.Response:
         """POST of a TokenRequest; the answer has the token in its status."""
-        options = write_options(call.query, "Create")
+        options = write_options(call.query, "Create", call.writer)
         kind = call.context.auxiliary["TokenRequest"]
         request = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
         account = find(call.context, call.target).decode()

@@ -1,0 +1,31 @@
+"""Who asks, and under which name what they write is remembered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated identity."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """The user behind a write, and the field manager that owns what it sets (metadata.managedFields)."""
+
+    user: User
+    manager: str
+
+
+#: the API server's own writes
+SERVER = Writer(User("system:apiserver", ("system:masters", "system:authenticated")), "kube-apiserver")
+
+
+def manager_of(field_manager: str, user_agent: str) -> str:
+    """The name a request's writes go under: what it says, else its program (``kubectl/v1.32.0 …`` → ``kubectl``)."""
+    return field_manager or user_agent.partition("/")[0][:128] or "unknown"
