@@ -21,9 +21,10 @@ from knet.client import ApiError, Key
 from knet.client.events import rfc3339
 from knet.controllers.claims import claim
 from knet.controllers.expectations import TIMEOUT, Expectations
+from knet.controllers.offspring import Failure
 from knet.controllers.pods import pod_from_template
 from knet.controllers.replicaset.ranking import pods_to_delete
-from knet.controllers.replicaset.status import Failure, calculate
+from knet.controllers.replicaset.status import calculate
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 KEY = Key("default", "web")

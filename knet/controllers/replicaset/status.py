@@ -5,17 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from knet.api.objects import JSON, Condition, Pod, ReplicaSet
-from knet.client import ApiError, Unavailable
 from knet.client.events import rfc3339
 from knet.controllers.conditions import Conditions, conditions_json, set_condition, without
+from knet.controllers.offspring import Failure
 from knet.controllers.pods import available_in
-
-
-class Failure(NamedTuple):
-    """Replicas could not be created (reason FailedCreate) or deleted (FailedDelete)."""
-
-    reason: str
-    error: ApiError | Unavailable
 
 
 class Counted(NamedTuple):
