@@ -9,6 +9,7 @@ from functools import lru_cache
 from knet.api.resources import Resource
 from knet.api.timing import Timing
 from knet.apiserver.addresses import Allocations
+from knet.apiserver.admission import Admission
 from knet.apiserver.kind import Kind
 from knet.store import Attributes, Object, Store
 
@@ -26,6 +27,7 @@ class Context:
     auxiliary: Mapping[str, Kind]
     timing: Timing
     allocations: Allocations = field(repr=False)
+    admission: Admission = field(repr=False)
 
 
 def now() -> str:

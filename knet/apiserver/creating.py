@@ -1,7 +1,7 @@
 """create: from a body to a new record, the same way for every kind.
 
-Order, as upstream: decode and check types → defaults → initial state, and the metadata that belong to the server →
-admission → validation → allocation → compare-and-swap with "is not there".
+Order, as upstream: decode and check types → defaults → mutating admission → name, initial state and the metadata that
+belong to the server → validation → validating admission → allocation → compare-and-swap with "is not there".
 """
 
 import random
@@ -9,7 +9,8 @@ import uuid
 
 from aiohttp import web
 
-from knet.apiserver import admission, representation
+from knet.apiserver import representation
+from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import NAME_ALPHABET, Context, now
@@ -30,7 +31,7 @@ async def create(call: Call) -> web.Response:
     kind = call.target.kind
     decoded = decode(kind, await parsed_body(call.request, kind.type), options.validation)
     record = await create_object(call.context, call.target, decoded.value, options)
-    return representation.written(call, record, 201, decoded.warnings)
+    return representation.written(call, record, 201, decoded.warnings + options.warnings)
 
 
 async def create_object(context: Context, target: Target, value: Object, options: WriteOptions) -> Record:
@@ -39,26 +40,29 @@ async def create_object(context: Context, target: Target, value: Object, options
     normalise(kind, value)
     metadata = value["metadata"]
     place(target, metadata)
+    if metadata.get("resourceVersion", "") not in ("", "0"):
+        raise bad_request("resourceVersion should not be set on objects to be created")
+    for key in SERVER_METADATA:
+        metadata.pop(key, None)
+    request = Request(context, target, "CREATE", value, None, options)
+    await context.admission.mutate(request)
+    metadata = value["metadata"]
     generate = metadata.get("generateName", "") if not metadata.get("name") else ""
     for attempt in range(ATTEMPTS):
         if generate:
             metadata["name"] = generate[:58] + "".join(random.choices(NAME_ALPHABET, k=5))
             kind.strategy.default(value)
         try:
-            return await _create_once(context, target, value, options)
+            return await _create_once(request)
         except StatusError as error:
             if not generate or error.reason != "AlreadyExists" or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-async def _create_once(context: Context, target: Target, value: Object, options: WriteOptions) -> Record:
-    kind = target.kind
+async def _create_once(request: Request) -> Record:
+    context, kind, value, options = request.context, request.target.kind, request.new, request.options
     metadata = value["metadata"]
-    if metadata.get("resourceVersion", "") not in ("", "0"):
-        raise bad_request("resourceVersion should not be set on objects to be created")
-    for key in SERVER_METADATA:
-        metadata.pop(key, None)
     # unique, not secret: uuid4() would ask the kernel for 16 bytes, which costs more than the rest of this function
     metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
     metadata["creationTimestamp"] = now()
@@ -67,13 +71,13 @@ async def _create_once(context: Context, target: Target, value: Object, options:
     if kind.has_status and not kind.strategy.status_on_create:
         value.pop("status", None)
     kind.strategy.prepare_create(value)
-    admission.admit_create(context, target, value)
     errors = metadata_validation.validate(metadata, kind) + kind.strategy.validate(value)
     if errors:
         raise invalid(kind.resource.group, kind.resource.kind, metadata.get("name", ""), errors)
     key = kind.key(metadata.get("namespace", ""), metadata["name"])
     if context.store.get(key) is not None:
         raise already_exists(kind.resource, metadata["name"])
+    await context.admission.validate(request)
     with context.allocations.claim(kind, value, None, keep=not options.dry_run):
         if options.dry_run:
             return representation.dry_record(value, "")

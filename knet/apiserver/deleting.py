@@ -12,7 +12,8 @@ from aiohttp import web
 
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.schema import SchemaError, conform
-from knet.apiserver import admission, representation
+from knet.apiserver import representation
+from knet.apiserver.admission import Request
 from knet.apiserver.body import object_of, parse, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context, timestamp
@@ -30,9 +31,15 @@ ATTEMPTS = 8
 async def delete(call: Call) -> web.Response:
     """DELETE of one object."""
     options = await _options(call)
-    admission.refuse_deletion(call.target)
+    await _admit(call.context, call.target, options)
     record, removed = await remove(call.context, call.target, options)
-    return _answer(call.target.kind, record, removed, call.form)
+    return _answer(call.target.kind, record, removed, call.form, options.warnings)
+
+
+async def _admit(context: Context, target: Target, options: DeleteOptions) -> None:
+    """Admission of one deletion; StatusError 403, 404."""
+    old = find(context, target).decode()
+    await context.admission.admit(Request(context, target, "DELETE", None, old, options))
 
 
 async def _options(call: Call) -> DeleteOptions:
@@ -48,13 +55,12 @@ async def _options(call: Call) -> DeleteOptions:
     return delete_options(call.query, body, call.writer)
 
 
-def _answer(kind: Kind, record: Record, removed: bool, form: Form) -> web.Response:
+def _answer(kind: Kind, record: Record, removed: bool, form: Form, warnings: list[str]) -> web.Response:
     if removed and not kind.strategy.returns_deleted:
         metadata = record.decode()["metadata"]
-        return representation.answer(
-            orjson.dumps(success(kind.resource, metadata["name"], metadata["uid"])), Form(yaml=form.yaml)
-        )
-    return representation.answer(representation.object_bytes(kind, record, form), form)
+        done = orjson.dumps(success(kind.resource, metadata["name"], metadata["uid"]))
+        return representation.answer(done, Form(yaml=form.yaml), warnings=warnings)
+    return representation.answer(representation.object_bytes(kind, record, form), form, warnings=warnings)
 
 
 async def delete_collection(call: Call) -> web.Response:
@@ -67,12 +73,14 @@ async def delete_collection(call: Call) -> web.Response:
         metadata = record.decode()["metadata"]
         one = Target(target.kind, metadata.get("namespace", ""), metadata["name"])
         try:
+            await _admit(context, one, options)
             deleted.append((await remove(context, one, options))[0])
         except StatusError as error:
             if error.code != 404:
                 raise
     metadata = {"resourceVersion": str(context.store.revision)}
-    return representation.answer(representation.list_bytes(target.kind, deleted, metadata, call.form), call.form)
+    data = representation.list_bytes(target.kind, deleted, metadata, call.form)
+    return representation.answer(data, call.form, warnings=options.warnings)
 
 
 async def remove(context: Context, target: Target, options: DeleteOptions) -> tuple[Record, bool]:

@@ -14,6 +14,8 @@ from knet.api.resources import SERVICES
 from knet.api.schema import schema_of
 from knet.api.timing import PROFILES
 from knet.apiserver.addresses import Allocations
+from knet.apiserver.admission import Admission
+from knet.apiserver.admission.plugins import plugins
 from knet.apiserver.authentication import Authenticator, Tokens
 from knet.apiserver.bootstrap import bootstrap
 from knet.apiserver.context import Context, Selectable
@@ -61,7 +63,7 @@ async def serve(options: Options) -> None:
     store = SqliteStore(data / STORE_FILE, Selectable(kinds.values()))
     allocations = Allocations(IPv4Network(options.service_cidr))
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
-    context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations)
+    context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()))
     tokens = Tokens(pki, store)
     kubelets = Kubelets(context, pki)
     api = ApiServer(context, Authenticator(tokens), handlers(kubelets, tokens), Documents(kinds.values()).find)

@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Literal
 
 import orjson
@@ -81,11 +82,12 @@ class ListOptions:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """Of create, update and patch."""
+    """Of create, update and patch; ``warnings`` gathers what the client is to be told besides (admission's)."""
 
     dry_run: bool = False
     validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
     writer: Writer = SERVER
+    warnings: list[str] = dataclass_field(default_factory=list)
 
 
 def _integer(query: Query, key: str) -> int:
@@ -236,6 +238,7 @@ class DeleteOptions:
     revision: str = ""
     dry_run: bool = False
     writer: Writer = SERVER
+    warnings: list[str] = dataclass_field(default_factory=list)
 
 
 def delete_options(query: Query, body: Object, writer: Writer) -> DeleteOptions:

@@ -36,7 +36,7 @@ async def patch(call: Call, part: Part = "") -> web.Response:
         return decoded.value
 
     record = await modify(call.context, call.target, change, options, part, patcher.conditional)
-    return representation.written(call, record, 200, warnings)
+    return representation.written(call, record, 200, warnings + options.warnings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] =
         status=status,
         content_type=YAML if form.yaml else JSON,
     )
-    for warning in warnings:
+    for warning in dict.fromkeys(warnings):
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{escaped}"')
     return response

@@ -1,8 +1,8 @@
 """update: from a changed object to its next record.
 
-Order, as upstream: preconditions → defaults → what the operation may not touch is put back (status, or all but status;
-metadata that belong to the server) → admission → validation → compare-and-swap.  An update that changes nothing writes
-nothing and keeps its resourceVersion.
+Order, as upstream: preconditions → defaults → mutating admission → what the operation may not touch is put back
+(status, or all but status; metadata that belong to the server) → validation → validating admission → compare-and-swap.
+An update that changes nothing writes nothing and keeps its resourceVersion.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from typing import Literal
 import orjson
 from aiohttp import web
 
-from knet.apiserver import admission, creating, deleting, field, representation
+from knet.apiserver import creating, deleting, field, representation
+from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
@@ -42,10 +43,10 @@ async def update(call: Call, part: Part = "") -> web.Response:
     if not part and target.kind.strategy.create_on_update and not _exists(call.context, target):
         metadata.pop("resourceVersion", None)
         record = await creating.create_object(call.context, target, decoded.value, options)
-        return representation.written(call, record, 201, decoded.warnings)
+        return representation.written(call, record, 201, decoded.warnings + options.warnings)
     text = orjson.dumps(decoded.value)
     record = await modify(call.context, target, lambda _: orjson.loads(text), options, part)
-    return representation.written(call, record, 200, decoded.warnings)
+    return representation.written(call, record, 200, decoded.warnings + options.warnings)
 
 
 def _misnamed(given: str, wanted: str) -> StatusError:
@@ -80,11 +81,15 @@ async def modify(
         insists = named if conditional is None else conditional
         normalise(kind, value)
         place(target, value["metadata"])
+        request = Request(context, target, "UPDATE", value, old, options)
+        await context.admission.mutate(request)
         _prepare_update(kind, value, old, part)
-        if value == old:
+        changed = value != old
+        if changed:
+            _validate_update(kind, value, old, part)
+        await context.admission.validate(request)
+        if not changed:
             return record
-        admission.admit_update(context, target, value, old)
-        _validate_update(kind, value, old, part)
         if options.dry_run:
             return representation.dry_record(value, old["metadata"]["resourceVersion"])
         gone = deleting.goes_with_update(kind, value, old)
