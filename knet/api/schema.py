@@ -12,10 +12,11 @@ Go decoder does.
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
 
 from knet.api.definitions import definition_of_ref, first_type, load_definitions
 from knet.api.quantity import parse_quantity
@@ -86,14 +87,22 @@ class Scalar:
 
 
 class Struct:
-    """An object with known fields."""
+    """An object with known fields.
 
-    __slots__ = ("fields", "fits", "name", "package")
+    ``rest`` is the type of all other fields; None: there are none, they are pruned.  ``atomic``: it has one owner as a
+    whole (x-kubernetes-map-type).  ``always`` names the fields that upstream's Go structs hold even when nothing is
+    in them: they are there before anybody sets them, so nobody owns the fact that they are.
+    """
 
-    def __init__(self, name: str, package: str = "") -> None:
+    __slots__ = ("always", "atomic", "fields", "fits", "name", "package", "rest")
+
+    def __init__(self, name: str, package: str = "", *, rest: Type | None = None, atomic: bool = False) -> None:
         """``package`` tells structs of one name apart: core's and discovery's EndpointPort."""
         self.name = name
         self.package = package
+        self.rest = rest
+        self.atomic = atomic
+        self.always: frozenset[str] = frozenset()
         self.fits: Callable[[Any], bool]
         self.fields: dict[str, Type] = {}
         fields = self.fields
@@ -102,7 +111,7 @@ class Struct:
             if type(value) is not dict:
                 return False
             for key, item in value.items():
-                known = fields.get(key)
+                known = fields.get(key, rest)
                 if known is None or not known.fits(item):
                     return False
             return True
@@ -114,7 +123,7 @@ class Struct:
         if type(value) is not dict:
             raise _mismatch(value, path, owner, f"v1.{self.name}")
         for key in list(value):
-            known = self.fields.get(key)
+            known = self.fields.get(key, self.rest)
             if known is None:
                 unknown.append(f"{path}.{key}" if path else key)
                 del value[key]
@@ -126,12 +135,13 @@ class Struct:
 
 
 class MapOf:
-    """A map with free keys."""
+    """A map with free keys; ``atomic``: it has one owner as a whole (x-kubernetes-map-type)."""
 
-    __slots__ = ("fits", "value")
+    __slots__ = ("atomic", "fits", "value")
 
-    def __init__(self, value: Type) -> None:
+    def __init__(self, value: Type, *, atomic: bool = False) -> None:
         self.value = value
+        self.atomic = atomic
         self.fits: Callable[[Any], bool]
         item_fits = value.fits
 
@@ -156,14 +166,32 @@ class MapOf:
 
 
 class ListOf:
-    """A list; ``merge_key`` and ``merges`` say how a strategic merge patch treats it."""
+    """A list.
 
-    __slots__ = ("fits", "item", "merge_key", "merges")
+    ``merge_key`` and ``merges`` say how a strategic merge patch treats it, ``list_type`` (x-kubernetes-list-type) how
+    server-side apply does: an element of a ``map`` is known by the values of its ``keys``, of which ``key_defaults``
+    has those that may be left out.
+    """
 
-    def __init__(self, item: Type, merge_key: str = "", merges: bool = False) -> None:
+    __slots__ = ("fits", "item", "key_defaults", "keys", "list_type", "merge_key", "merges")
+
+    def __init__(
+        self,
+        item: Type,
+        merge_key: str = "",
+        merges: bool = False,
+        *,
+        list_type: Literal["atomic", "set", "map"] = "atomic",
+        keys: tuple[str, ...] = (),
+        key_defaults: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.item = item
         self.merge_key = merge_key
         self.merges = merges
+        self.list_type = list_type
+        #: sorted, as they appear in managedFields
+        self.keys = tuple(sorted(keys))
+        self.key_defaults = key_defaults
         self.fits: Callable[[Any], bool]
         item_fits = item.fits
 
@@ -268,6 +296,24 @@ QUANTITY = Scalar(
 #: anything: embedded objects, FieldsV1, JSON
 OPAQUE = Scalar("interface {}", lambda value: True)
 
+_MAP_TYPE = "x-kubernetes-map-type"
+#: optional structs that are no pointers in Go, beside spec and status of kinds; the schemas do not tell
+_BY_VALUE: dict[str, set[str]] = {
+    "CronJobSpec": {"jobTemplate"},
+    "DaemonSetSpec": {"template", "updateStrategy"},
+    "DeploymentSpec": {"strategy", "template"},
+    "Event": {"source"},
+    "IngressStatus": {"loadBalancer"},
+    "JobTemplateSpec": {"metadata", "spec"},
+    "NodeDaemonEndpoints": {"kubeletEndpoint"},
+    "NodeStatus": {"daemonEndpoints", "nodeInfo"},
+    "PodTemplate": {"template"},
+    "PodTemplateSpec": {"metadata", "spec"},
+    "ReplicaSetSpec": {"template"},
+    "ServiceStatus": {"loadBalancer"},
+    "StatefulSetSpec": {"template", "updateStrategy"},
+}
+
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SPECIAL: dict[str, Type] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": INT_OR_STRING,
@@ -316,22 +362,56 @@ class Schema:
         if properties is None:
             self._compiled[name] = compiled = self._compile(definitions, definition)
             return compiled
-        struct = self._compiled[name] = Struct(name.rpartition(".")[2], name.split(".")[-3])
+        struct = self._compiled[name] = Struct(
+            name.rpartition(".")[2], name.split(".")[-3], atomic=definition.get(_MAP_TYPE) == "atomic"
+        )
         for key, property_ in properties.items():
             struct.fields[key] = self._compile(definitions, property_)
+        struct.always = _always(struct, definition.get("required", ()))
         return struct
 
     def _compile(self, definitions: dict[str, dict[str, Any]], property_: dict[str, Any]) -> Type:
         if name := definition_of_ref(property_):
-            return self._named(definitions, name)
+            return _with_map_type(self._named(definitions, name), property_.get(_MAP_TYPE, ""))
         kind = first_type(property_)
         if kind == "array":
             strategy = property_.get("x-kubernetes-patch-strategy", "").split(",")
             merge_key = property_.get("x-kubernetes-patch-merge-key", "")
-            return ListOf(self._compile(definitions, property_["items"]), merge_key, "merge" in strategy)
+            keys = tuple(property_.get("x-kubernetes-list-map-keys", ()))
+            return ListOf(
+                self._compile(definitions, property_["items"]),
+                merge_key,
+                "merge" in strategy,
+                list_type=property_.get("x-kubernetes-list-type", "atomic"),
+                keys=keys,
+                # the one default of a key that upstream's types declare
+                key_defaults={"protocol": "TCP"} if "protocol" in keys else {},
+            )
         if kind == "object" and "additionalProperties" in property_:
-            return MapOf(self._compile(definitions, property_["additionalProperties"]))
+            value = self._compile(definitions, property_["additionalProperties"])
+            return MapOf(value, atomic=property_.get(_MAP_TYPE) == "atomic")
         return _SCALARS.get((kind, property_.get("format", "")), OPAQUE)
+
+
+def _with_map_type(type_: Type, map_type: str) -> Type:
+    """A property may override what its definition says: a claimRef is granular, other ObjectReferences are atomic."""
+    if not map_type or not isinstance(type_, Struct) or type_.atomic == (map_type == "atomic"):
+        return type_
+    other = Struct(type_.name, type_.package, rest=type_.rest, atomic=not type_.atomic)
+    other.fields.update(type_.fields)
+    other.always = type_.always
+    return other
+
+
+def _always(struct: Struct, required: Iterable[str]) -> frozenset[str]:
+    """Structs, lists and maps that Go writes even where they are empty: what is required, and structs by value."""
+    by_value = set(required) | _BY_VALUE.get(struct.name, set())
+    return frozenset(
+        name
+        for name, field in struct.fields.items()
+        if isinstance(field, Struct | ListOf | MapOf)
+        and (name in by_value or (name in ("metadata", "spec", "status") and "kind" in struct.fields))
+    )
 
 
 @lru_cache(maxsize=1)
