@@ -1,15 +1,20 @@
 """The registry: one row per resource. Everything generic (paths, discovery, storage, clients) is driven by it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+#: of what cannot be deleted by collection
+SINGLE_VERBS = tuple(verb for verb in ALL_VERBS if verb != "deletecollection")
+READ_ONLY = ("get", "list")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resource:
     """A kind that the API serves and where it is found.
 
     ``group`` is "" for the core group.  ``subresources`` names those the API server implements for it.
+    ``storage`` is the row whose objects this one shows in another form (autoscaling/v1 shows those of autoscaling/v2).
     """
 
     group: str
@@ -21,6 +26,7 @@ class Resource:
     subresources: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
+    storage: "Resource | None" = None
 
     @property
     def api_version(self) -> str:
@@ -49,49 +55,152 @@ class Resource:
         return "/".join(parts)
 
 
-CORE = "", "v1"
-APPS = "apps", "v1"
-_ALL = ("all",)
+_rows: list[Resource] = []
 
-NAMESPACES = Resource(*CORE, "Namespace", "namespaces", False, ("ns",), ("status", "finalize"))
-NODES = Resource(*CORE, "Node", "nodes", False, ("no",), ("status",))
-PODS = Resource(
-    *CORE,
+
+def _row(group_version: str, kind: str, plural: str, short_names: str = "", **more: Any) -> Resource:
+    """Add a row; ``short_names`` are separated by blanks."""
+    group, _, version = group_version.rpartition("/")
+    row = Resource(group, version, kind, plural, short_names=tuple(short_names.split()), **more)
+    _rows.append(row)
+    return row
+
+
+CORE = "v1"
+APIREGISTRATION = "apiregistration.k8s.io/v1"
+APPS = "apps/v1"
+BATCH = "batch/v1"
+NETWORKING = "networking.k8s.io/v1"
+RBAC = "rbac.authorization.k8s.io/v1"
+STORAGE = "storage.k8s.io/v1"
+ADMISSION = "admissionregistration.k8s.io/v1"
+FLOWCONTROL = "flowcontrol.apiserver.k8s.io/v1"
+
+_ALL: Any = {"categories": ("all",)}
+_EXTENSIONS: Any = {"categories": ("api-extensions",)}
+_CLUSTER: Any = {"namespaced": False}
+_STATUS: Any = {"subresources": ("status",)}
+_SCALED: Any = {"subresources": ("scale", "status")}
+
+# In the order of discovery: groups by upstream's priority, in a group the preferred version first.
+BINDINGS = _row(CORE, "Binding", "bindings", verbs=("create",))
+COMPONENTSTATUSES = _row(CORE, "ComponentStatus", "componentstatuses", "cs", verbs=READ_ONLY, **_CLUSTER)
+CONFIGMAPS = _row(CORE, "ConfigMap", "configmaps", "cm")
+ENDPOINTS = _row(CORE, "Endpoints", "endpoints", "ep")
+EVENTS = _row(CORE, "Event", "events", "ev")
+LIMITRANGES = _row(CORE, "LimitRange", "limitranges", "limits")
+NAMESPACES = _row(
+    CORE, "Namespace", "namespaces", "ns", subresources=("finalize", "status"), verbs=SINGLE_VERBS, **_CLUSTER
+)
+NODES = _row(CORE, "Node", "nodes", "no", **_CLUSTER, **_STATUS)
+PERSISTENTVOLUMECLAIMS = _row(CORE, "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", **_STATUS)
+PERSISTENTVOLUMES = _row(CORE, "PersistentVolume", "persistentvolumes", "pv", **_CLUSTER, **_STATUS)
+PODS = _row(
+    CORE,
     "Pod",
     "pods",
-    True,
-    ("po",),
-    ("status", "binding", "eviction", "log", "exec", "attach", "portforward"),
-    _ALL,
+    "po",
+    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "status"),
+    **_ALL,
 )
-SERVICES = Resource(*CORE, "Service", "services", True, ("svc",), ("status",), _ALL)
-ENDPOINTS = Resource(*CORE, "Endpoints", "endpoints", True, ("ep",))
-CONFIGMAPS = Resource(*CORE, "ConfigMap", "configmaps", True, ("cm",))
-SECRETS = Resource(*CORE, "Secret", "secrets")
-SERVICEACCOUNTS = Resource(*CORE, "ServiceAccount", "serviceaccounts", True, ("sa",), ("token",))
-EVENTS = Resource(*CORE, "Event", "events", True, ("ev",))
-ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices")
-LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases")
-DEPLOYMENTS = Resource(*APPS, "Deployment", "deployments", True, ("deploy",), ("status", "scale"), _ALL)
-REPLICASETS = Resource(*APPS, "ReplicaSet", "replicasets", True, ("rs",), ("status", "scale"), _ALL)
-CONTROLLERREVISIONS = Resource(*APPS, "ControllerRevision", "controllerrevisions")
+PODTEMPLATES = _row(CORE, "PodTemplate", "podtemplates")
+REPLICATIONCONTROLLERS = _row(CORE, "ReplicationController", "replicationcontrollers", "rc", **_SCALED, **_ALL)
+RESOURCEQUOTAS = _row(CORE, "ResourceQuota", "resourcequotas", "quota", **_STATUS)
+SECRETS = _row(CORE, "Secret", "secrets")
+SERVICEACCOUNTS = _row(CORE, "ServiceAccount", "serviceaccounts", "sa", subresources=("token",))
+SERVICES = _row(CORE, "Service", "services", "svc", **_STATUS, **_ALL)
 
-RESOURCES: tuple[Resource, ...] = (
-    NAMESPACES,
-    NODES,
-    PODS,
-    SERVICES,
-    ENDPOINTS,
-    CONFIGMAPS,
-    SECRETS,
-    SERVICEACCOUNTS,
-    EVENTS,
-    ENDPOINTSLICES,
-    LEASES,
-    DEPLOYMENTS,
-    REPLICASETS,
-    CONTROLLERREVISIONS,
+APISERVICES = _row(APIREGISTRATION, "APIService", "apiservices", **_CLUSTER, **_STATUS, **_EXTENSIONS)
+
+CONTROLLERREVISIONS = _row(APPS, "ControllerRevision", "controllerrevisions")
+DAEMONSETS = _row(APPS, "DaemonSet", "daemonsets", "ds", **_STATUS, **_ALL)
+DEPLOYMENTS = _row(APPS, "Deployment", "deployments", "deploy", **_SCALED, **_ALL)
+REPLICASETS = _row(APPS, "ReplicaSet", "replicasets", "rs", **_SCALED, **_ALL)
+STATEFULSETS = _row(APPS, "StatefulSet", "statefulsets", "sts", **_SCALED, **_ALL)
+
+EVENTS_V1 = _row("events.k8s.io/v1", "Event", "events", "ev", storage=EVENTS)
+
+HORIZONTALPODAUTOSCALERS = _row(
+    "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", **_STATUS, **_ALL
 )
+HORIZONTALPODAUTOSCALERS_V1 = _row(
+    "autoscaling/v1",
+    "HorizontalPodAutoscaler",
+    "horizontalpodautoscalers",
+    "hpa",
+    storage=HORIZONTALPODAUTOSCALERS,
+    **_STATUS,
+    **_ALL,
+)
+
+CRONJOBS = _row(BATCH, "CronJob", "cronjobs", "cj", **_STATUS, **_ALL)
+JOBS = _row(BATCH, "Job", "jobs", **_STATUS, **_ALL)
+
+CERTIFICATESIGNINGREQUESTS = _row(
+    "certificates.k8s.io/v1",
+    "CertificateSigningRequest",
+    "certificatesigningrequests",
+    "csr",
+    subresources=("approval", "status"),
+    **_CLUSTER,
+)
+
+INGRESSCLASSES = _row(NETWORKING, "IngressClass", "ingressclasses", **_CLUSTER)
+INGRESSES = _row(NETWORKING, "Ingress", "ingresses", "ing", **_STATUS)
+NETWORKPOLICIES = _row(NETWORKING, "NetworkPolicy", "networkpolicies", "netpol")
+
+PODDISRUPTIONBUDGETS = _row("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", **_STATUS)
+
+CLUSTERROLEBINDINGS = _row(RBAC, "ClusterRoleBinding", "clusterrolebindings", **_CLUSTER)
+CLUSTERROLES = _row(RBAC, "ClusterRole", "clusterroles", **_CLUSTER)
+ROLEBINDINGS = _row(RBAC, "RoleBinding", "rolebindings")
+ROLES = _row(RBAC, "Role", "roles")
+
+CSIDRIVERS = _row(STORAGE, "CSIDriver", "csidrivers", **_CLUSTER)
+CSINODES = _row(STORAGE, "CSINode", "csinodes", **_CLUSTER)
+CSISTORAGECAPACITIES = _row(STORAGE, "CSIStorageCapacity", "csistoragecapacities")
+STORAGECLASSES = _row(STORAGE, "StorageClass", "storageclasses", "sc", **_CLUSTER)
+VOLUMEATTACHMENTS = _row(STORAGE, "VolumeAttachment", "volumeattachments", **_CLUSTER, **_STATUS)
+
+MUTATINGWEBHOOKCONFIGURATIONS = _row(
+    ADMISSION, "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", **_CLUSTER, **_EXTENSIONS
+)
+VALIDATINGADMISSIONPOLICIES = _row(
+    ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", **_CLUSTER, **_STATUS, **_EXTENSIONS
+)
+VALIDATINGADMISSIONPOLICYBINDINGS = _row(
+    ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", **_CLUSTER, **_EXTENSIONS
+)
+VALIDATINGWEBHOOKCONFIGURATIONS = _row(
+    ADMISSION, "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", **_CLUSTER, **_EXTENSIONS
+)
+
+CUSTOMRESOURCEDEFINITIONS = _row(
+    "apiextensions.k8s.io/v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    "crd crds",
+    **_CLUSTER,
+    **_STATUS,
+    **_EXTENSIONS,
+)
+
+PRIORITYCLASSES = _row("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", "pc", **_CLUSTER)
+
+LEASES = _row("coordination.k8s.io/v1", "Lease", "leases")
+
+RUNTIMECLASSES = _row("node.k8s.io/v1", "RuntimeClass", "runtimeclasses", **_CLUSTER)
+
+ENDPOINTSLICES = _row("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+
+FLOWSCHEMAS = _row(FLOWCONTROL, "FlowSchema", "flowschemas", **_CLUSTER, **_STATUS)
+PRIORITYLEVELCONFIGURATIONS = _row(
+    FLOWCONTROL, "PriorityLevelConfiguration", "prioritylevelconfigurations", **_CLUSTER, **_STATUS
+)
+
+RESOURCES: tuple[Resource, ...] = tuple(_rows)
+#: the rows whose objects lie in the store in that very form
+STORED: tuple[Resource, ...] = tuple(row for row in RESOURCES if row.storage is None and "delete" in row.verbs)
 
 _BY_KIND = {(row.api_version, row.kind): row for row in RESOURCES}
 

@@ -45,7 +45,7 @@ class Selectable:
     """Derives what selectors see (`knet.store.Attributes`) from the objects of each collection."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._fields = {kind.collection: kind.strategy.fields for kind in kinds}
+        self._fields = {kind.collection: kind.strategy.fields for kind in kinds if not kind.conversion}
 
     def __call__(self, collection: str, value: Object) -> Attributes:
         """Called by the store at every write."""

@@ -36,10 +36,13 @@ async def create(call: Call) -> web.Response:
 
 async def create_object(context: Context, target: Target, value: Object, options: WriteOptions) -> Record:
     """Complete, check and store a new object whose types are right; StatusError 400, 403, 404, 409, 422."""
-    kind = target.kind
-    normalise(kind, value)
-    metadata = value["metadata"]
-    place(target, metadata)
+    normalise(target.kind, value)
+    place(target, value["metadata"])
+    if target.kind.conversion:
+        value = target.kind.to_stored(value)
+        target = target.stored
+        normalise(target.kind, value)
+    kind, metadata = target.kind, value["metadata"]
     if metadata.get("resourceVersion", "") not in ("", "0"):
         raise bad_request("resourceVersion should not be set on objects to be created")
     for key in SERVER_METADATA:

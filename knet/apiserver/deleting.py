@@ -56,9 +56,9 @@ async def _options(call: Call) -> DeleteOptions:
 
 
 def _answer(kind: Kind, record: Record, removed: bool, form: Form, warnings: list[str]) -> web.Response:
-    if removed and not kind.strategy.returns_deleted:
+    if removed and not kind.stored.strategy.returns_deleted:
         metadata = record.decode()["metadata"]
-        done = orjson.dumps(success(kind.resource, metadata["name"], metadata["uid"]))
+        done = orjson.dumps(success(kind.stored.resource, metadata["name"], metadata["uid"]))
         return representation.answer(done, Form(yaml=form.yaml), warnings=warnings)
     return representation.answer(representation.object_bytes(kind, record, form), form, warnings=warnings)
 
@@ -85,6 +85,7 @@ async def delete_collection(call: Call) -> web.Response:
 
 async def remove(context: Context, target: Target, options: DeleteOptions) -> tuple[Record, bool]:
     """Delete or mark an object; its last record and whether it is gone.  StatusError 404, 409."""
+    target = target.stored
     kind = target.kind
     for _ in range(ATTEMPTS):
         record = find(context, target)

@@ -25,6 +25,7 @@ class Sub:
 _STATUS = Sub(("get", "patch", "update"))
 SUBRESOURCES: Mapping[str, Sub] = {
     "status": _STATUS,
+    "approval": _STATUS,
     "scale": Sub(("get", "patch", "update"), "Scale", "autoscaling", "v1"),
     "binding": Sub(("create",), "Binding"),
     "eviction": Sub(("create",), "Eviction", "policy", "v1"),

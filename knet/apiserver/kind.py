@@ -6,12 +6,15 @@ in `knet.apiserver.kinds`, and what the functions do is found in ``defaults``, `
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import orjson
 
 from knet.api.resources import Resource
 from knet.api.schema import Type
 from knet.apiserver import formats
 from knet.apiserver.field import Errors
-from knet.store import Object
+from knet.store import Object, Record
 
 
 def _nothing(_: Object) -> None:
@@ -62,18 +65,59 @@ class Strategy:
 
 
 @dataclass(frozen=True, eq=False)
+class Conversion:
+    """How objects of one version become those of the version that is stored, and back; pure, without loss.
+
+    ``labels`` translates the field labels of this version to those of the stored one.
+    """
+
+    stored: "Kind"
+    to_stored: Callable[[Object], Object]
+    from_stored: Callable[[Object], Object]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """A served resource."""
+    """A served resource.
+
+    With a ``conversion`` it is another form of the objects of its ``stored`` kind: requests are decoded and answered
+    in this form; defaults, admission, validation, columns and the store see that one.
+    """
 
     resource: Resource
     type: Type
     strategy: Strategy
+    conversion: Conversion | None = None
 
-    @property
+    @cached_property
+    def stored(self) -> "Kind":
+        """The kind in whose form the objects are stored."""
+        return self.conversion.stored if self.conversion else self
+
+    def to_stored(self, value: Object) -> Object:
+        """A decoded object in the stored form."""
+        return self.conversion.to_stored(value) if self.conversion else value
+
+    def from_stored(self, value: Object) -> Object:
+        """A stored object in the form of this kind."""
+        return self.conversion.from_stored(value) if self.conversion else value
+
+    def shown(self, record: Record) -> bytes:
+        """A record's object, encoded in the form of this kind."""
+        return orjson.dumps(self.from_stored(record.decode())) if self.conversion else record.data
+
+    @cached_property
+    def field_labels(self) -> Mapping[str, str]:
+        """The labels that field selectors may use → those under which the store knows them."""
+        own = self.conversion.labels if self.conversion else {label: label for label in self.strategy.fields}
+        return {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace", **own}
+
+    @cached_property
     def collection(self) -> str:
         """The store's prefix of all its objects."""
-        group = self.resource.group
-        plural = self.resource.plural
+        group = self.stored.resource.group
+        plural = self.stored.resource.plural
         if "." in group and not group.endswith(".k8s.io"):
             return f"/registry/{group}/{plural}/"
         return f"/registry/{plural}/"

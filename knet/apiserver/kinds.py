@@ -1,15 +1,17 @@
 """Which kind behaves how: the one table that joins registry rows with defaults, validation and preparation."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from knet.api import resources
 from knet.api.resources import Resource
 from knet.api.schema import Schema
 from knet.apiserver import formats, prepare
+from knet.apiserver.conversion import CONVERSIONS
 from knet.apiserver.defaults import apps as apps_defaults
 from knet.apiserver.defaults import core as core_defaults
 from knet.apiserver.defaults import pod as pod_defaults
-from knet.apiserver.kind import Kind, Strategy
+from knet.apiserver.kind import Conversion, Kind, Strategy
 from knet.apiserver.validation import apps, cluster, data, endpoints, node, pod, service
 from knet.store import Object
 
@@ -141,10 +143,15 @@ STRATEGIES: Mapping[Resource, Strategy] = {
 
 def served(schema: Schema) -> dict[Resource, Kind]:
     """The kinds of the registry, ready to be served."""
-    return {
+    kinds = {
         row: Kind(row, schema.type_of(row.group, row.version, row.kind), STRATEGIES.get(row, _PLAIN))
         for row in resources.RESOURCES
     }
+    for row, form in CONVERSIONS.items():
+        assert row.storage is not None
+        conversion = Conversion(kinds[row.storage], form.to_stored, form.from_stored, form.labels)
+        kinds[row] = replace(kinds[row], conversion=conversion)
+    return kinds
 
 
 #: bodies of subresources: no resources of their own

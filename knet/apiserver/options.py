@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Literal
 
@@ -170,10 +170,11 @@ def selection(query: Query, kind: Kind) -> Selection:
     except ValueError as error:
         raise bad_request(str(error)) from None
     fields = _field_selector(query.get("fieldSelector", ""))
-    known = {"metadata.name", "metadata.namespace", *kind.strategy.fields}
     for row in fields.requirements:
-        if row.key not in known:
+        if row.key not in kind.field_labels:
             raise bad_request(f"field label not supported: {row.key}")
+    if kind.conversion:
+        fields = Selector(tuple(replace(row, key=kind.field_labels[row.key]) for row in fields.requirements))
     return Selection(labels, fields)
 
 

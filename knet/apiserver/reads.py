@@ -20,7 +20,7 @@ def find(context: Context, target: Target) -> Record:
     """The record a path names; StatusError 404."""
     record = context.store.get(target.kind.key(target.namespace, target.name))
     if record is None:
-        raise not_found(target.kind.resource, target.name)
+        raise not_found(target.kind.stored.resource, target.name)
     return record
 
 

@@ -28,7 +28,7 @@ def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] =
 def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "") -> bytes:
     """One object in the shape asked for."""
     if not form.shape:
-        return record.data
+        return kind.shown(record)
     value = record.decode()
     if form.shape == "Table":
         return orjson.dumps(tables.table(kind, [value], value["metadata"], form.version, include_object))
@@ -59,7 +59,7 @@ def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Fo
         items = [orjson.dumps(partial(record.decode(), form.version)) for record in records]
     else:
         head = {"kind": f"{kind.resource.kind}List", "apiVersion": kind.resource.api_version}
-        items = [record.data for record in records]
+        items = [kind.shown(record) for record in records] if kind.conversion else [record.data for record in records]
     opening = orjson.dumps({**head, "metadata": metadata})[:-1]
     return b'%b,"items":[%b]}' % (opening, b",".join(items))
 

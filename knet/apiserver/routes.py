@@ -4,7 +4,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from knet.apiserver.kind import Kind
@@ -20,6 +20,11 @@ class Target:
     subresource: str = ""
     #: what follows the subresource: the path inside a proxied service
     rest: str = ""
+
+    @property
+    def stored(self) -> "Target":
+        """The same object in the form in which it is stored."""
+        return replace(self, kind=self.kind.stored) if self.kind.conversion else self
 
 
 class Routes:

@@ -12,12 +12,14 @@ from dataclasses import replace
 import orjson
 from aiohttp import web
 
+from knet.api.resources import Resource
 from knet.api.selectors import Requirement, Selector
 from knet.apiserver import creating, deleting, health, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator
 from knet.apiserver.body import MAX_BODY
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
+from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import JSON, form_of
 from knet.apiserver.options import Selection, list_options
 from knet.apiserver.routes import Routes
@@ -30,6 +32,7 @@ from knet.apiserver.status import (
     unauthorized,
     unavailable,
 )
+from knet.apiserver.subresources import scale
 from knet.apiserver.user import User
 from knet.store import Unavailable
 
@@ -60,18 +63,23 @@ async def _patch_status(call: Call) -> web.StreamResponse:
     return await patching.patch(call, "status")
 
 
-_COLLECTION: Mapping[str, Handler] = {
-    "GET": _collection_get,
-    "POST": creating.create,
-    "DELETE": deleting.delete_collection,
+#: method → verb and handler
+_COLLECTION: Mapping[str, tuple[str, Handler]] = {
+    "GET": ("list", _collection_get),
+    "POST": ("create", creating.create),
+    "DELETE": ("deletecollection", deleting.delete_collection),
 }
-_OBJECT: Mapping[str, Handler] = {
-    "GET": _object_get,
-    "PUT": updating.update,
-    "PATCH": patching.patch,
-    "DELETE": deleting.delete,
+_OBJECT: Mapping[str, tuple[str, Handler]] = {
+    "GET": ("get", _object_get),
+    "PUT": ("update", updating.update),
+    "PATCH": ("patch", patching.patch),
+    "DELETE": ("delete", deleting.delete),
 }
-_STATUS: Mapping[str, Handler] = {"GET": reads.get, "PUT": _put_status, "PATCH": _patch_status}
+#: subresources that work alike for every kind
+_GENERIC: Mapping[str, Mapping[str, Handler]] = {
+    "status": {"GET": reads.get, "PUT": _put_status, "PATCH": _patch_status},
+    "scale": {"GET": scale.get, "PUT": scale.update, "PATCH": scale.patch},
+}
 
 
 class ApiServer:
@@ -81,13 +89,17 @@ class ApiServer:
         self,
         context: Context,
         authenticator: Authenticator,
-        subresources: Mapping[tuple[str, str], Mapping[str, Handler]],
+        handlers: Mapping[tuple[Resource, str], Mapping[str, Handler]],
         documents: Callable[[str], Document | None],
     ) -> None:
-        """``subresources``: (plural, subresource) → method → handler; ``documents`` finds what is no resource."""
+        """``handlers``: (resource, subresource) → method → handler; ``documents`` finds what is no resource.
+
+        The subresource "" stands for a whole resource that is not stored but computed or acted upon.
+        """
         self._context = context
         self._authenticator = authenticator
-        self._subresources = subresources
+        self._handlers = handlers
+        self._methods: dict[tuple[Kind, str, bool], Mapping[str, Handler]] = {}
         self._documents = documents
         self._routes = Routes(context.kinds.values())
         self.ready = False
@@ -130,15 +142,12 @@ class ApiServer:
         target = self._routes.find(path)
         if target is None:
             raise no_such_path()
-        if target.subresource:
-            found = self._subresources.get((target.kind.resource.plural, target.subresource))
-            methods = found or (_STATUS if target.subresource == "status" else {})
-        elif target.name:
-            methods = _OBJECT
-        else:
-            methods = _COLLECTION
-            if target.kind.resource.namespaced and not target.namespace and request.method != "GET":
-                raise method_not_allowed()
+        if not target.name and target.kind.resource.namespaced and not target.namespace and request.method != "GET":
+            raise method_not_allowed()
+        what = target.kind, target.subresource, bool(target.name)
+        methods = self._methods.get(what)
+        if methods is None:
+            methods = self._methods[what] = self._methods_of(*what)
         handler = methods.get(request.method)
         if handler is None:
             raise method_not_allowed()
@@ -147,6 +156,16 @@ class ApiServer:
         return await handler(
             Call(request, self._context, target, form, url.query if url.raw_query_string else {}, user)
         )
+
+    def _methods_of(self, kind: Kind, subresource: str, named: bool) -> Mapping[str, Handler]:
+        """Method → handler, of a subresource, of an object, or of a collection."""
+        own = self._handlers.get((kind.resource, subresource))
+        if own is not None:
+            return own
+        if subresource:
+            return _GENERIC.get(subresource, {})
+        methods = _OBJECT if named else _COLLECTION
+        return {method: handler for method, (verb, handler) in methods.items() if verb in kind.resource.verbs}
 
 
 def _error(error: StatusError) -> web.Response:

@@ -72,14 +72,18 @@ async def modify(
     A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
     says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
     """
+    asked, target = target, target.stored
     kind = target.kind
     for _ in range(ATTEMPTS):
         record = find(context, target)
-        value = change(record.decode())
+        value = change(asked.kind.from_stored(record.decode()))
         old = record.decode()
         named = _check_preconditions(kind, target.name, value, old)
         insists = named if conditional is None else conditional
-        normalise(kind, value)
+        normalise(asked.kind, value)
+        if asked is not target:
+            value = asked.kind.to_stored(value)
+            normalise(kind, value)
         place(target, value["metadata"])
         request = Request(context, target, "UPDATE", value, old, options)
         await context.admission.mutate(request)

@@ -46,7 +46,8 @@ def reachable(definitions: Definitions, roots: Sequence[str]) -> list[str]:
 
 def _references(node: Any) -> list[str]:
     if isinstance(node, dict):
-        name = definition_of_ref(node)
+        # what describes schemas has properties of such names
+        name = definition_of_ref(node) if isinstance(node.get("$ref"), str) else ""
         return ([name] if name else []) + [ref for item in node.values() for ref in _references(item)]
     if isinstance(node, list):
         return [ref for item in node for ref in _references(item)]

@@ -17,11 +17,16 @@ def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -
     All other operations are in v3 only.
     """
     kinds = [names[row.group, row.version, row.kind] for row in rows]
-    roots = [*ROOTS, *kinds, *(f"{kind}List" for kind in kinds)]
+    lists = [f"{names[row.group, row.version, row.kind]}List" for row in rows if "list" in row.verbs]
+    roots = [*ROOTS, *kinds, *lists]
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": KUBERNETES_VERSION},
-        "paths": {row.path("{namespace}" if row.namespaced else "", "{name}"): {"patch": _patch(row)} for row in rows},
+        "paths": {
+            row.path("{namespace}" if row.namespaced else "", "{name}"): {"patch": _patch(row)}
+            for row in rows
+            if "patch" in row.verbs
+        },
         "definitions": {name: schema(name, definitions[name], _V2) for name in reachable(definitions, roots)},
     }
 

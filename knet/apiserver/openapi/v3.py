@@ -11,6 +11,11 @@ from knet.apiserver.openapi.schemas import DELETE_OPTIONS, PATCH, ROOTS, STATUS,
 from knet.store import Object
 
 _V3 = "#/components/schemas/"
+#: verb → x-kubernetes-action
+_ACTIONS = {verb: verb for verb in ("delete", "deletecollection", "get", "list", "patch")} | {
+    "create": "post",
+    "update": "put",
+}
 
 
 def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -> Object:
@@ -19,7 +24,7 @@ def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -
     paths: Object = {}
     for row in rows:
         kind = names[row.group, row.version, row.kind]
-        roots += [kind, f"{kind}List"]
+        roots += [kind, *([f"{kind}List"] if "list" in row.verbs else ())]
         for path, item in _paths(row, kind, names).items():
             paths[path] = item
             roots += [name for name in _references_v3(item) if name in definitions]
@@ -105,7 +110,12 @@ def _paths(row: Resource, kind: str, names: Names) -> Object:
             "parameters": [name, *common],
         },
     }
-    if row.namespaced:
+    for item in paths.values():
+        for method in [key for key, operation in item.items() if key != "parameters"]:
+            if item[method]["x-kubernetes-action"] not in (_ACTIONS[verb] for verb in row.verbs if verb != "watch"):
+                del item[method]
+    paths = {path: item for path, item in paths.items() if set(item) != {"parameters"}}
+    if row.namespaced and "list" in row.verbs:
         everywhere = dict(listing, operationId=f"list_{tag}{row.kind}ForAllNamespaces")
         paths[row.path()] = {"get": everywhere, "parameters": [PRETTY]}
     for sub in row.subresources:

@@ -1,29 +1,39 @@
-"""Subresources other than status: each file is one of them, and the table here says which methods it answers."""
+"""Subresources that are a kind's own: each file is one of them, and the table here says which methods it answers.
+
+status and scale are the same for every kind that has them (`knet.apiserver.server`).
+"""
 
 from collections.abc import Mapping
 
+from knet.api import resources
+from knet.api.resources import Resource
+from knet.apiserver import reads
 from knet.apiserver.authentication import Tokens
 from knet.apiserver.call import Handler
-from knet.apiserver.subresources import binding, eviction, finalize, scale, streams
+from knet.apiserver.subresources import approval, binding, componentstatus, eviction, finalize, streams
 from knet.apiserver.subresources.kubelets import Kubelets
 from knet.apiserver.subresources.token import TokenRequests
 
 __all__ = ["Kubelets", "handlers"]
 
 
-def handlers(kubelets: Kubelets, tokens: Tokens) -> Mapping[tuple[str, str], Mapping[str, Handler]]:
-    """(plural, subresource) → method → handler."""
-    scaling: Mapping[str, Handler] = {"GET": scale.get, "PUT": scale.update, "PATCH": scale.patch}
+def handlers(kubelets: Kubelets, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapping[str, Handler]]:
+    """(resource, subresource) → method → handler; "" is a resource that is nothing but this."""
     streaming = streams.Streams(kubelets)
     return {
-        ("deployments", "scale"): scaling,
-        ("replicasets", "scale"): scaling,
-        ("pods", "binding"): {"POST": binding.create},
-        ("pods", "eviction"): {"POST": eviction.create},
-        ("pods", "log"): {"GET": streaming.log},
-        ("pods", "exec"): {"GET": streaming.exec, "POST": streaming.exec},
-        ("pods", "attach"): {"GET": streaming.attach, "POST": streaming.attach},
-        ("pods", "portforward"): {"GET": streaming.port_forward, "POST": streaming.port_forward},
-        ("serviceaccounts", "token"): {"POST": TokenRequests(tokens).create},
-        ("namespaces", "finalize"): {"PUT": finalize.update},
+        (resources.BINDINGS, ""): {"POST": binding.create_legacy},
+        (resources.COMPONENTSTATUSES, ""): {"GET": componentstatus.read},
+        (resources.CERTIFICATESIGNINGREQUESTS, "approval"): {
+            "GET": reads.get,
+            "PUT": approval.update,
+            "PATCH": approval.patch,
+        },
+        (resources.PODS, "binding"): {"POST": binding.create},
+        (resources.PODS, "eviction"): {"POST": eviction.create},
+        (resources.PODS, "log"): {"GET": streaming.log},
+        (resources.PODS, "exec"): {"GET": streaming.exec, "POST": streaming.exec},
+        (resources.PODS, "attach"): {"GET": streaming.attach, "POST": streaming.attach},
+        (resources.PODS, "portforward"): {"GET": streaming.port_forward, "POST": streaming.port_forward},
+        (resources.SERVICEACCOUNTS, "token"): {"POST": TokenRequests(tokens).create},
+        (resources.NAMESPACES, "finalize"): {"PUT": finalize.update},
     }

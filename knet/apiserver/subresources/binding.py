@@ -3,22 +3,39 @@
 import orjson
 from aiohttp import web
 
+from knet.api.resources import PODS
 from knet.apiserver import field, representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import now
 from knet.apiserver.decoding import decode
-from knet.apiserver.options import write_options
+from knet.apiserver.options import WriteOptions, write_options
+from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, invalid
 from knet.store import Object
 
 
 async def create(call: Call) -> web.Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
+    binding, options = await _read(call)
+    return await _bind(call, call.target, binding, options)
+
+
+async def create_legacy(call: Call) -> web.Response:
+    """POST to the collection ``bindings``: the Pod is the one of the Binding's name."""
+    binding, options = await _read(call)
+    target = Target(call.context.kinds[PODS], call.target.namespace, binding.get("metadata", {}).get("name", ""))
+    return await _bind(call, target, binding, options)
+
+
+async def _read(call: Call) -> tuple[Object, WriteOptions]:
     options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Binding"]
-    binding = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
-    node = _node_of(binding, call.target.name)
+    return decode(kind, await parsed_body(call.request, kind.type), options.validation).value, options
+
+
+async def _bind(call: Call, target: Target, binding: Object, options: WriteOptions) -> web.Response:
+    node = _node_of(binding, target.name)
     metadata = binding.get("metadata", {})
 
     def bind(value: Object) -> None:
@@ -31,7 +48,7 @@ async def create(call: Call) -> web.Response:
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         status["conditions"] = [*others, {key: item for key, item in scheduled.items() if item}]
 
-    await updating.rewrite(call.context, call.target, bind, options.dry_run)
+    await updating.rewrite(call.context, target, bind, options.dry_run)
     done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return representation.answer(orjson.dumps(done), call.form, 201)
 

@@ -1,4 +1,4 @@
-"""scale: the number of replicas of a Deployment or ReplicaSet, in the form that every autoscaler understands."""
+"""scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
 import orjson
 from aiohttp import web
@@ -20,6 +20,8 @@ def scale_of(value: Object) -> Object:
     metadata = value["metadata"]
     keys = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     selector = value["spec"].get("selector") or {}
+    if isinstance(next(iter(selector.values()), {}), str):  # a ReplicationController's is a plain map
+        selector = {"matchLabels": selector}
     status: Object = {"replicas": value.get("status", {}).get("replicas", 0)}
     if selector.get("matchLabels") or selector.get("matchExpressions"):
         status["selector"] = format_selector(selector)

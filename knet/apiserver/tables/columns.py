@@ -144,7 +144,7 @@ COLUMNS: Mapping[Resource, Sequence[Column]] = {
 
 def table(kind: Kind, values: Sequence[Object], metadata: Object, version: str, include_object: str = "") -> Object:
     """``meta.k8s.io/v1`` Table of some objects; ``include_object`` is the parameter: Metadata, Object or None."""
-    columns = COLUMNS.get(kind.resource, _PLAIN)
+    columns = COLUMNS.get(kind.stored.resource, _PLAIN)
     kept = {key: metadata[key] for key in ("resourceVersion", "continue", "remainingItemCount") if key in metadata}
     return {
         "kind": "Table",
@@ -152,17 +152,20 @@ def table(kind: Kind, values: Sequence[Object], metadata: Object, version: str, 
         "metadata": kept,
         "columnDefinitions": [column.definition() for column in columns],
         "rows": [
-            {"cells": [column.cell(value) for column in columns], "object": _embedded(value, version, include_object)}
+            {
+                "cells": [column.cell(value) for column in columns],
+                "object": _embedded(kind, value, version, include_object),
+            }
             for value in values
         ],
     }
 
 
-def _embedded(value: Object, version: str, include_object: str) -> Object | None:
+def _embedded(kind: Kind, value: Object, version: str, include_object: str) -> Object | None:
     if include_object == "None":
         return None
     if include_object == "Object":
-        return value
+        return kind.from_stored(value)
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",

@@ -57,7 +57,7 @@ class GarbageCollector:
         self.collectors: dict[Resource, Collector] = {}
         self.controllers: dict[Resource, Controller] = {}
         in_full = {cls.resource: cls for cls in _READ_IN_FULL}
-        for row in resources.RESOURCES:
+        for row in resources.STORED:
             if row in IGNORED or not {"list", "watch", "delete"} <= set(row.verbs):
                 continue
             cls = in_full.get(row) or metadata_class(row)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from knet.api.objects import JSON, Meta
-from knet.api.resources import RESOURCES, Resource
+from knet.api.resources import STORED, Resource
 from knet.client import ApiError, Client, NotFound
 
 
@@ -41,7 +41,7 @@ class Remaining:
 
 def kinds_within() -> list[Resource]:
     """All namespaced kinds that can be deleted by collection."""
-    return [row for row in RESOURCES if row.namespaced and "deletecollection" in row.verbs]
+    return [row for row in STORED if row.namespaced and "deletecollection" in row.verbs]
 
 
 async def delete_all(client: Client, namespace: str) -> Remaining:
