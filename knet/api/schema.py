@@ -10,7 +10,6 @@ Go decoder does.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -242,7 +241,7 @@ def _base64(value: Any) -> Any:
         raise TypeError
     try:
         base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValueError("illegal base64 data at input byte " + str(_first_bad_base64(value))) from None
     return value
 
@@ -266,7 +265,7 @@ def _is_base64(value: Any) -> bool:
         return False
     try:
         base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return True
 
