@@ -7,15 +7,14 @@ a JWT signed with the service account key (ES256) and bound, optionally, to a Po
 import time
 import uuid
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jwt
-from aiohttp import web
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from knet.api.resources import PODS, SERVICEACCOUNTS
+from knet.apiserver.http import Request, Subject
 from knet.apiserver.status import unauthorized
 from knet.apiserver.user import User
 from knet.store import Object, Store
@@ -89,27 +88,18 @@ class Authenticator:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    def user_of(self, request: web.BaseRequest) -> User | None:
+    def user_of(self, request: Request) -> User | None:
         """The user; None for the anonymous one; StatusError 401 for a token that does not hold."""
-        transport = request.transport
-        certificate = transport.get_extra_info("peercert") if transport else None
-        if certificate:
-            user = user_of_subject(certificate.get("subject", ()))
-            if user is not None:
-                return user
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if request.peer.user is not None:
+            return request.peer.user
+        scheme, _, token = request.headers.get("Authorization").partition(" ")
         if scheme.lower() != "bearer":
             return None
         return self._tokens.check(token.strip())
 
 
-#: a subject as `ssl.SSLSocket.getpeercert` gives it
-Subject = tuple[tuple[tuple[str, str], ...], ...]
-
-
-@lru_cache(maxsize=1024)
 def user_of_subject(subject: Subject) -> User | None:
-    """The user in the subject of a verified certificate; None without a common name."""
+    """The user in the subject of a verified certificate; None without a common name.  Asked once per connection."""
     pairs = [pair for names in subject for pair in names]
     name = next((value for key, value in pairs if key == "commonName"), "")
     if not name:

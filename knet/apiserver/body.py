@@ -4,31 +4,36 @@ from typing import Any
 
 import orjson
 import yaml
-from aiohttp import web
 
 from knet.api.schema import Type
 from knet.apiserver import protobuf
+from knet.apiserver.http import BodyBroken, BodyTooLarge, Request
 from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
-from knet.apiserver.status import bad_request, too_large, unsupported_media_type
+from knet.apiserver.status import bad_request, timeout, too_large, unsupported_media_type
 from knet.store import Object
 
 #: upstream's limit on request bodies
 MAX_BODY = 3 * 1024 * 1024
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body; StatusError 413 beyond upstream's limit."""
-    if (request.content_length or 0) > MAX_BODY:
+    length = request.headers.get("Content-Length")
+    if length.isdecimal() and int(length) > MAX_BODY:
         raise too_large(MAX_BODY)
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
+        return await request.body.read(MAX_BODY)
+    except BodyTooLarge:
         raise too_large(MAX_BODY) from None
+    except BodyBroken as error:
+        raise bad_request(str(error)) from None
+    except TimeoutError:
+        raise timeout("Timeout: request did not complete within the allotted timeout") from None
 
 
-async def parsed_body(request: web.BaseRequest, type_: Type) -> Any:
+async def parsed_body(request: Request, type_: Type) -> Any:
     """The body, supposed to be an object of the type, as JSON data; StatusError 400, 413, 415."""
-    return parse(await read_body(request), request.headers.get("Content-Type", ""), type_)
+    return parse(await read_body(request), request.headers.get("Content-Type"), type_)
 
 
 class _Loader(yaml.CSafeLoader):

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from knet.apiserver.context import Context
+from knet.apiserver.http import Answer, Request
 from knet.apiserver.negotiation import Form
 from knet.apiserver.options import Query
 from knet.apiserver.routes import Target
@@ -16,7 +15,7 @@ from knet.apiserver.user import User, Writer, manager_of
 class Call:
     """What a handler needs to know; ``request`` gives body and connection."""
 
-    request: web.BaseRequest
+    request: Request
     context: Context
     target: Target
     form: Form
@@ -26,8 +25,8 @@ class Call:
     @property
     def writer(self) -> Writer:
         """In whose name this request writes."""
-        agent = self.request.headers.get("User-Agent", "")
+        agent = self.request.headers.get("User-Agent")
         return Writer(self.user, manager_of(self.query.get("fieldManager", ""), agent))
 
 
-Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+Handler = Callable[[Call], Awaitable[Answer]]

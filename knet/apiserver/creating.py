@@ -7,14 +7,13 @@ belong to the server → validation → validating admission → allocation → 
 import random
 import uuid
 
-from aiohttp import web
-
 from knet.apiserver import representation
 from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import NAME_ALPHABET, Context, now
 from knet.apiserver.decoding import SERVER_METADATA, decode, normalise, place
+from knet.apiserver.http import Response
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, already_exists, bad_request, invalid
@@ -25,7 +24,7 @@ from knet.store import Conflict, Object, Record
 ATTEMPTS = 8
 
 
-async def create(call: Call) -> web.Response:
+async def create(call: Call) -> Response:
     """POST to a collection."""
     options = write_options(call.query, "Create", call.writer)
     kind = call.target.kind

@@ -8,7 +8,6 @@ the last of them; propagationPolicy is carried out by the garbage collector, to 
 import time
 
 import orjson
-from aiohttp import web
 
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.schema import SchemaError, conform
@@ -17,6 +16,7 @@ from knet.apiserver.admission import Request
 from knet.apiserver.body import object_of, parse, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context, timestamp
+from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import Form
 from knet.apiserver.options import DeleteOptions, delete_options, list_options
@@ -28,7 +28,7 @@ from knet.store import Conflict, Object, Record
 ATTEMPTS = 8
 
 
-async def delete(call: Call) -> web.Response:
+async def delete(call: Call) -> Response:
     """DELETE of one object."""
     options = await _options(call)
     await _admit(call.context, call.target, options)
@@ -47,7 +47,7 @@ async def _options(call: Call) -> DeleteOptions:
     if not text:
         return delete_options(call.query, {}, call.writer)
     type_ = call.context.auxiliary["DeleteOptions"].type
-    body = object_of(parse(text, call.request.headers.get("Content-Type", ""), type_))
+    body = object_of(parse(text, call.request.headers.get("Content-Type"), type_))
     try:
         conform(type_, body)
     except SchemaError as error:
@@ -55,7 +55,7 @@ async def _options(call: Call) -> DeleteOptions:
     return delete_options(call.query, body, call.writer)
 
 
-def _answer(kind: Kind, record: Record, removed: bool, form: Form, warnings: list[str]) -> web.Response:
+def _answer(kind: Kind, record: Record, removed: bool, form: Form, warnings: list[str]) -> Response:
     if removed and not kind.stored.strategy.returns_deleted:
         metadata = record.decode()["metadata"]
         done = orjson.dumps(success(kind.stored.resource, metadata["name"], metadata["uid"]))
@@ -63,7 +63,7 @@ def _answer(kind: Kind, record: Record, removed: bool, form: Form, warnings: lis
     return representation.answer(representation.object_bytes(kind, record, form), form, warnings=warnings)
 
 
-async def delete_collection(call: Call) -> web.Response:
+async def delete_collection(call: Call) -> Response:
     """DELETE of a collection: one by one; what has gone in the meantime is no error."""
     context, target = call.context, call.target
     options = await _options(call)

@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import discovery, openapi
+from knet.apiserver.http import Request, Response
 from knet.apiserver.kind import Kind
-from knet.apiserver.negotiation import JSON, form_of, to_yaml
+from knet.apiserver.negotiation import JSON, YAML, form_of, to_yaml
 
-Document = Callable[[web.BaseRequest], web.StreamResponse]
+Document = Callable[[Request], Response]
 #: as old clients ask for it, and as it is: "@" may not stand in a media type
 _ASKED_V2 = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
@@ -46,31 +46,31 @@ class Documents:
                 return lambda request: self._schema(request, path)
         return None
 
-    def _discovery(self, request: web.BaseRequest, path: str) -> web.Response:
-        accept = request.headers.get("Accept", "")
+    def _discovery(self, request: Request, path: str) -> Response:
+        accept = request.headers.get("Accept")
         if path in self._aggregated and (media := discovery.wants_aggregated(accept)):
             return _cacheable(request, orjson.dumps(self._aggregated[path]), media)
         data = orjson.dumps(self._plain[path])
         if form_of(accept).yaml:
-            return web.Response(body=to_yaml(data), content_type="application/yaml")
-        return web.Response(body=data, content_type=JSON)
+            return Response(to_yaml(data), content_type=YAML)
+        return Response(data)
 
     def _build(self) -> dict[str, bytes]:
         built = openapi.documents(self._resources)
         built["/openapi/v3"] = openapi.index(built)
         return built
 
-    def _schema(self, request: web.BaseRequest, path: str) -> web.Response:
+    def _schema(self, request: Request, path: str) -> Response:
         data = self._openapi[path]
-        if path == "/openapi/v2" and request.headers.get("Accept", "").startswith(_ASKED_V2):
+        if path == "/openapi/v2" and request.headers.get("Accept").startswith(_ASKED_V2):
             return _cacheable(request, self._openapi["/openapi/v2.pb"], _PROTOBUF_V2)
         return _cacheable(request, data, JSON)
 
 
-def _cacheable(request: web.BaseRequest, data: bytes, media: str) -> web.Response:
+def _cacheable(request: Request, data: bytes, media: str) -> Response:
     """With an ETag; 304 for a client that has it already."""
     tag = f'"{hashlib.sha256(data).hexdigest()[:32].upper()}"'
-    headers = {"ETag": tag, "Vary": "Accept", "Content-Type": media}
+    headers = [("ETag", tag), ("Vary", "Accept")]
     if request.headers.get("If-None-Match") == tag:
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=data, headers=headers)
+        return Response(status=304, content_type="", headers=headers)
+    return Response(data, content_type=media, headers=headers)

@@ -3,30 +3,33 @@
 import platform
 
 import orjson
-from aiohttp import web
 
 from knet.api.names import KUBERNETES_VERSION
-from knet.apiserver.negotiation import JSON
+from knet.apiserver.http import Response
 
 #: the checks that ``?verbose`` lists; a server that answers at all has passed them
 _CHECKS = ("ping", "log", "store", "poststarthook/bootstrap-namespaces", "poststarthook/service-ip-allocations")
 ENDPOINTS = ("/healthz", "/livez", "/readyz")
 
 
-def health(path: str, verbose: bool, ready: bool) -> web.Response | None:
+def health(path: str, verbose: bool, ready: bool) -> Response | None:
     """The answer for a path below one of `ENDPOINTS`, None for other paths.  ``ready``: bootstrap is through."""
     endpoint, _, check = path.lstrip("/").partition("/")
     if f"/{endpoint}" not in ENDPOINTS or (check and check not in _CHECKS):
         return None
     failing = endpoint == "readyz" and not ready
     if check or not (verbose or failing):
-        return web.Response(text="ok")
+        return _text("ok")
     lines = [f"[{'-' if failing and name.startswith('poststarthook') else '+'}]{name} ok" for name in _CHECKS]
     lines.append(f"{endpoint} check {'failed' if failing else 'passed'}")
-    return web.Response(text="\n".join(lines) + "\n", status=500 if failing else 200)
+    return _text("\n".join(lines) + "\n", 500 if failing else 200)
 
 
-def version() -> web.Response:
+def _text(text: str, status: int = 200) -> Response:
+    return Response(text.encode(), status, "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")])
+
+
+def version() -> Response:
     """version.Info; knet shows in the build metadata of the version (semver's ``+``)."""
     major, minor, _ = KUBERNETES_VERSION.lstrip("v").split(".")
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -41,4 +44,4 @@ def version() -> web.Response:
         "compiler": platform.python_implementation().lower(),
         "platform": f"linux/{machine}",
     }
-    return web.Response(body=orjson.dumps(info), content_type=JSON)
+    return Response(orjson.dumps(info))

@@ -7,7 +7,6 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
-from aiohttp import web
 
 from knet.api.names import SERVICE_CIDR
 from knet.api.resources import SERVICES
@@ -16,20 +15,24 @@ from knet.api.timing import PROFILES
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.admission import Admission
 from knet.apiserver.admission.plugins import plugins
-from knet.apiserver.authentication import Authenticator, Tokens
+from knet.apiserver.authentication import Authenticator, Tokens, user_of_subject
 from knet.apiserver.bootstrap import bootstrap
 from knet.apiserver.context import Context, Selectable
 from knet.apiserver.documents import Documents
 from knet.apiserver.expiry import expire_events
+from knet.apiserver.http import HttpServer
 from knet.apiserver.kinds import auxiliary, schema_kinds, served
-from knet.apiserver.server import ApiServer, http_server
-from knet.apiserver.subresources import Kubelets, handlers
+from knet.apiserver.reach import Reach
+from knet.apiserver.server import ApiServer
+from knet.apiserver.subresources import handlers
 from knet.client import component
 from knet.store import SqliteStore
 
 log = logging.getLogger(__name__)
 
 STORE_FILE = "store.db"
+#: seconds that answers under way have when the server is to end
+SHUTDOWN = 0.2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,27 +68,28 @@ async def serve(options: Options) -> None:
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
     context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()))
     tokens = Tokens(pki, store)
-    kubelets = Kubelets(context, pki)
-    api = ApiServer(context, Authenticator(tokens), handlers(kubelets, tokens), Documents(kinds.values()).find)
-    runner = web.ServerRunner(http_server(api), shutdown_timeout=0.2)
-    await runner.setup()
+    reach = Reach(context, pki)
+    api = ApiServer(context, Authenticator(tokens), handlers(reach, tokens), Documents(kinds.values()).find)
+    server = HttpServer(api.handle, user_of_subject)
     try:
         tls = server_tls(pki)
-        for fd in options.listen_fds:
-            await web.SockSite(runner, socket.socket(fileno=fd), ssl_context=tls, backlog=1024).start()
-        if not options.listen_fds:
-            await web.TCPSite(
-                runner, options.advertise_address, options.bind_port, ssl_context=tls, backlog=1024
-            ).start()
+        for listener in listeners(options):
+            await server.listen(listener, tls)
         await bootstrap(context, options.advertise_address, options.bind_port)
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
         await expire_events(context)
     finally:
-        await runner.cleanup()
-        await kubelets.close()
+        await server.close(SHUTDOWN)
         await store.close()
     log.info("stopped at revision %d", store.revision)
+
+
+def listeners(options: Options) -> list[socket.socket]:
+    """The sockets to serve."""
+    if options.listen_fds:
+        return [socket.socket(fileno=fd) for fd in options.listen_fds]
+    return [socket.create_server((options.advertise_address, options.bind_port), backlog=1024)]
 
 
 def server_tls(pki: Path) -> ssl.SSLContext:
@@ -95,4 +99,6 @@ def server_tls(pki: Path) -> ssl.SSLContext:
     context.load_cert_chain(pki / "apiserver.crt", pki / "apiserver.key")
     context.load_verify_locations(pki / "ca.crt")
     context.verify_mode = ssl.CERT_OPTIONAL
+    # clients that would rather speak HTTP/2 learn that they cannot
+    context.set_alpn_protocols(["http/1.1"])
     return context

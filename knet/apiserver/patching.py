@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from knet.api import patch as patches
 from knet.api.schema import Type
@@ -12,6 +11,7 @@ from knet.apiserver import representation
 from knet.apiserver.body import object_of, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Request, Response
 from knet.apiserver.options import write_options
 from knet.apiserver.status import StatusError, bad_request, unprocessable, unsupported_media_type
 from knet.apiserver.updating import Part, modify
@@ -23,7 +23,7 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
-async def patch(call: Call, part: Part = "") -> web.Response:
+async def patch(call: Call, part: Part = "") -> Response:
     """PATCH of an object or of its status, by content type."""
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
@@ -63,9 +63,9 @@ class Patcher:
             raise _patch_failed(error) from None
 
 
-async def read_patch(request: web.BaseRequest, type_: Type) -> Patcher:
+async def read_patch(request: Request, type_: Type) -> Patcher:
     """The body as a patch of documents of the type; StatusError 400, 413, 415."""
-    media = request.headers.get("Content-Type", "").partition(";")[0].strip()
+    media = request.headers.get("Content-Type").partition(";")[0].strip()
     if media == APPLY_PATCH:
         raise unsupported_media_type(
             "server-side apply is not served here: use client-side apply (kubectl apply without --server-side)"

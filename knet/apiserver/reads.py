@@ -1,10 +1,9 @@
 """get and list."""
 
-from aiohttp import web
-
 from knet.apiserver import representation
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
+from knet.apiserver.http import Response
 from knet.apiserver.options import Continue, ListOptions
 from knet.apiserver.routes import Target
 from knet.apiserver.status import future_version, gone, not_found
@@ -24,14 +23,14 @@ def find(context: Context, target: Target) -> Record:
     return record
 
 
-async def get(call: Call) -> web.Response:
+async def get(call: Call) -> Response:
     """GET of one object."""
     record = find(call.context, call.target)
     data = representation.object_bytes(call.target.kind, record, call.form, call.query.get("includeObject", ""))
     return representation.answer(data, call.form)
 
 
-def list_(call: Call, options: ListOptions) -> web.Response:
+def list_(call: Call, options: ListOptions) -> Response:
     """GET of a collection.  Pages of one list show one revision, whatever happens between them."""
     records, metadata = select(call.context, call.target, options)
     include_object = call.query.get("includeObject", "")

@@ -3,25 +3,21 @@
 from collections.abc import Sequence
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import tables
 from knet.apiserver.call import Call
+from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
-from knet.apiserver.negotiation import JSON, YAML, Form, to_yaml
+from knet.apiserver.negotiation import YAML, Form, to_yaml
 from knet.store import Attributes, Object, Record
 
 
-def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> web.Response:
+def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> Response:
     """An HTTP response; ``warnings`` become Warning headers, which kubectl prints."""
-    response = web.Response(
-        body=to_yaml(data) if form.yaml else data,
-        status=status,
-        content_type=YAML if form.yaml else JSON,
-    )
+    response = Response(to_yaml(data), status, YAML) if form.yaml else Response(data, status)
     for warning in dict.fromkeys(warnings):
         escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{escaped}"')
+        response.headers.append(("Warning", f'299 - "{escaped}"'))
     return response
 
 
@@ -35,7 +31,7 @@ def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "
     return orjson.dumps(partial(value, form.version))
 
 
-def written(call: Call, record: Record, status: int, warnings: Sequence[str]) -> web.Response:
+def written(call: Call, record: Record, status: int, warnings: Sequence[str]) -> Response:
     """The answer to a create, update or patch."""
     return answer(object_bytes(call.target.kind, record, call.form), call.form, status, warnings)
 

@@ -1,7 +1,6 @@
 """The HTTP side: connection, identity, the way to the right handler, and errors as Status objects.
 
-aiohttp's low-level server is used, without its router and middlewares: `routes` knows every path, and a GET costs a
-third less.
+`knet.apiserver.http` has the connection, `routes` knows every path.
 """
 
 import asyncio
@@ -10,17 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import orjson
-from aiohttp import web
 
 from knet.api.resources import Resource
 from knet.api.selectors import Requirement, Selector
 from knet.apiserver import creating, deleting, health, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator
-from knet.apiserver.body import MAX_BODY
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
+from knet.apiserver.http import Answer, Request, Response
 from knet.apiserver.kind import Kind
-from knet.apiserver.negotiation import JSON, form_of
+from knet.apiserver.negotiation import form_of
 from knet.apiserver.options import Selection, list_options
 from knet.apiserver.routes import Routes
 from knet.apiserver.status import (
@@ -39,27 +37,27 @@ from knet.store import Unavailable
 log = logging.getLogger(__name__)
 
 #: path → answer, for what is not a resource: discovery, OpenAPI documents
-Document = Callable[[web.BaseRequest], web.StreamResponse]
+Document = Callable[[Request], Response]
 
 
-async def _collection_get(call: Call) -> web.StreamResponse:
+async def _collection_get(call: Call) -> Answer:
     options = list_options(call.query, call.target.kind)
-    return await watching.watch(call, options) if options.watch else reads.list_(call, options)
+    return watching.watch(call, options) if options.watch else reads.list_(call, options)
 
 
-async def _object_get(call: Call) -> web.StreamResponse:
+async def _object_get(call: Call) -> Answer:
     options = list_options(call.query, call.target.kind)
     if not options.watch:
         return await reads.get(call)
     named = Selection(fields=Selector((Requirement("metadata.name", "In", (call.target.name,)),)))
-    return await watching.watch(call, replace(options, selection=named))
+    return watching.watch(call, replace(options, selection=named))
 
 
-async def _put_status(call: Call) -> web.StreamResponse:
+async def _put_status(call: Call) -> Answer:
     return await updating.update(call, "status")
 
 
-async def _patch_status(call: Call) -> web.StreamResponse:
+async def _patch_status(call: Call) -> Answer:
     return await patching.patch(call, "status")
 
 
@@ -83,7 +81,7 @@ _GENERIC: Mapping[str, Mapping[str, Handler]] = {
 
 
 class ApiServer:
-    """Answers requests; `handle` is what `aiohttp.web.Server` calls."""
+    """Answers requests; `handle` is what `knet.apiserver.http.HttpServer` calls."""
 
     def __init__(
         self,
@@ -104,7 +102,7 @@ class ApiServer:
         self._routes = Routes(context.kinds.values())
         self.ready = False
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Answer:
         """Any request: never raises for what a client did."""
         try:
             return await self._dispatch(request)
@@ -117,11 +115,11 @@ class ApiServer:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:  # the last resort: log it, and answer like upstream
-            log.exception("%s %s", request.method, request.path_qs)
+            log.exception("%s %s?%s", request.method, request.path, request.raw_query)
             return _error(internal_error(f"{type(error).__name__}: {error}"))
 
-    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.rel_url.raw_path
+    async def _dispatch(self, request: Request) -> Answer:
+        path = request.path
         if path.startswith(health.ENDPOINTS):
             answer = health.health(path, "verbose" in request.query, self.ready)
             if answer is not None:
@@ -138,7 +136,7 @@ class ApiServer:
             return document(request)
         return await self._handler(request, path, user)
 
-    async def _handler(self, request: web.BaseRequest, path: str, user: User) -> web.StreamResponse:
+    async def _handler(self, request: Request, path: str, user: User) -> Answer:
         target = self._routes.find(path)
         if target is None:
             raise no_such_path()
@@ -151,11 +149,8 @@ class ApiServer:
         handler = methods.get(request.method)
         if handler is None:
             raise method_not_allowed()
-        url = request.rel_url
-        form = form_of(request.headers.get("Accept", ""))
-        return await handler(
-            Call(request, self._context, target, form, url.query if url.raw_query_string else {}, user)
-        )
+        form = form_of(request.headers.get("Accept"))
+        return await handler(Call(request, self._context, target, form, request.query, user))
 
     def _methods_of(self, kind: Kind, subresource: str, named: bool) -> Mapping[str, Handler]:
         """Method → handler, of a subresource, of an object, or of a collection."""
@@ -168,28 +163,6 @@ class ApiServer:
         return {method: handler for method, (verb, handler) in methods.items() if verb in kind.resource.verbs}
 
 
-def _error(error: StatusError) -> web.Response:
-    response = web.Response(body=orjson.dumps(error.body()), status=error.code, content_type=JSON)
-    if error.code == 401:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="knet"'
-    return response
-
-
-def http_server(api: ApiServer) -> web.Server:
-    """The aiohttp server around an `ApiServer`; bodies up to upstream's limit."""
-
-    def make(message, payload, protocol, writer, task):  # type: ignore[no-untyped-def]  # aiohttp's private types
-        return web.BaseRequest(
-            message, payload, protocol, writer, task, asyncio.get_running_loop(), client_max_size=MAX_BODY
-        )
-
-    return web.Server(
-        api.handle,
-        request_factory=make,
-        handler_cancellation=True,
-        access_log=None,
-        keepalive_timeout=120,
-        # long lists of labels in a selector have to fit
-        max_line_size=64 * 1024,
-        max_field_size=64 * 1024,
-    )
+def _error(error: StatusError) -> Response:
+    headers = [("WWW-Authenticate", 'Bearer realm="knet"')] if error.code == 401 else []
+    return Response(orjson.dumps(error.body()), error.code, headers=headers)

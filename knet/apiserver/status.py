@@ -145,6 +145,11 @@ def unavailable(message: str) -> StatusError:
     return StatusError(503, "ServiceUnavailable", message)
 
 
+def timeout(message: str) -> StatusError:
+    """504: it has taken too long, and what became of it is not known."""
+    return StatusError(504, "Timeout", message, {"retryAfterSeconds": 0})
+
+
 def future_version(requested: int, current: int) -> StatusError:
     """504: the client has seen a revision that this store has not reached."""
     return StatusError(

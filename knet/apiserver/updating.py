@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import creating, deleting, field, representation
 from knet.apiserver.admission import Request
@@ -17,6 +16,7 @@ from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
 from knet.apiserver.decoding import SERVER_METADATA, decode, normalise, place
+from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.reads import find
@@ -32,7 +32,7 @@ ATTEMPTS = 8
 Part = Literal["", "status"]
 
 
-async def update(call: Call, part: Part = "") -> web.Response:
+async def update(call: Call, part: Part = "") -> Response:
     """PUT of an object or of its status."""
     options = write_options(call.query, "Update", call.writer)
     target = call.target

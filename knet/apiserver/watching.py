@@ -8,23 +8,26 @@ disappearances: an object that starts to match is ADDED, one that stops is DELET
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from itertools import chain
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import representation, tables
 from knet.apiserver.call import Call
-from knet.apiserver.negotiation import JSON, Form
+from knet.apiserver.http import Streamed
+from knet.apiserver.negotiation import Form
 from knet.apiserver.options import ListOptions, Selection
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, future_version, gone
-from knet.store import Event, Gone, Object, Record
+from knet.store import Event, Gone, Object, Record, Watch
 
 #: seconds; upstream ends a watch without timeoutSeconds after 30 to 60 minutes (--min-request-timeout)
 MINIMUM_TIMEOUT = 1800
 #: seconds between bookmarks; upstream sends one about every minute
 BOOKMARK_PERIOD = 60
+#: bytes of lines that are sent together
+GATHERED = 64 * 1024
 
 
 def visible(event: Event, selection: Selection, prefix: str) -> tuple[str, Record] | None:
@@ -89,8 +92,8 @@ def error_line(error: StatusError) -> bytes:
     return orjson.dumps({"type": "ERROR", "object": error.body()}) + b"\n"
 
 
-async def watch(call: Call, options: ListOptions) -> web.StreamResponse:
-    """Stream events until the timeout or until the client goes away."""
+def watch(call: Call, options: ListOptions) -> Streamed:
+    """Stream events until the timeout or until the client goes away; StatusError 410, 504."""
     store, target = call.context.store, call.target
     prefix = target.kind.prefix(target.namespace)
     encoder = Encoder(target, call.form, call.query.get("includeObject", ""))
@@ -102,30 +105,46 @@ async def watch(call: Call, options: ListOptions) -> web.StreamResponse:
         listing = store.list(prefix)
         initial = [record for record in listing.records if options.selection.matches(record)]
         start = listing.revision
-    response = web.StreamResponse(headers={"Content-Type": JSON})
-    response.enable_chunked_encoding()
-    await response.prepare(call.request)
     try:
         cursor = store.watch(target.kind.collection, start)
-        lines = [encoder.line("ADDED", record) for record in initial]
-        if options.send_initial and options.bookmarks:
-            lines.append(encoder.bookmark(start, initial_end=True))
-        if lines:
-            await response.write(b"".join(lines))
-        end = time.monotonic() + (options.timeout or MINIMUM_TIMEOUT * (1 + random.random()))
-        bookmark_at = time.monotonic() + BOOKMARK_PERIOD
+    except Gone as error:
+        return Streamed(_lines([error_line(gone(str(error)))]))
+    lines: Iterable[bytes] = (encoder.line("ADDED", record) for record in initial)
+    if options.send_initial and options.bookmarks:
+        lines = chain(lines, (encoder.bookmark(start, initial_end=True),))
+    source = _events(cursor, encoder, options, prefix, lines)
+    return Streamed(source, lapsed=lambda: cursor.lapsed)
+
+
+async def _lines(lines: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """Lines, gathered to what is worth a write."""
+    gathered: list[bytes] = []
+    size = 0
+    for line in lines:
+        gathered.append(line)
+        size += len(line)
+        if size > GATHERED:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
+
+
+async def _events(
+    cursor: Watch, encoder: Encoder, options: ListOptions, prefix: str, initial: Iterable[bytes]
+) -> AsyncGenerator[bytes, None]:
+    """What a watch consists of: the initial state, then changes and bookmarks."""
+    async for data in _lines(initial):
+        yield data
+    end = time.monotonic() + (options.timeout or MINIMUM_TIMEOUT * (1 + random.random()))
+    bookmark_at = time.monotonic() + BOOKMARK_PERIOD
+    try:
         while (left := end - time.monotonic()) > 0:
             events = await cursor.next(min(left, BOOKMARK_PERIOD))
             seen = (visible(event, options.selection, prefix) for event in events)
-            lines = [encoder.line(*pair) for pair in seen if pair]
+            async for data in _lines(encoder.line(*pair) for pair in seen if pair):
+                yield data
             if options.bookmarks and time.monotonic() >= min(bookmark_at, end):
-                lines.append(encoder.bookmark(cursor.revision, initial_end=False))
+                yield encoder.bookmark(cursor.revision, initial_end=False)
                 bookmark_at = time.monotonic() + BOOKMARK_PERIOD
-            if lines:
-                await response.write(b"".join(lines))
     except Gone as error:
-        await response.write(error_line(gone(str(error))))
-    except ConnectionError:
-        return response  # the client hung up
-    await response.write_eof()
-    return response
+        yield error_line(gone(str(error)))

@@ -87,7 +87,9 @@ class Watch(Protocol):
     """A place in the history of one collection; it costs nothing while nobody asks for the next events."""
 
     async def next(self, timeout: float) -> list[Event]:
-        """All events since the last call, waiting up to ``timeout`` seconds for the first; [] if none came.
+        """The events since the last call, waiting up to ``timeout`` seconds for the first; [] if none came.
+
+        Of very many the earliest come first and the others at the next call, so that a reader who is slow holds few.
 
         Raises Gone when the reader was so slow that events it has not seen were compacted.
         """
@@ -96,6 +98,11 @@ class Watch(Protocol):
     @property
     def revision(self) -> int:
         """Everything up to and including this revision has been delivered (what a bookmark may promise)."""
+        ...
+
+    @property
+    def lapsed(self) -> bool:
+        """The next call of `next` will raise Gone."""
         ...
 
 

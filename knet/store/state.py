@@ -13,6 +13,8 @@ from knet.store.interface import Event, Gone, Listing, Record
 #: events kept per collection; between one and two times this number are there at any moment.  Upstream's watch
 #: cache starts at 100 and grows to 102,400; this holds a minute of the busiest lab in some 10 MB of Pods.
 HISTORY = 2048
+#: events that one reader takes at a time
+BATCH = 256
 
 
 def collection_of(key: str) -> str:
@@ -145,6 +147,11 @@ class Cursor:
             return max(self._state.revision, self._revision)
         return self._revision
 
+    @property
+    def lapsed(self) -> bool:
+        """See `knet.store.interface.Watch.lapsed`."""
+        return self._position < self._collection.dropped
+
     async def next(self, timeout: float) -> list[Event]:
         """See `knet.store.interface.Watch.next`."""
         events = self._take()
@@ -167,7 +174,7 @@ class Cursor:
         start = self._position - collection.dropped
         if start < 0:
             raise Gone(self._revision, collection.floor)
-        events = collection.events[start:]
+        events = collection.events[start : start + BATCH]
         if events:
             self._position += len(events)
             self._revision = events[-1].record.revision

@@ -10,16 +10,16 @@ from knet.api.resources import Resource
 from knet.apiserver import reads
 from knet.apiserver.authentication import Tokens
 from knet.apiserver.call import Handler
+from knet.apiserver.reach import Reach
 from knet.apiserver.subresources import approval, binding, componentstatus, eviction, finalize, streams
-from knet.apiserver.subresources.kubelets import Kubelets
 from knet.apiserver.subresources.token import TokenRequests
 
-__all__ = ["Kubelets", "handlers"]
+__all__ = ["handlers"]
 
 
-def handlers(kubelets: Kubelets, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapping[str, Handler]]:
+def handlers(reach: Reach, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapping[str, Handler]]:
     """(resource, subresource) → method → handler; "" is a resource that is nothing but this."""
-    streaming = streams.Streams(kubelets)
+    streaming = streams.Streams(reach)
     return {
         (resources.BINDINGS, ""): {"POST": binding.create_legacy},
         (resources.COMPONENTSTATUSES, ""): {"GET": componentstatus.read},

@@ -3,12 +3,11 @@
 https://kubernetes.io/docs/reference/access-authn-authz/certificate-signing-requests/#approval-rejection
 """
 
-from aiohttp import web
-
 from knet.apiserver import representation
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.patching import read_patch
 from knet.apiserver.reads import find
@@ -18,7 +17,7 @@ from knet.store import Object
 _DECISIONS = ("Approved", "Denied")
 
 
-async def update(call: Call) -> web.Response:
+async def update(call: Call) -> Response:
     """PUT."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind
@@ -26,7 +25,7 @@ async def update(call: Call) -> web.Response:
     return await _decide(call, wanted, options)
 
 
-async def patch(call: Call) -> web.Response:
+async def patch(call: Call) -> Response:
     """PATCH."""
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
@@ -37,7 +36,7 @@ async def patch(call: Call) -> web.Response:
     return await _decide(call, wanted, options)
 
 
-async def _decide(call: Call, wanted: Object, options: WriteOptions) -> web.Response:
+async def _decide(call: Call, wanted: Object, options: WriteOptions) -> Response:
     """Only the conditions that decide are taken over; those of the signer stay as they are."""
 
     def change(value: Object) -> Object:

@@ -1,7 +1,6 @@
 """pods/binding: the scheduler's decision, which is final."""
 
 import orjson
-from aiohttp import web
 
 from knet.api.resources import PODS
 from knet.apiserver import field, representation, updating
@@ -9,19 +8,20 @@ from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import now
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, invalid
 from knet.store import Object
 
 
-async def create(call: Call) -> web.Response:
+async def create(call: Call) -> Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
     binding, options = await _read(call)
     return await _bind(call, call.target, binding, options)
 
 
-async def create_legacy(call: Call) -> web.Response:
+async def create_legacy(call: Call) -> Response:
     """POST to the collection ``bindings``: the Pod is the one of the Binding's name."""
     binding, options = await _read(call)
     target = Target(call.context.kinds[PODS], call.target.namespace, binding.get("metadata", {}).get("name", ""))
@@ -34,7 +34,7 @@ async def _read(call: Call) -> tuple[Object, WriteOptions]:
     return decode(kind, await parsed_body(call.request, kind.type), options.validation).value, options
 
 
-async def _bind(call: Call, target: Target, binding: Object, options: WriteOptions) -> web.Response:
+async def _bind(call: Call, target: Target, binding: Object, options: WriteOptions) -> Response:
     node = _node_of(binding, target.name)
     metadata = binding.get("metadata", {})
 

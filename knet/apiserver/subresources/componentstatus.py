@@ -6,13 +6,13 @@ Upstream asks the components' health ports; here, as there, it is deprecated and
 from datetime import UTC, datetime, timedelta
 
 import orjson
-from aiohttp import web
 
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.resources import LEASES
 from knet.apiserver import representation
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
+from knet.apiserver.http import Response
 from knet.apiserver.options import list_options
 from knet.apiserver.status import not_found
 from knet.store import Attributes, Object, Record
@@ -22,7 +22,7 @@ _DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
 _LEASES = {"controller-manager": "kube-controller-manager", "scheduler": "kube-scheduler"}
 
 
-async def read(call: Call) -> web.Response:
+async def read(call: Call) -> Response:
     """GET of the list or of one."""
     selection = list_options(call.query, call.target.kind).selection
     records = [record for record in map(_record, statuses(call.context)) if selection.matches(record)]

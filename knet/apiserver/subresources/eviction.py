@@ -1,17 +1,17 @@
 """pods/eviction: deletion as ``kubectl drain`` and the taint manager ask for it."""
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import deleting, representation
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import delete_options, write_options
 from knet.apiserver.status import bad_request
 
 
-async def create(call: Call) -> web.Response:
+async def create(call: Call) -> Response:
     """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE."""
     options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Eviction"]

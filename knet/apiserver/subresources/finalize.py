@@ -1,17 +1,16 @@
 """namespaces/finalize: how the namespace controller says that a namespace is empty."""
 
-from aiohttp import web
-
 from knet.apiserver import representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import write_options
 from knet.apiserver.status import MODIFIED, conflict
 from knet.store import Object
 
 
-async def update(call: Call) -> web.Response:
+async def update(call: Call) -> Response:
     """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind

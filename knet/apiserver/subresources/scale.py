@@ -1,12 +1,12 @@
 """scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
 import orjson
-from aiohttp import web
 
 from knet.apiserver import field, representation, updating
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.patching import read_patch
 from knet.apiserver.reads import find
@@ -35,16 +35,16 @@ def scale_of(value: Object) -> Object:
     }
 
 
-async def get(call: Call) -> web.Response:
+async def get(call: Call) -> Response:
     """GET."""
     return _answer(call, find(call.context, call.target).decode())
 
 
-def _answer(call: Call, value: Object) -> web.Response:
+def _answer(call: Call, value: Object) -> Response:
     return representation.answer(orjson.dumps(scale_of(value)), call.form)
 
 
-async def update(call: Call) -> web.Response:
+async def update(call: Call) -> Response:
     """PUT."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.context.auxiliary["Scale"]
@@ -52,7 +52,7 @@ async def update(call: Call) -> web.Response:
     return await _rescale(call, wanted, options)
 
 
-async def patch(call: Call) -> web.Response:
+async def patch(call: Call) -> Response:
     """PATCH, of the Scale and not of the object behind it."""
     options = write_options(call.query, "Patch", call.writer)
     kind = call.context.auxiliary["Scale"]
@@ -64,7 +64,7 @@ async def patch(call: Call) -> web.Response:
     return await _rescale(call, wanted, options)
 
 
-async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> web.Response:
+async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Response:
     replicas = wanted.get("spec", {}).get("replicas", 0)
     if replicas < 0:
         error = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")

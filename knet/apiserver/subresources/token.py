@@ -6,7 +6,6 @@ KEP-1205; https://kubernetes.io/docs/reference/kubernetes-api/authentication-res
 from datetime import UTC, datetime
 
 import orjson
-from aiohttp import web
 
 from knet.api.resources import PODS
 from knet.apiserver import field, representation
@@ -14,6 +13,7 @@ from knet.apiserver.authentication import AUDIENCE, Tokens
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
+from knet.apiserver.http import Response
 from knet.apiserver.options import write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
@@ -31,7 +31,7 @@ class TokenRequests:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def create(self, call: Call) -> web.Response:
+    async def create(self, call: Call) -> Response:
         """POST of a TokenRequest; the answer has the token in its status."""
         options = write_options(call.query, "Create", call.writer)
         kind = call.context.auxiliary["TokenRequest"]
