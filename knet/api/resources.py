@@ -202,6 +202,9 @@ RESOURCES: tuple[Resource, ...] = tuple(_rows)
 #: the rows whose objects lie in the store in that very form
 STORED: tuple[Resource, ...] = tuple(row for row in RESOURCES if row.storage is None and "delete" in row.verbs)
 
+#: what autoscalers read and write as the subresource ``scale``
+SCALES = Resource("autoscaling", "v1", "Scale", "scales")
+
 _BY_KIND = {(row.api_version, row.kind): row for row in RESOURCES}
 
 

@@ -158,7 +158,7 @@ def served(schema: Schema) -> dict[Resource, Kind]:
 _AUXILIARY = (
     Resource("", "v1", "DeleteOptions", "deleteoptions"),
     Resource("", "v1", "Binding", "bindings"),
-    Resource("autoscaling", "v1", "Scale", "scales"),
+    resources.SCALES,
     Resource("policy", "v1", "Eviction", "evictions"),
     Resource("authentication.k8s.io", "v1", "TokenRequest", "tokenrequests"),
 )

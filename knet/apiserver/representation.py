@@ -42,6 +42,11 @@ def dry_record(value: Object, revision: str) -> Record:
         value["metadata"]["resourceVersion"] = revision
     else:
         value["metadata"].pop("resourceVersion", None)
+    return unstored(value)
+
+
+def unstored(value: Object) -> Record:
+    """An object that is answered without having been written."""
     return Record("", 0, orjson.dumps(value), Attributes({}, {}))
 
 

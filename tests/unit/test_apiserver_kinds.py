@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from apiserver_harness import JSON, MERGE, Api, Server, pod, running
+from apiserver_harness import JSON, MERGE, TABLE, Api, Server, pod, running
 
 from knet.api import resources
 from knet.apiserver.conversion import autoscaling, events
@@ -164,6 +164,8 @@ def test_whatever_has_replicas_has_a_scale(server: Server, resource: resources.R
         scale = (await api("PATCH", path + "/scale", {"spec": {"replicas": 4}}, MERGE)).body
         assert (scale["spec"], scale["status"]["selector"]) == ({"replicas": 4}, "app=web")
         assert (await api("GET", path)).body["spec"]["replicas"] == 4
+        columns = (await api("GET", path + "/scale", Accept=TABLE)).body
+        assert columns["rows"][0]["cells"][:3] == ["scaled", 4, 0]
 
     server.run(test)
 

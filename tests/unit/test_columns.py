@@ -1,12 +1,17 @@
 """What kubectl prints, cell by cell."""
 
+import copy
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import EXAMPLES
 
 from knet.api import resources
-from knet.api.schema import STRING
+from knet.api.schema import STRING, conform, schema_of
 from knet.apiserver.kind import Kind, Strategy
+from knet.apiserver.kinds import schema_kinds, served
 from knet.apiserver.tables import table
 from knet.apiserver.tables.times import age, human_duration
 
@@ -71,97 +76,106 @@ def test_restarts_are_summed_up() -> None:
     assert cells(resources.PODS, pod(states=[(RUNNING, True)] * 4))["Restarts"] == "6"
 
 
+GOLDEN = {
+    lines[0]: lines[1:]
+    for lines in (
+        block.splitlines()
+        for block in re.split(r"\n(?=\S)", Path(__file__).with_name("golden_columns.txt").read_text().strip())
+    )
+}
+KINDS = served(schema_of(schema_kinds()))
+
+
+@pytest.mark.parametrize("resource", EXAMPLES, ids=lambda row: f"{row.group}-{row.version}-{row.plural}")
+def test_every_kind_has_upstreams_columns(resource: resources.Resource) -> None:
+    """golden_columns.txt: what is printed of examples.yaml; columns of ``-o wide`` with a plus."""
+    kind = KINDS[resource]
+    value = copy.deepcopy(EXAMPLES[resource])
+    assert conform(kind.type, value) == []
+    made = table(kind, [kind.to_stored(value)], {}, "v1")
+    printed = [
+        f"    {'+' if column['priority'] else ''}{column['name']}: {cell}"
+        for column, cell in zip(made["columnDefinitions"], made["rows"][0]["cells"], strict=True)
+    ]
+    assert [re.sub(r"\d+y\d+d", "<age>", line) for line in printed] == GOLDEN[f"{resource.api_version} {resource.kind}"]
+
+
+def metric(kind: str, key: str, target: Any, current: Any = None, **more: Any) -> tuple[Any, Any]:
+    """One entry of an autoscaler's spec and of its status."""
+    return {"type": kind, key: {**more, "target": target}}, {"type": kind, key: {"current": current or {}}}
+
+
+METRICS = [
+    (metric("Resource", "resource", {"averageUtilization": 50}, {"averageUtilization": 0}, name="cpu"), "cpu: 0%/50%"),
+    (metric("Resource", "resource", {"averageValue": "1Gi"}, {}, name="memory"), "memory: <unknown>/1Gi"),
+    (metric("Resource", "resource", {}, name="cpu"), "cpu: <unknown>/<auto>"),
+    (metric("ContainerResource", "containerResource", {"averageUtilization": 5}, name="cpu"), "cpu: <unknown>/5%"),
+    (metric("Pods", "pods", {"averageValue": "3"}, {"averageValue": "2"}), "2/3"),
+    (metric("Object", "object", {"value": "3"}, {"value": "1k"}), "1k/3"),
+    (metric("Object", "object", {"averageValue": "3"}, {"averageValue": "2"}), "2/3 (avg)"),
+    (metric("External", "external", {"value": "3"}), "<unknown>/3"),
+    (metric("Weather", "weather", {}), "<unknown type>"),
+]
+
+
+@pytest.mark.parametrize(("row", "text"), METRICS, ids=[text for _, text in METRICS])
+def test_the_targets_of_an_autoscaler(row: tuple[Any, Any], text: str) -> None:
+    value = {"spec": {"metrics": [row[0]]}, "status": {"currentMetrics": [row[1]]}}
+    assert cells(resources.HORIZONTALPODAUTOSCALERS, value)["Targets"] == text
+
+
+def job(conditions: Any = (), **more: Any) -> dict[str, Any]:
+    rows = [{"type": kind, "status": "True"} for kind in conditions]
+    return {"metadata": {"name": "x", **more}, "spec": {}, "status": {"conditions": rows}}
+
+
 @pytest.mark.parametrize(
-    ("resource", "value", "expected"),
+    ("resource", "value", "column", "cell"),
     [
-        (
-            resources.NODES,
-            {
-                "metadata": {"labels": {"node-role.kubernetes.io/worker": ""}},
-                "spec": {"unschedulable": True},
-                "status": {
-                    "conditions": [{"type": "Ready", "status": "True"}],
-                    "addresses": [{"type": "InternalIP", "address": "172.18.0.3"}],
-                    "nodeInfo": {"kubeletVersion": "v1.32.0", "osImage": "Debian"},
-                },
-            },
-            ["Ready,SchedulingDisabled", "worker", "v1.32.0", "172.18.0.3", "<none>", "Debian"],
-        ),
-        (
-            resources.SERVICES,
-            {
-                "spec": {
-                    "type": "NodePort",
-                    "clusterIP": "10.96.0.9",
-                    "ports": [{"port": 80, "nodePort": 30080, "protocol": "TCP"}, {"port": 53, "protocol": "UDP"}],
-                    "selector": {"b": "2", "a": "1"},
-                }
-            },
-            ["NodePort", "10.96.0.9", "<none>", "80:30080/TCP,53/UDP", "a=1,b=2"],
-        ),
-        (resources.SERVICES, {"spec": {"type": "LoadBalancer", "clusterIP": "None"}}, ["None", "<pending>"]),
-        (
-            resources.ENDPOINTS,
-            {"subsets": [{"addresses": [{"ip": f"10.0.0.{n}"} for n in range(5)], "ports": [{"port": 80}]}]},
-            ["10.0.0.0:80,10.0.0.1:80,10.0.0.2:80 + 2 more..."],
-        ),
-        (
-            resources.ENDPOINTSLICES,
-            {"addressType": "IPv4", "ports": [{"port": 80}], "endpoints": [{"addresses": ["10.0.0.1"]}]},
-            ["IPv4", "80", "10.0.0.1"],
-        ),
-        (resources.ENDPOINTSLICES, {"addressType": "IPv4", "ports": None, "endpoints": None}, ["<unset>"]),
-        (
-            resources.DEPLOYMENTS,
-            {
-                "spec": {
-                    "replicas": 3,
-                    "selector": {
-                        "matchLabels": {"app": "web"},
-                        "matchExpressions": [{"key": "tier", "operator": "In", "values": ["b", "a"]}],
-                    },
-                    "template": {"spec": {"containers": [{"name": "c", "image": "i"}, {"name": "d", "image": "j"}]}},
-                },
-                "status": {"readyReplicas": 2, "updatedReplicas": 1, "availableReplicas": 2},
-            },
-            ["2/3", 1, 2, "c,d", "i,j", "app=web,tier in (a,b)"],
-        ),
-        (resources.REPLICASETS, {"spec": {"replicas": 3}, "status": {"replicas": 2, "readyReplicas": 1}}, [3, 2, 1]),
-        (resources.CONFIGMAPS, {"data": {"a": ""}, "binaryData": {"b": ""}}, ["2"]),
-        (resources.SECRETS, {"type": "Opaque", "data": {"a": ""}}, ["Opaque", 1]),
-        (
-            resources.EVENTS,
-            {
-                "type": "Warning",
-                "reason": "Failed",
-                "message": "no\n",
-                "involvedObject": {"kind": "Pod", "name": "p", "fieldPath": "spec.containers{c}"},
-                "source": {"component": "kubelet", "host": "n1"},
-                "count": 4,
-            },
-            ["Warning", "Failed", "pod/p", "spec.containers{c}", "kubelet, n1", "no", "<unknown>", 4],
-        ),
-        (resources.LEASES, {"spec": {"holderIdentity": "n1"}}, ["n1"]),
-        (
-            resources.CONTROLLERREVISIONS,
-            {
-                "revision": 7,
-                "metadata": {
-                    "name": "r",
-                    "ownerReferences": [
-                        {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "controller": True}
-                    ],
-                },
-            },
-            ["daemonset.apps/d", 7],
-        ),
-        (resources.NAMESPACES, {"status": {"phase": "Active"}}, ["Active"]),
-        (resources.SERVICEACCOUNTS, {}, ["0"]),
+        (resources.SERVICES, {"spec": {"type": "LoadBalancer", "clusterIP": "None"}}, "Cluster-IP", "None"),
+        (resources.SERVICES, {"spec": {"type": "LoadBalancer"}}, "External-IP", "<pending>"),
+        (resources.SERVICES, {"spec": {"type": "ExternalName", "externalName": "a.b"}}, "External-IP", "a.b"),
+        (resources.SERVICES, {"spec": {"type": "ClusterIP"}}, "Port(s)", "<none>"),
+        (resources.ENDPOINTS, {}, "Endpoints", "<none>"),
+        (resources.ENDPOINTSLICES, {"ports": None, "endpoints": None}, "Ports", "<unset>"),
+        (resources.ENDPOINTSLICES, {"ports": [{}], "endpoints": None}, "Ports", "*"),
+        (resources.INGRESSES, {"spec": {}}, "Hosts", "*"),
+        (resources.INGRESSES, {"spec": {"rules": [{"host": host} for host in "abcde"]}}, "Hosts", "a,b,c + 2 more..."),
+        (resources.INGRESSES, {"spec": {}}, "Class", "<none>"),
+        (resources.INGRESSES, {"spec": {}}, "Ports", "80"),
+        (resources.INGRESSCLASSES, {"spec": {}}, "Parameters", "<none>"),
+        (resources.NETWORKPOLICIES, {"spec": {"podSelector": {}}}, "Pod-Selector", "<none>"),
+        (resources.SECRETS, {"type": "Opaque"}, "Data", 0),
+        (resources.PERSISTENTVOLUMECLAIMS, {"spec": {}, "status": {"phase": "Pending"}}, "Capacity", ""),
+        (resources.PERSISTENTVOLUMES, {"metadata": {"deletionTimestamp": "x"}, "spec": {}}, "Status", "Terminating"),
+        (resources.JOBS, job(), "Status", "Running"),
+        (resources.JOBS, job(), "Completions", "0/1"),
+        (resources.JOBS, job() | {"spec": {"parallelism": 4}}, "Completions", "0/1 of 4"),
+        (resources.JOBS, job(), "Duration", ""),
+        (resources.JOBS, job(["FailureTarget", "Failed"]), "Status", "Failed"),
+        (resources.JOBS, job(["FailureTarget"]), "Status", "FailureTarget"),
+        (resources.JOBS, job(["Suspended"]), "Status", "Suspended"),
+        (resources.JOBS, job(["Suspended"], deletionTimestamp="x"), "Status", "Terminating"),
+        (resources.JOBS, job(["Complete"], deletionTimestamp="x"), "Status", "Complete"),
+        (resources.PODDISRUPTIONBUDGETS, {"spec": {"maxUnavailable": 0}}, "Max Unavailable", "0"),
+        (resources.APISERVICES, {"spec": {}}, "Service", "Local"),
+        (resources.APISERVICES, {"spec": {}}, "Available", "Unknown"),
+        (resources.CERTIFICATESIGNINGREQUESTS, {"spec": {}}, "Condition", "Pending"),
+        (resources.CONTROLLERREVISIONS, {}, "Controller", "<none>"),
+        (resources.COMPONENTSTATUSES, {"conditions": [{"type": "Healthy", "status": "False"}]}, "Status", "Unhealthy"),
+        (resources.EVENTS, {"series": {"count": 9, "lastObservedTime": None}}, "Count", 9),
+        (resources.EVENTS, {"involvedObject": {"kind": "Pod"}}, "Object", "pod"),
+        (resources.CSIDRIVERS, {"spec": {}}, "TokenRequests", "<unset>"),
+        (resources.PRIORITYLEVELCONFIGURATIONS, {"spec": {"type": "Exempt"}}, "Queues", "<none>"),
     ],
 )
-def test_cells(resource: resources.Resource, value: dict[str, Any], expected: list[Any]) -> None:
-    found = list(cells(resource, value).values())
-    assert [cell for cell in expected if cell not in found] == []
+def test_cells(resource: resources.Resource, value: dict[str, Any], column: str, cell: Any) -> None:
+    assert cells(resource, value)[column] == cell
+
+
+def test_rows_of_pods_that_ended_say_so() -> None:
+    made = table(KINDS[resources.PODS], [pod("Failed"), pod("Running")], {}, "v1")
+    assert [[row["reason"] for row in one.get("conditions", ())] for one in made["rows"]] == [["Failed"], []]
 
 
 @pytest.mark.parametrize("resource", resources.RESOURCES, ids=lambda row: row.plural)

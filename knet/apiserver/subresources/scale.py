@@ -1,6 +1,5 @@
 """scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
-import orjson
 
 from knet.apiserver import field, representation, updating
 from knet.apiserver.body import parsed_body
@@ -11,7 +10,7 @@ from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.patching import read_patch
 from knet.apiserver.reads import find
 from knet.apiserver.status import invalid
-from knet.apiserver.tables.workloads import format_selector
+from knet.apiserver.tables.column import format_selector
 from knet.store import Object
 
 
@@ -41,7 +40,10 @@ async def get(call: Call) -> Response:
 
 
 def _answer(call: Call, value: Object) -> Response:
-    return representation.answer(orjson.dumps(scale_of(value)), call.form)
+    record = representation.unstored(scale_of(value))
+    include = call.query.get("includeObject", "")
+    data = representation.object_bytes(call.context.auxiliary["Scale"], record, call.form, include)
+    return representation.answer(data, call.form)
 
 
 async def update(call: Call) -> Response:

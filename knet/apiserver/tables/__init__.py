@@ -1,8 +1,9 @@
 """What ``kubectl get`` prints: Tables, made by the server, with upstream's columns (pkg/printers/internalversion).
 
-`columns` is the table of kinds, `pod`, `workloads` and `core` say how cells are computed, `times` how ages are told.
+`table` puts them together, `column` has the cells that many kinds share; every other module is a family of kinds with
+a table of its columns.
 """
 
-from knet.apiserver.tables.columns import table
+from knet.apiserver.tables.table import table
 
 __all__ = ["table"]

@@ -1,11 +1,14 @@
 """The cells of a Pod: what STATUS says follows upstream's printPod step by step."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from knet.api import resources
+from knet.api.resources import Resource
+from knet.apiserver.tables.column import AGE, NAME, NONE, Column, Columns, condition, text, wide
 from knet.apiserver.tables.times import age
 from knet.store import Object
 
-NONE = "<none>"
 _NODE_LOST = "NodeLost"
 
 
@@ -35,14 +38,13 @@ def ready(value: Object) -> str:
 def status(value: Object) -> str:
     """Phase, or the most telling reason there is."""
     state = value.get("status", {})
-    reason = state.get("reason") or state.get("phase", "")
-    for condition in state.get("conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "SchedulingGated":
-            reason = "SchedulingGated"
+    reason = str(state.get("reason") or state.get("phase", ""))
+    if condition(value, "PodScheduled").get("reason") == "SchedulingGated":
+        reason = "SchedulingGated"
     initialising, init_reason = _init_reason(value)
     if initialising:
         reason = init_reason
-    else:
+    if not initialising or condition(value, "Initialized").get("status") == "True":
         reason = _containers_reason(value, reason)
     if value["metadata"].get("deletionTimestamp"):
         if state.get("reason") == _NODE_LOST:
@@ -89,15 +91,8 @@ def _containers_reason(value: Object, reason: str) -> str:
         elif row.get("ready") and "running" in state:
             running = True
     if reason == "Completed" and running:
-        return "Running" if _has_ready_condition(value) else "NotReady"
+        return "Running" if condition(value, "Ready").get("status") == "True" else "NotReady"
     return reason
-
-
-def _has_ready_condition(value: Object) -> bool:
-    return any(
-        row.get("type") == "Ready" and row.get("status") == "True"
-        for row in value.get("status", {}).get("conditions") or ()
-    )
 
 
 def restarts(value: Object) -> str:
@@ -113,21 +108,6 @@ def restarts(value: Object) -> str:
     return f"{count} ({age(last)} ago)" if count and last else str(count)
 
 
-def address(value: Object) -> str:
-    """The pod's address."""
-    return value.get("status", {}).get("podIP") or NONE
-
-
-def node(value: Object) -> str:
-    """Where it runs."""
-    return value.get("spec", {}).get("nodeName") or NONE
-
-
-def nominated_node(value: Object) -> str:
-    """Where the scheduler would make room for it."""
-    return value.get("status", {}).get("nominatedNodeName") or NONE
-
-
 def readiness_gates(value: Object) -> str:
     """``1/2`` of the conditions that it waits for."""
     gates = value.get("spec", {}).get("readinessGates", [])
@@ -135,3 +115,24 @@ def readiness_gates(value: Object) -> str:
         return NONE
     true = {row.get("type") for row in value.get("status", {}).get("conditions") or () if row.get("status") == "True"}
     return f"{sum(gate.get('conditionType') in true for gate in gates)}/{len(gates)}"
+
+
+#: phase → TableRowCondition of a pod that has ended
+ROW_CONDITIONS = {
+    phase: {"type": "Completed", "status": "True", "reason": phase, "message": message}
+    for phase, message in (("Succeeded", "The pod has completed successfully."), ("Failed", "The pod failed."))
+}
+
+COLUMNS: Mapping[Resource, Columns] = {
+    resources.PODS: (
+        NAME,
+        Column("Ready", ready),
+        Column("Status", status),
+        Column("Restarts", restarts),
+        AGE,
+        wide("IP", text("status.podIP", NONE)),
+        wide("Node", text("spec.nodeName", NONE)),
+        wide("Nominated Node", text("status.nominatedNodeName", NONE)),
+        wide("Readiness Gates", readiness_gates),
+    ),
+}
