@@ -41,7 +41,7 @@ def request_condition(value: Object) -> str:
 
 def requested_duration(value: Object) -> str:
     """How long the certificate is to be valid."""
-    seconds = value["spec"].get("expirationSeconds")
+    seconds = value.get("spec", {}).get("expirationSeconds")
     return NONE if seconds is None else human_duration(seconds)
 
 

@@ -20,7 +20,7 @@ _METRICS_SHOWN = 2
 
 def reference(value: Object) -> str:
     """``Deployment/web``."""
-    target = value["spec"].get("scaleTargetRef", {})
+    target = value.get("spec", {}).get("scaleTargetRef", {})
     return f"{target.get('kind', '')}/{target.get('name', '')}"
 
 
@@ -28,7 +28,7 @@ def targets(value: Object) -> str:
     """``cpu: 12%/50%, 3/10 (avg) + 1 more...``."""
     current = value.get("status", {}).get("currentMetrics") or []
     parts = []
-    for index, row in enumerate(value["spec"].get("metrics") or ()):
+    for index, row in enumerate(value.get("spec", {}).get("metrics") or ()):
         key, marked = _SOURCES.get(row.get("type", ""), ("", False))
         parts.append(_target(row.get(key) or {}, _current(current, index, key), marked) if key else "<unknown type>")
     return shortened(parts, NONE, _METRICS_SHOWN, ", ")
@@ -56,7 +56,7 @@ COLUMNS: Mapping[Resource, Columns] = {
         NAME,
         Column("Reference", reference),
         Column("Targets", targets),
-        Column("MinPods", lambda value: str(value["spec"].get("minReplicas", UNSET))),
+        Column("MinPods", lambda value: str(value.get("spec", {}).get("minReplicas", UNSET))),
         Column("MaxPods", at("spec.maxReplicas", 0)),
         Column("Replicas", at("status.currentReplicas", 0)),
         AGE,

@@ -22,13 +22,13 @@ from knet.store import Object
 
 def param_kind(value: Object) -> str:
     """``rules.example.com/v1/ReplicaLimit``."""
-    row = value["spec"].get("paramKind")
+    row = value.get("spec", {}).get("paramKind")
     return f"{row.get('apiVersion', '')}/{row.get('kind', '')}" if row else UNSET
 
 
 def param_ref(value: Object) -> str:
     """``default/limit``; without namespace ``*/limit``."""
-    row = value["spec"].get("paramRef")
+    row = value.get("spec", {}).get("paramRef")
     if row is None:
         return UNSET
     if row.get("name"):
@@ -38,7 +38,7 @@ def param_ref(value: Object) -> str:
 
 def service(value: Object) -> str:
     """Who serves an API: ``Local``, or a Service."""
-    row = value["spec"].get("service")
+    row = value.get("spec", {}).get("service")
     return f"{row.get('namespace', '')}/{row.get('name', '')}" if row else "Local"
 
 

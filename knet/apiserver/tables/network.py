@@ -25,12 +25,12 @@ _HOSTS_SHOWN = 3
 
 def service_address(value: Object) -> str:
     """The cluster address; ``None`` for headless Services, ``<none>`` for external names."""
-    return (value["spec"].get("clusterIPs") or [value["spec"].get("clusterIP")])[0] or NONE
+    return (value.get("spec", {}).get("clusterIPs") or [value.get("spec", {}).get("clusterIP")])[0] or NONE
 
 
 def service_external(value: Object) -> str:
     """What the type promises outside the cluster."""
-    spec = value["spec"]
+    spec = value.get("spec", {})
     external = spec.get("externalIPs", [])
     kind = spec.get("type")
     if kind == "ExternalName":
@@ -48,9 +48,9 @@ def _load_balancer(value: Object) -> list[str]:
 def service_ports(value: Object) -> str:
     """``80:30080/TCP,443/TCP``."""
     parts = []
-    for row in value["spec"].get("ports", ()):
+    for row in value.get("spec", {}).get("ports", ()):
         node_port = f":{row['nodePort']}" if row.get("nodePort") else ""
-        parts.append(f"{row['port']}{node_port}/{row.get('protocol', 'TCP')}")
+        parts.append(f"{row.get('port', 0)}{node_port}/{row.get('protocol', 'TCP')}")
     return ",".join(parts) or NONE
 
 
@@ -61,8 +61,8 @@ def endpoints(value: Object) -> str:
         addresses = subset.get("addresses", ())
         ports = subset.get("ports", ())
         if not ports:
-            parts += [row["ip"] for row in addresses]
-        parts += [f"{_host(row['ip'])}:{port['port']}" for port in ports for row in addresses]
+            parts += [row.get("ip", "") for row in addresses]
+        parts += [f"{_host(row.get('ip', ''))}:{port.get('port', 0)}" for port in ports for row in addresses]
     return shortened(parts)
 
 
@@ -83,7 +83,7 @@ def slice_endpoints(value: Object) -> str:
 
 def ingress_hosts(value: Object) -> str:
     """``a.example,b.example``; ``*`` for any.  Only the first rules are looked at, as upstream does."""
-    rules = value["spec"].get("rules") or []
+    rules = value.get("spec", {}).get("rules") or []
     hosts: list[str] = []
     more = False
     for row in rules:
@@ -95,7 +95,7 @@ def ingress_hosts(value: Object) -> str:
 
 def class_parameters(value: Object) -> str:
     """``IngressParameters.example.com/main``."""
-    row = value["spec"].get("parameters")
+    row = value.get("spec", {}).get("parameters")
     if row is None:
         return NONE
     group = f".{row['apiGroup']}" if "apiGroup" in row else ""
@@ -125,7 +125,7 @@ COLUMNS: Mapping[Resource, Columns] = {
         Column("Class", text("spec.ingressClassName", NONE)),
         Column("Hosts", ingress_hosts),
         Column("Address", lambda value: ",".join(_load_balancer(value))),
-        Column("Ports", lambda value: "80, 443" if value["spec"].get("tls") else "80"),
+        Column("Ports", lambda value: "80, 443" if value.get("spec", {}).get("tls") else "80"),
         AGE,
     ),
     resources.INGRESSCLASSES: (

@@ -20,25 +20,25 @@ def _modes(modes: list[str]) -> str:
 
 def _class(value: Object) -> str:
     annotations = value["metadata"].get("annotations", {})
-    return str(annotations.get(_CLASS_ANNOTATION, value["spec"].get("storageClassName", "")))
+    return str(annotations.get(_CLASS_ANNOTATION, value.get("spec", {}).get("storageClassName", "")))
 
 
 def claim(value: Object) -> str:
     """``default/data``."""
-    row = value["spec"].get("claimRef")
+    row = value.get("spec", {}).get("claimRef")
     return f"{row.get('namespace', '')}/{row.get('name', '')}" if row else ""
 
 
 def claim_capacity(value: Object) -> str:
     """What the volume has, once there is one."""
-    if not value["spec"].get("volumeName"):
+    if not value.get("spec", {}).get("volumeName"):
         return ""
     return str(value.get("status", {}).get("capacity", {}).get("storage", "0"))
 
 
 def claim_modes(value: Object) -> str:
     """How the volume may be used, once there is one."""
-    return _modes(value.get("status", {}).get("accessModes", [])) if value["spec"].get("volumeName") else ""
+    return _modes(value.get("status", {}).get("accessModes", [])) if value.get("spec", {}).get("volumeName") else ""
 
 
 def class_name(value: Object) -> str:
@@ -50,7 +50,7 @@ def class_name(value: Object) -> str:
 
 def token_requests(value: Object) -> str:
     """The audiences of the tokens that a driver wants."""
-    rows = value["spec"].get("tokenRequests")
+    rows = value.get("spec", {}).get("tokenRequests")
     return UNSET if rows is None else ",".join(row.get("audience", "") for row in rows)
 
 
@@ -61,7 +61,7 @@ COLUMNS: Mapping[Resource, Columns] = {
     resources.PERSISTENTVOLUMES: (
         NAME,
         Column("Capacity", text("spec.capacity.storage", "0")),
-        Column("Access Modes", lambda value: _modes(value["spec"].get("accessModes", []))),
+        Column("Access Modes", lambda value: _modes(value.get("spec", {}).get("accessModes", []))),
         Column("Reclaim Policy", text("spec.persistentVolumeReclaimPolicy")),
         Column("Status", phase),
         Column("Claim", claim),

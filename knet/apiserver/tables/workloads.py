@@ -43,7 +43,7 @@ def of_containers(key: str, path: str = "spec.template.spec.containers") -> Cell
 
 def completions(value: Object) -> str:
     """``1/3``; ``1/1 of 4`` where any success of several workers will do."""
-    spec, succeeded = value["spec"], value.get("status", {}).get("succeeded", 0)
+    spec, succeeded = value.get("spec", {}), value.get("status", {}).get("succeeded", 0)
     if "completions" in spec:
         return f"{succeeded}/{spec['completions']}"
     workers = spec.get("parallelism", 0)
@@ -83,9 +83,9 @@ def controller(value: Object) -> str:
     """``daemonset.apps/agent``."""
     for owner in value["metadata"].get("ownerReferences", ()):
         if owner.get("controller"):
-            group = owner["apiVersion"].rpartition("/")[0]
-            kind = owner["kind"].lower()
-            return f"{kind}.{group}/{owner['name']}" if group else f"{kind}/{owner['name']}"
+            group = owner.get("apiVersion", "").rpartition("/")[0]
+            kind = owner.get("kind", "").lower()
+            return f"{kind}.{group}/{owner.get('name', '')}" if group else f"{kind}/{owner.get('name', '')}"
     return NONE
 
 
@@ -144,7 +144,7 @@ COLUMNS: Mapping[Resource, Columns] = {
         NAME,
         Column("Schedule", text("spec.schedule")),
         Column("Timezone", text("spec.timeZone", NONE)),
-        Column("Suspend", lambda value: str(value["spec"].get("suspend", False)), "boolean"),
+        Column("Suspend", lambda value: str(value.get("spec", {}).get("suspend", False)), "boolean"),
         Column("Active", count("status.active"), "integer"),
         Column("Last Schedule", aged("status.lastScheduleTime", NONE)),
         AGE,
