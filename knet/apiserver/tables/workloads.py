@@ -32,7 +32,7 @@ def number(path: str) -> Cell:
 
 def ready(value: Object) -> str:
     """``2/3``."""
-    return f"{value.get('status', {}).get('readyReplicas', 0)}/{value['spec'].get('replicas', 0)}"
+    return f"{value.get('status', {}).get('readyReplicas', 0)}/{value.get('spec', {}).get('replicas', 0)}"
 
 
 def of_containers(key: str, path: str = "spec.template.spec.containers") -> Cell:
