@@ -145,9 +145,7 @@ def list_() -> None:
 
 
 @app.command()
-def status(
-    name: Name = DEFAULT_NAME, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
-) -> None:
+def status(name: Name = DEFAULT_NAME, json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Machines, components and links of a cluster."""
     answer = _ask(name, {"op": "status"})
     if json:

@@ -31,9 +31,7 @@ def parse_quantity(text: str | int | float) -> Decimal:
     """The value in base units (cores, bytes, pieces); ValueError with upstream's wording if it is none."""
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
-        raise ValueError(
-            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-        )
+        raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, exponent, suffix = match.groups()
     return Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""]
 

@@ -46,6 +46,14 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+_YAML_ERRORS = (yaml.YAMLError, TypeError, ValueError, RecursionError)
+
+
+def _from_yaml(body: bytes) -> Any:
+    """Through JSON, because YAML knows keys and values that JSON does not."""
+    return orjson.loads(orjson.dumps(yaml.load(body, _Loader), option=orjson.OPT_NON_STR_KEYS))
+
+
 def parse(body: bytes, content_type: str, type_: Type) -> Any:
     """A request body as JSON data; StatusError 400 where it is broken, 415 for media types that are not spoken.
 
@@ -61,9 +69,8 @@ def parse(body: bytes, content_type: str, type_: Type) -> Any:
             ) from None
     if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
         try:
-            # through JSON, because YAML knows keys and values that JSON does not
-            return orjson.loads(orjson.dumps(yaml.load(body, _Loader), option=orjson.OPT_NON_STR_KEYS))
-        except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+            return _from_yaml(body)
+        except _YAML_ERRORS as error:
             raise bad_request(f"error converting YAML to JSON: {error}") from None
     if media == protobuf.MEDIA_TYPE:
         try:
@@ -74,6 +81,19 @@ def parse(body: bytes, content_type: str, type_: Type) -> Any:
         "the body of the request was in an unknown format - accepted media types include:"
         f" {ACCEPTED}, {protobuf.MEDIA_TYPE}"
     )
+
+
+def parse_apply(body: bytes) -> Any:
+    """An apply configuration, which is YAML and therefore may be JSON; StatusError 400."""
+    if body.lstrip()[:1] == b"{":
+        try:
+            return orjson.loads(body)
+        except orjson.JSONDecodeError:
+            pass  # a flow mapping looks like that, too
+    try:
+        return _from_yaml(body)
+    except _YAML_ERRORS as error:
+        raise bad_request(f"error decoding patch: error converting YAML to JSON: {error}") from None
 
 
 def object_of(value: Any) -> Object:

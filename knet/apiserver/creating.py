@@ -7,7 +7,7 @@ belong to the server → validation → validating admission → allocation → 
 import random
 import uuid
 
-from knet.apiserver import representation
+from knet.apiserver import ownership, representation
 from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
@@ -33,10 +33,17 @@ async def create(call: Call) -> Response:
     return representation.written(call, record, 201, decoded.warnings + options.warnings)
 
 
-async def create_object(context: Context, target: Target, value: Object, options: WriteOptions) -> Record:
-    """Complete, check and store a new object whose types are right; StatusError 400, 403, 404, 409, 422."""
+async def create_object(
+    context: Context, target: Target, value: Object, options: WriteOptions, tracked: bool = False
+) -> Record:
+    """Complete, check and store a new object whose types are right; StatusError 400, 403, 404, 409, 422.
+
+    ``tracked``: its managedFields are right already.
+    """
     normalise(target.kind, value)
     place(target, value["metadata"])
+    if not tracked:
+        ownership.track_new(target.kind, value, options)
     if target.kind.conversion:
         value = target.kind.to_stored(value)
         target = target.stored

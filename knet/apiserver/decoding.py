@@ -59,7 +59,6 @@ def decode(kind: Kind, value: Any, validation: str) -> Decoded:
 def normalise(kind: Kind, value: Object) -> None:
     """Give an object the order in which the API prints it, and its defaults."""
     metadata = value.get("metadata") or {}
-    metadata.pop("managedFields", None)
     body = {key: item for key, item in value.items() if key not in ("kind", "apiVersion", "metadata")}
     value.clear()
     value["kind"] = kind.resource.kind

@@ -60,6 +60,8 @@ class Strategy:
     returns_deleted: bool = False
     #: (object, requested grace) → seconds until it may be removed; None: such objects go at once
     grace_period: Callable[[Object, int | None], int] | None = None
+    #: metadata that a write to the status leaves alone; the rest it may write
+    status_keeps: tuple[str, ...] = ()
     #: a node registers itself with its status; all others start without
     status_on_create: bool = False
 

@@ -50,6 +50,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate=pod.validate_pod,
         validate_update=pod.validate_pod_update,
         grace_period=prepare.pod_grace_period,
+        status_keeps=("ownerReferences",),
         returns_deleted=True,
         fields=_fields(
             "spec.nodeName",
@@ -123,6 +124,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.LEASES: Strategy(validate=cluster.validate_lease, create_on_update=True, unconditional_update=False),
     resources.DEPLOYMENTS: Strategy(
+        status_keeps=("labels",),
         default=apps_defaults.default_deployment,
         validate=apps.validate_deployment,
         validate_update=apps.validate_selector_update,

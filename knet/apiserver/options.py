@@ -207,20 +207,42 @@ def _continue(token: str) -> Continue:
         raise bad_request(f"continue key is not valid: {error}") from None
 
 
-def write_options(query: Query, operation: Literal["Create", "Update", "Patch"], writer: Writer) -> WriteOptions:
-    """Read dryRun and fieldValidation; StatusError 422 for other values than upstream's."""
-    if not query:
+def write_options(
+    query: Query, operation: Literal["Create", "Update", "Patch"], writer: Writer, apply: bool = False
+) -> WriteOptions:
+    """Read dryRun, fieldValidation and fieldManager; StatusError 422 for other values than upstream's.
+
+    An ``apply`` has to say for whom it applies.
+    """
+    if not query and not apply:
         return WriteOptions(writer=writer)
     validation = query.get("fieldValidation") or "Warn"
     problems: field.Errors = []
     dry_run = _dry_run(query.get("dryRun", ""), problems)
     if validation not in ("Ignore", "Warn", "Strict"):
         problems.append(field.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
-    if len(query.get("fieldManager", "")) > 128:
-        problems.append(field.invalid("fieldManager", query["fieldManager"], "may not be more than 128 bytes"))
+    problems += _field_manager(query, apply, operation)
     if problems:
         raise invalid("meta.k8s.io", f"{operation}Options", "", problems)
     return WriteOptions(dry_run, validation, writer)  # type: ignore[arg-type]  # checked above
+
+
+def _field_manager(query: Query, apply: bool, operation: str) -> field.Errors:
+    problems: field.Errors = []
+    name = query.get("fieldManager", "")
+    if apply and not name:
+        problems.append(field.required("fieldManager", "is required for apply patch"))
+    if not apply and operation == "Patch" and "force" in query:
+        problems.append(field.forbidden("force", "may not be specified for non-apply patch"))
+    if len(name.encode()) > 128:
+        problems.append(
+            field.FieldError("fieldManager", "FieldValueTooLong", "Too long: may not be more than 128 bytes")
+        )
+    for place, char in enumerate(name):
+        if not char.isprintable():
+            shown = f"U+{ord(char):04X}"
+            problems.append(field.invalid("fieldManager", name, f"invalid character {shown} (at position {place})"))
+    return problems
 
 
 def _dry_run(value: str, problems: field.Errors) -> bool:

@@ -7,7 +7,7 @@ import orjson
 
 from knet.api import patch as patches
 from knet.api.schema import Type
-from knet.apiserver import representation
+from knet.apiserver import applying, representation
 from knet.apiserver.body import object_of, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
@@ -25,6 +25,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 async def patch(call: Call, part: Part = "") -> Response:
     """PATCH of an object or of its status, by content type."""
+    if media_of(call.request) == APPLY_PATCH:
+        return await applying.apply(call, part)
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
     patcher = await read_patch(call.request, kind.type)
@@ -63,17 +65,18 @@ class Patcher:
             raise _patch_failed(error) from None
 
 
+def media_of(request: Request) -> str:
+    """The type of a patch."""
+    return request.headers.get("Content-Type").partition(";")[0].strip()
+
+
 async def read_patch(request: Request, type_: Type) -> Patcher:
     """The body as a patch of documents of the type; StatusError 400, 413, 415."""
-    media = request.headers.get("Content-Type").partition(";")[0].strip()
-    if media == APPLY_PATCH:
-        raise unsupported_media_type(
-            "server-side apply is not served here: use client-side apply (kubectl apply without --server-side)"
-        )
+    media = media_of(request)
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include:"
-            f" {JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
+            f" {JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {APPLY_PATCH}"
         )
     text = await read_body(request)
     try:

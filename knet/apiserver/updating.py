@@ -10,7 +10,7 @@ from typing import Literal
 
 import orjson
 
-from knet.apiserver import creating, deleting, field, representation
+from knet.apiserver import creating, deleting, field, ownership, representation
 from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
@@ -21,12 +21,15 @@ from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
-from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, invalid
+from knet.apiserver.status import MODIFIED, bad_request, conflict, invalid
 from knet.apiserver.validation import metadata as metadata_validation
 from knet.store import Conflict, Object, Record
 
 #: attempts at an update that somebody else keeps overtaking
 ATTEMPTS = 8
+
+#: metadata that a status can be written with, unless the kind says otherwise
+_STATUS_METADATA = frozenset(("annotations", "finalizers", "labels", "managedFields", "ownerReferences"))
 
 #: what a request writes: the object but its status, or the status and some metadata
 Part = Literal["", "status"]
@@ -38,8 +41,7 @@ async def update(call: Call, part: Part = "") -> Response:
     target = call.target
     decoded = decode(target.kind, await parsed_body(call.request, target.kind.type), options.validation)
     metadata = decoded.value.get("metadata", {})
-    if metadata.get("name", "") != target.name:
-        raise _misnamed(metadata.get("name", ""), target.name)
+    check_name(metadata.get("name", ""), target.name)
     if not part and target.kind.strategy.create_on_update and not _exists(call.context, target):
         metadata.pop("resourceVersion", None)
         record = await creating.create_object(call.context, target, decoded.value, options)
@@ -49,10 +51,12 @@ async def update(call: Call, part: Part = "") -> Response:
     return representation.written(call, record, 200, decoded.warnings + options.warnings)
 
 
-def _misnamed(given: str, wanted: str) -> StatusError:
-    if given:
-        return bad_request(f"the name of the object ({given}) does not match the name on the URL ({wanted})")
-    return bad_request("the name of the object (based on metadata.name) was undeterminable: name must be provided")
+def check_name(given: str, wanted: str) -> None:
+    """The name in an object has to be the one in the URL; StatusError 400."""
+    if not given:
+        raise bad_request(f"the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+    if given != wanted:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({wanted})")
 
 
 def _exists(context: Context, target: Target) -> bool:
@@ -66,11 +70,13 @@ async def modify(
     options: WriteOptions,
     part: Part = "",
     conditional: bool | None = None,
+    tracked: bool = False,
 ) -> Record:
     """Replace an object by ``change(copy of it)``, again if somebody else was faster; StatusError 404, 409, 422.
 
     A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
     says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
+    ``tracked``: ``change`` has taken care of managedFields.
     """
     asked, target = target, target.stored
     kind = target.kind
@@ -81,6 +87,9 @@ async def modify(
         named = _check_preconditions(kind, target.name, value, old)
         insists = named if conditional is None else conditional
         normalise(asked.kind, value)
+        if not tracked:
+            before = asked.kind.from_stored(record.decode()) if asked is not target else old
+            ownership.track_change(asked.kind, asked.subresource, part, value, before, options)
         if asked is not target:
             value = asked.kind.to_stored(value)
             normalise(kind, value)
@@ -88,6 +97,7 @@ async def modify(
         request = Request(context, target, "UPDATE", value, old, options)
         await context.admission.mutate(request)
         _prepare_update(kind, value, old, part)
+        ownership.keep_times(value["metadata"], old["metadata"])
         changed = value != old
         if changed:
             _validate_update(kind, value, old, part)
@@ -162,13 +172,12 @@ def _prepare_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
             metadata.pop(key, None)
     if part == "status":
         status = value.get("status")
-        labels = {
-            key: metadata[key] for key in ("labels", "annotations", "finalizers", "ownerReferences") if key in metadata
-        }
-        keep = {key: item for key, item in before.items() if key not in labels}
+        writes = _STATUS_METADATA.difference(kind.strategy.status_keeps)
         value.clear()
         value.update({key: item for key, item in old.items() if key != "status"})
-        value["metadata"] = keep | labels
+        value["metadata"] = {key: item for key, item in before.items() if key not in writes} | {
+            key: item for key, item in metadata.items() if key in writes
+        }
         if status is not None:
             value["status"] = status
         return

@@ -182,9 +182,7 @@ class Client:
         decode = _decoder(cls).decode
         return Listing(tuple(decode(item) for item in found.items or ()), found.metadata.resourceVersion)
 
-    async def create(
-        self, cls: type[K], body: JSON, namespace: str = "", name: str = "", subresource: str = ""
-    ) -> K:
+    async def create(self, cls: type[K], body: JSON, namespace: str = "", name: str = "", subresource: str = "") -> K:
         """Create an object, or (with name and subresource: binding, token, eviction) post to a subresource.
 
         The answer is decoded as ``cls``; raises AlreadyExists, Invalid, NotFound (the namespace), …

@@ -19,9 +19,7 @@ class SharedInformers:
         """The informer of a kind, all namespaces; those with different selectors are different informers."""
         key = cls, field_selector, label_selector
         if key not in self._made:
-            self._made[key] = Informer(
-                self._client, cls, field_selector=field_selector, label_selector=label_selector
-            )
+            self._made[key] = Informer(self._client, cls, field_selector=field_selector, label_selector=label_selector)
         return self._made[key]
 
     async def run(self) -> None:

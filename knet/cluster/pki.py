@@ -106,9 +106,7 @@ class Authority:
         return Pair(certificate.public_bytes(serialization.Encoding.PEM), _private_pem(key))
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()
@@ -133,7 +131,5 @@ def write_service_account_key(directory: Path) -> None:
     """sa.key and sa.pub: what service-account tokens are signed (ES256) and verified with."""
     key = ec.generate_private_key(ec.SECP256R1())
     write_private(directory / "sa.key", _private_pem(key))
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (directory / "sa.pub").write_bytes(public)

@@ -45,9 +45,7 @@ def changes(wanted: State, present: Iterable[Entry]) -> list[Change]:
     desired = {_place(entry): entry for entry in wanted.entries}
     found = {_place(entry): entry for entry in present}
     removed = [Change("remove", entry) for place, entry in reversed(found.items()) if place not in desired]
-    added = [
-        Change("add", entry, found.get(place)) for place, entry in desired.items() if found.get(place) != entry
-    ]
+    added = [Change("add", entry, found.get(place)) for place, entry in desired.items() if found.get(place) != entry]
     return removed + added
 
 

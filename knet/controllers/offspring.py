@@ -151,9 +151,7 @@ class Offspring(Generic[K]):
         error = await all_at_once([self._delete_one(key, owner, pod, first) for pod in pods])
         return None if error is None else Failure("FailedDelete", error)
 
-    async def _delete_one(
-        self, key: Key, owner: K, pod: Pod, first: Callable[[Pod], Awaitable[None]] | None
-    ) -> None:
+    async def _delete_one(self, key: Key, owner: K, pod: Pod, first: Callable[[Pod], Awaitable[None]] | None) -> None:
         try:
             if first is not None:
                 await first(pod)

@@ -98,7 +98,5 @@ def _tuple(message: Any) -> tuple[int, str, int, str, int]:
     source, destination, source6, destination6 = values(
         addresses, "CTA_IP_V4_SRC", "CTA_IP_V4_DST", "CTA_IP_V6_SRC", "CTA_IP_V6_DST"
     )
-    protocol, source_port, destination_port = values(
-        ports, "CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT"
-    )
+    protocol, source_port, destination_port = values(ports, "CTA_PROTO_NUM", "CTA_PROTO_SRC_PORT", "CTA_PROTO_DST_PORT")
     return protocol, source or source6, source_port or 0, destination or destination6, destination_port or 0

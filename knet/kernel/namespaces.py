@@ -34,6 +34,7 @@ KINDS = {
     "mnt": CLONE_NEWNS,
 }
 
+
 @dataclass(frozen=True)
 class Namespaces:
     """A set of namespaces held open by file descriptors; each lives at least as long as its descriptor.

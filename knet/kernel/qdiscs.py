@@ -18,7 +18,6 @@ from knet.kernel.rtnl import LINKLAYER_ETHERNET, nla, rtnl, sched_netem, sched_t
 _TBF, _NETEM_CHILD, _TBF_CLASS = 5 << 16, 0x10 << 16, 5 << 16 | 1
 
 
-
 class _TbfOptions(nla):  # type: ignore[misc]
     """pyroute2's know no 64-bit rate and want a table of 256 rates, which kernels need no longer (since Linux 3.8)."""
 
@@ -150,9 +149,7 @@ def _parent_text(parent: int) -> str:
     return "root" if parent == rtnl.TC_H_ROOT else f"{parent >> 16:x}:{parent & 0xFFFF:x}"
 
 
-def _new(
-    interface: str, index: int, handle: int, parent: int, kind: str, options: dict[str, Any] | None
-) -> Request:
+def _new(interface: str, index: int, handle: int, parent: int, kind: str, options: dict[str, Any] | None) -> Request:
     return compose(
         _Message,
         rtnl.RTM_NEWQDISC,

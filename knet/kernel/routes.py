@@ -74,9 +74,7 @@ def ensure(netlink: Netlink, wanted: Route) -> bool:
     present = list_routes(netlink, table=wanted.table, family=_family(wanted))
     if wanted in present:
         return False
-    rivals = [
-        found for found in present if found.destination == wanted.destination and found.metric == wanted.metric
-    ]
+    rivals = [found for found in present if found.destination == wanted.destination and found.metric == wanted.metric]
     index = netlink.index(wanted.interface) if wanted.interface else 0
     netlink.send(add(wanted, index, replace=bool(rivals)))
     if rivals:

@@ -60,10 +60,7 @@ def test_vxlan_needs_a_vtep_of_its_own():
 
 def test_hostgw_routes_through_the_remote_machine_and_keeps_the_mtu():
     state = hostgw.desired(hostgw_lease(1), [hostgw_lease(number) for number in (1, 2, 3)], ETH0)
-    assert str(state) == (
-        "route 10.244.2.0/24 via 172.18.0.4 dev eth0\n"
-        "route 10.244.3.0/24 via 172.18.0.5 dev eth0"
-    )
+    assert str(state) == ("route 10.244.2.0/24 via 172.18.0.4 dev eth0\nroute 10.244.3.0/24 via 172.18.0.5 dev eth0")
     assert state.mtu == 1500
 
 

@@ -11,7 +11,7 @@ TEXT = "*nat\n:X - [0:0]\n-A X -j NOPE\n-A X -j ACCEPT\nCOMMIT\n"
     ("stderr", "expected"),
     [
         pytest.param(
-            "iptables-restore v1.8.9 (nf_tables): unknown option \"--bogus\"\n"
+            'iptables-restore v1.8.9 (nf_tables): unknown option "--bogus"\n'
             "Error occurred at line: 4\nTry `iptables-restore -h' or 'iptables-restore --help' for more information.\n",
             'line 4, -A X -j ACCEPT: iptables-restore v1.8.9 (nf_tables): unknown option "--bogus"',
             id="the line is named",

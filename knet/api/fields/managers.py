@@ -202,9 +202,9 @@ class Write:
         return Manager(name or self.manager or "unknown", operation, version, self.subresource)
 
 
-def created(write: Write, value: Mapping[str, Any]) -> Managed:
-    """The managers of a new object: its creator owns all that it sets.  Raises NoElement."""
-    return _taken({}, write, _blank(write), tracked(value, write.reset))
+def created(write: Write, value: Mapping[str, Any], named: Managed | None = None) -> Managed:
+    """The managers of a new object: its creator owns all that it sets, beside those it names.  Raises NoElement."""
+    return _taken(named or {}, write, _blank(write), tracked(value, write.reset))
 
 
 def _blank(write: Write) -> dict[str, Any]:
@@ -268,6 +268,11 @@ def _capped(managed: Managed) -> Managed:
 # ---- apply -----------------------------------------------------------------------------------------------
 
 
+def stated(write: Write, config: Mapping[str, Any]) -> Fields:
+    """What the manager of a configuration owns."""
+    return difference(applied(write.type, tracked(config, write.reset)) or NOTHING, {"f:metadata": LEAF})
+
+
 class Merged(NamedTuple):
     """What an apply makes of an object, and who owns it then."""
 
@@ -285,8 +290,7 @@ def apply(managed: Managed, write: Write, live: dict[str, Any], config: dict[str
         managed = _taken({}, replace(write, manager=BEFORE_APPLY), _blank(write), tracked(live, write.reset))
     me = write.by(APPLY)
     last = managed.get(me)
-    mine = applied(write.type, tracked(config, write.reset)) or NOTHING
-    mine = difference(mine, {"f:metadata": LEAF})
+    mine = stated(write, config)
     everybody = {**managed, me: Entry(mine, write.version, last.time if last else "")}
     value: dict[str, Any] = merge(write.type, live, config)
     if last is not None:
@@ -317,7 +321,7 @@ def _disowned(managed: Managed, me: Manager, write: Write, live: Any, value: Any
 
 def _pruned(type_: Type, merged: dict[str, Any], managed: Managed, last: Fields) -> dict[str, Any]:
     """The merged object without what was applied last time and is nobody's now."""
-    owned = NOTHING
+    owned: Fields = {"f:metadata": {"f:name": LEAF}}  # the server's, and not to go with the last label
     for entry in managed.values():
         owned = union(owned, entry.fields)
     before = _named(type_, last)

@@ -1,13 +1,13 @@
 """scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
 
-from knet.apiserver import field, representation, updating
-from knet.apiserver.body import parsed_body
+from knet.apiserver import applying, field, representation, updating
+from knet.apiserver.body import parse_apply, parsed_body, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
 from knet.apiserver.http import Response
-from knet.apiserver.options import WriteOptions, write_options
-from knet.apiserver.patching import read_patch
+from knet.apiserver.options import WriteOptions, flag, write_options
+from knet.apiserver.patching import APPLY_PATCH, media_of, read_patch
 from knet.apiserver.reads import find
 from knet.apiserver.status import invalid
 from knet.apiserver.tables.column import format_selector
@@ -56,6 +56,8 @@ async def update(call: Call) -> Response:
 
 async def patch(call: Call) -> Response:
     """PATCH, of the Scale and not of the object behind it."""
+    if media_of(call.request) == APPLY_PATCH:
+        return await _apply(call)
     options = write_options(call.query, "Patch", call.writer)
     kind = call.context.auxiliary["Scale"]
     patcher = await read_patch(call.request, kind.type)
@@ -64,6 +66,24 @@ async def patch(call: Call) -> Response:
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
+
+
+async def _apply(call: Call) -> Response:
+    """An applied Scale is an applied ``spec.replicas`` of the object behind it."""
+    options = write_options(call.query, "Patch", call.writer, apply=True)
+    scale = parse_apply(await read_body(call.request))
+    applying.check_configuration(call.context.auxiliary["Scale"], scale)
+    target = call.target
+    value: Object = {"apiVersion": target.kind.resource.api_version, "kind": target.kind.resource.kind, "metadata": {}}
+    if revision := scale["metadata"].get("resourceVersion"):
+        value["metadata"]["resourceVersion"] = revision
+    if "replicas" in (scale.get("spec") or {}):
+        value["spec"] = {"replicas": scale["spec"]["replicas"]}
+    configuration = applying.Configuration(target, value, "", options, flag(call.query, "force"))
+    record = await updating.modify(
+        call.context, target, configuration, options, "", configuration.conditional, tracked=True
+    )
+    return _answer(call, record.decode())
 
 
 async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Response:

@@ -32,9 +32,7 @@ class ReplicaSetReconciler:
         self._client = context.client
         self._sets = context.informers.of(ReplicaSet)
         self._set_index = Index(self._sets, index_values)
-        self.pods = Offspring(
-            context, ReplicaSet, "replicaset-controller", lambda row: row.spec.selector, _as_counted
-        )
+        self.pods = Offspring(context, ReplicaSet, "replicaset-controller", lambda row: row.spec.selector, _as_counted)
 
     async def reconcile(self, key: Key) -> Result | None:
         replica_set = self._sets.get(*key)
