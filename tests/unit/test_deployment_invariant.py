@@ -70,7 +70,8 @@ class World:
         seen = [self.seen(number) for number in range(len(self.groups))]
         scales = plan_rolling(self.deployment, seen[-1], seen[:-1])
         before = sum(group.size for group in self.groups)
-        kept = sum(min(group.size, sum(group.pods)) for group in self.groups)
+        # a pod that has become available and was not reported yet cannot be known to be needed
+        kept = sum(min(group.size, group.reported, sum(group.pods)) for group in self.groups)
         for row, size in scales:
             self.groups[int(row.name[1:])].size = size
         after = sum(group.size for group in self.groups)
