@@ -7,7 +7,7 @@ from knet.api.schema import SchemaError, conform
 from knet.apiserver.body import object_of
 from knet.apiserver.kind import Kind
 from knet.apiserver.routes import Target
-from knet.apiserver.status import StatusError, bad_request
+from knet.apiserver.status import bad_request
 from knet.store import Object
 
 #: metadata that only the server writes
@@ -44,15 +44,14 @@ def decode(kind: Kind, value: Any, validation: str) -> Decoded:
             f'{given[1]} in version "{resource.version}" cannot be handled as a {resource.kind}: no kind "{given[1]}"'
             f' is registered for version "{given[0]}"'
         )
+    unfit = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
     try:
         unknown = conform(kind.type, value)
     except SchemaError as error:
-        raise bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {error}'
-        ) from None
+        raise bad_request(f"{unfit}: {error}") from None
     if unknown and validation == "Strict":
         fields = ", ".join(f'unknown field "{name}"' for name in unknown)
-        raise StatusError(400, "BadRequest", f"strict decoding error: {fields}")
+        raise bad_request(f"{unfit}: strict decoding error: {fields}")
     return Decoded(value, [f'unknown field "{name}"' for name in unknown] if validation == "Warn" else [])
 
 

@@ -91,7 +91,10 @@ def test_unknown_fields_are_warned_of_refused_or_dropped_as_asked(server: Server
         assert warned.code == 201 and "dta" not in warned.body
         assert warned.warnings == ('299 - "unknown field \\"dta\\""',)
         refused = await api("POST", MAPS + "?fieldValidation=Strict", body("strict"))
-        assert (refused.code, refused.message) == (400, 'strict decoding error: unknown field "dta"')
+        assert (refused.code, refused.message) == (
+            400,
+            'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dta"',
+        )
         assert (await api("POST", MAPS + "?fieldValidation=Ignore", body("ignored"))).warnings == ()
         assert (await api("POST", MAPS + "?fieldValidation=Maybe", body("maybe"))).code == 422
 

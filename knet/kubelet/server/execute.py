@@ -17,6 +17,11 @@ from knet.kubelet.server.channels import Wanted
 
 #: seconds that output is waited for after the command has ended, if a child of its keeps the pipes open
 _STRAGGLERS = 0.2
+#: as containerd says it, by way of the kubelet
+_CANNOT = (
+    'error executing command in container: failed to exec in container: failed to start exec "{}": OCI runtime exec '
+    "failed: exec failed: unable to start container process: {}: unknown"
+)
 _TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 
 
@@ -56,8 +61,7 @@ async def execute(request: web.Request, containers: Containers, running: Running
         process = _start(containers, running, command, wanted, ends)
     except OSError as error:
         ends.close()
-        text = f"failed to exec in container: unable to start container process: {error}: unknown"
-        await channels.finish(socket, channels.failure(text))
+        await channels.finish(socket, channels.failure(_CANNOT.format(running.id, error)))
         return socket
     reaper = asyncio.create_task(process.wait())
     try:

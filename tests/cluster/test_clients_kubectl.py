@@ -1,0 +1,86 @@
+"""kubectl, in every version found on this machine, cannot tell knet from Kubernetes: transcripts, one a theme.
+
+Each is played in a namespace of its own, all of them side by side; those that touch what everybody shares say so.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+
+from knet import Cluster
+from tests.cluster.transcript import Kubectl, kubectls, play
+
+NAME = "kubectl"
+SCRIPTS = sorted((Path(__file__).parent / "kubectl").glob("*.txt"))
+KUBECTLS = kubectls()
+#: transcripts under way at once: kubectl mostly waits
+PARALLEL = 4
+
+pytestmark = pytest.mark.skipif(not KUBECTLS, reason="no kubectl on this machine")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
+        with Cluster(name=NAME) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def played(
+    cluster: Cluster, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[tuple[Path, Kubectl], "Future[None]"]]:
+    """The transcripts that were selected, being played; one transcript's versions follow each other."""
+    wanted: dict[Path, list[Kubectl]] = {}
+    for item in request.session.items:
+        if item.nodeid.startswith(request.node.nodeid) and isinstance(item, pytest.Function):
+            wanted.setdefault(item.callspec.params["script"], []).append(item.callspec.params["kubectl"])
+    outcomes = {(script, kubectl): Future[None]() for script, rows in wanted.items() for kubectl in rows}
+
+    def work(script: Path, rows: list[Kubectl]) -> None:
+        for kubectl in rows:
+            try:
+                _play(cluster, script, kubectl, tmp_path_factory.mktemp(script.stem))
+                outcomes[script, kubectl].set_result(None)
+            except BaseException as error:  # noqa: BLE001 - raised where its test asks for it
+                outcomes[script, kubectl].set_exception(error)
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for script, rows in wanted.items():
+            pool.submit(work, script, rows)
+        yield outcomes
+
+
+def _play(cluster: Cluster, script: Path, kubectl: Kubectl, directory: Path) -> None:
+    """In a new namespace, whose default service account is there, with a kubeconfig that names it."""
+    namespace = f"{script.stem}-{kubectl}".replace(".", "-")
+    config = yaml.safe_load(Path(cluster.kubeconfig).read_text())
+    config["contexts"] = [row for row in config["contexts"] if row["name"] == config["current-context"]]
+    config["contexts"][0]["context"]["namespace"] = namespace
+    (directory / "kubeconfig").write_text(yaml.safe_dump(config))
+    environment = {"KUBECONFIG": str(directory / "kubeconfig"), "NAMESPACE": namespace}
+    everything = os.environ | environment
+    subprocess.run([kubectl.path, "create", "namespace", namespace], env=everything, check=True, capture_output=True)
+    watching = [kubectl.path, "get", "serviceaccounts", "--watch", "-o", "name"]
+    with subprocess.Popen(watching, env=everything, stdout=subprocess.PIPE, text=True) as watch:
+        assert watch.stdout is not None and watch.stdout.readline() == "serviceaccount/default\n"
+        watch.terminate()
+    play(script, kubectl, directory, environment)
+    subprocess.run(
+        [kubectl.path, "delete", "namespace", namespace, "--wait=false"],
+        env=everything, check=True, capture_output=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kubectl", KUBECTLS, ids=str)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_kubectl_prints_what_it_prints_upstream(
+    script: Path, kubectl: Kubectl, played: dict[tuple[Path, Kubectl], "Future[None]"]
+) -> None:
+    played[script, kubectl].result()
