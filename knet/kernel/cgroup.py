@@ -1,8 +1,12 @@
-"""Control groups for cpu, memory and the number of processes, on cgroup v2 and on v1 (or the hybrid of both).
+"""Control groups: limits for cpu, memory and the number of processes, and an account of who is in a group.
 
 A group is a path below the hierarchies' roots, ``knet/<cluster>/<machine>/pod<uid>/<container>``, so what belongs to
 a cluster can be found and removed by that name alone, from anywhere, whoever died before (`remove_tree`).
-Only what has limits or requests gets a group: three mkdirs and a few writes are a tenth of a container's start.
+
+Every container has a group in the cgroup2 hierarchy, which counts CPU time even where its controllers are taken by
+v1 (the hybrid of both): a mkdir of 0.05 ms, and a process is born into it (`knet.kernel.libc.fork_into`).  Groups in
+v1's hierarchies are made only for those that have limits: a process has to join them, and each join waits for a grace
+period of the whole kernel, 1 to 4 ms.
 """
 
 import errno
@@ -34,20 +38,24 @@ class Limits:
 
 @dataclass(frozen=True)
 class Hierarchies:
-    """Where the controllers are mounted: one directory for all (v2), or one for each (v1)."""
+    """Where the controllers are mounted: one directory for all (v2), or one for each (v1).
+
+    ``account`` is the cgroup2 hierarchy: the same directory, or beside v1 one without controllers of ours.
+    """
 
     unified: bool
     roots: dict[str, Path]
+    account: Path
 
     @property
     def distinct(self) -> list[Path]:
-        return sorted(set(self.roots.values()))
+        return sorted({self.account, *self.roots.values()})
 
     def create(self, path: str, limits: Limits) -> None:
         """A group with limits; its parents come into being with it.  Raises OSError where the kernel refuses."""
-        for root in self.distinct:
-            if self.unified:
-                _delegate(root, Path(path).parts[:-1])
+        if self.unified:
+            _delegate(self.account, Path(path).parts[:-1])
+        for root in self.distinct if limits != Limits() else [self.account]:
             (root / path).mkdir(parents=True, exist_ok=True)
         for controller, file, value in settings(limits, self.unified):
             if controller in self.roots:
@@ -55,7 +63,8 @@ class Hierarchies:
 
     def process_files(self, path: str) -> tuple[str, ...]:
         """The files into which a process writes its pid (or 0, for itself) to join the group."""
-        return tuple(str(root / path / "cgroup.procs") for root in self.distinct)
+        there = [root / path for root in self.distinct if (root / path).is_dir()]
+        return tuple(str(directory / "cgroup.procs") for directory in there)
 
     def join(self, path: str, pid: int) -> None:
         """Move a process into a group; one that is gone, or a group that is, is nobody's loss."""
@@ -111,7 +120,7 @@ def settings(limits: Limits, unified: bool) -> Iterator[tuple[str, str, str]]:
 
 
 def find() -> Hierarchies | None:
-    """The hierarchies that this mount namespace shows; None if it shows none with our controllers."""
+    """The hierarchies that this mount namespace shows; None if it shows no cgroup2 one."""
     unified: Path | None = None
     separate: dict[str, Path] = {}
     for line in Path("/proc/thread-self/mountinfo").read_text().splitlines():
@@ -126,21 +135,25 @@ def find() -> Hierarchies | None:
             for option in options.split(","):
                 if option in CONTROLLERS:
                     separate[option] = Path(place)
-    if unified is not None and set(CONTROLLERS) <= set((unified / "cgroup.controllers").read_text().split()):
-        return Hierarchies(True, dict.fromkeys(CONTROLLERS, unified))
-    return Hierarchies(False, separate) if separate else None
+    if unified is None:
+        return None
+    if set(CONTROLLERS) <= set((unified / "cgroup.controllers").read_text().split()):
+        return Hierarchies(True, dict.fromkeys(CONTROLLERS, unified), unified)
+    return Hierarchies(False, separate, unified)
 
 
 def find_or_mount(directory: Path) -> Hierarchies | None:
-    """`find`, or else mount them below ``directory`` (machines have a /sys of their own, without cgroups).
+    """`find`, or else mount what is missing below ``directory``.
 
-    None where the kernel has no such controllers or does not let us.
+    A host may show its machines v1's hierarchies only, or none at all.  None where the kernel does not let us.
     """
     found = find()
-    if found is not None:
+    if found is not None and found.roots:
         return found
     directory.mkdir(parents=True, exist_ok=True)
     for kind, options in [("cgroup2", [""]), ("cgroup", list(CONTROLLERS))]:
+        if found is not None and (found.roots or kind == "cgroup2"):
+            continue
         for option in options:
             place = directory / (option or "unified")
             place.mkdir(exist_ok=True)
@@ -149,9 +162,7 @@ def find_or_mount(directory: Path) -> Hierarchies | None:
             except OSError as error:
                 log.info("%s", error)
         found = find()
-        if found is not None:
-            return found
-    return None
+    return found
 
 
 def _delegate(root: Path, parts: tuple[str, ...]) -> None:

@@ -61,17 +61,25 @@ class Step:
         """What is wrong with an outcome; "" if nothing is."""
         if code == self.code and self._pattern().fullmatch(_squeezed(output.splitlines())):
             return ""
-        wanted = [*_squeezed(self.expected).splitlines(), f"[{self.code}]"]
         printed = [*_squeezed(output.splitlines()).splitlines(), f"[{code}]"]
+        wanted = [_likeness(line, printed) for line in (*_squeezed(self.expected).splitlines(), f"[{self.code}]")]
         difference = "\n".join(difflib.unified_diff(wanted, printed, "expected", "printed", n=1, lineterm=""))
         return f"line {self.line}: $ {self.command}\n{difference}"
 
     def _pattern(self) -> re.Pattern[str]:
-        lines = []
-        for line in _squeezed(self.expected).splitlines():
-            any_text = re.escape(line).replace("…", r"[^\n]*")
-            lines.append(r"(?:[^\n]*\n)*?" if line == "…" else any_text + r"\n")
-        return re.compile("".join(lines))
+        lines = _squeezed(self.expected).splitlines()
+        return re.compile("".join(r"(?:[^\n]*\n)*?" if line == "…" else _line_pattern(line) + r"\n" for line in lines))
+
+
+def _line_pattern(line: str) -> str:
+    return re.escape(line).replace("…", r"[^\n]*")
+
+
+def _likeness(line: str, printed: list[str]) -> str:
+    """The first printed line that an expected one would accept, so that a comparison shows where they part."""
+    if line == "…":
+        return line
+    return next((row for row in printed if re.fullmatch(_line_pattern(line), row)), line)
 
 
 def _squeezed(lines: list[str]) -> str:

@@ -166,13 +166,13 @@ class Containers:
         return running
 
     def _create_group(self, config: ContainerConfig, paths: PodPaths) -> str:
-        if self._cgroups is None or config.limits == cgroup.Limits():
+        if self._cgroups is None:
             return ""
         group = f"{self._group}/pod{paths.identity.uid}/{config.name}-{config.number}"
         try:
             self._cgroups.create(group, config.limits)
         except OSError as error:
-            log.warning("cgroup %s: %s; the container runs without limits", group, error.strerror)
+            log.warning("cgroup %s: %s; the container runs without limits", group, error)
             return ""
         return group
 
@@ -204,8 +204,16 @@ class Containers:
             "read_only": config.read_only,
             "stdin": config.stdin,
             "tty": config.tty,
-            "cgroups": list(self._cgroups.process_files(record.cgroup)) if self._cgroups and record.cgroup else [],
+            **self._membership(record.cgroup),
         }
+
+    def _membership(self, group: str) -> dict[str, Any]:
+        """The group a container is born into, and the files by which it joins those of other hierarchies."""
+        if self._cgroups is None or not group:
+            return {"group": "", "cgroups": []}
+        born = str(self._cgroups.account / group)
+        files = self._cgroups.process_files(group)
+        return {"group": born, "cgroups": [file for file in files if file != f"{born}/cgroup.procs"]}
 
     @staticmethod
     def message_file(paths: PodPaths, container: str) -> Path:

@@ -27,7 +27,7 @@ import socket
 import sys
 import time
 
-from knet.kernel.libc import CLONE_NEWPID, call, close_on_exec, setns, unshare
+from knet.kernel.libc import CLONE_NEWPID, call, close_on_exec, fork_into, setns, unshare
 from knet.kubelet.runtime.container_init import become_container
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
@@ -165,11 +165,9 @@ class Shim:
                 source, source_end = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
             given_away.append(source)
             given = (source, out_end, err_end)
-        unshare(CLONE_NEWPID)
-        pid = os.fork()
+        pid = self._fork(message)
         if pid == 0:
             become_container(message, namespaces, given, report)
-        setns(self._own_pids, CLONE_NEWPID)
         for fd in (*given_away, report):
             os.close(fd)
         container = Container(message, pid, errors, log)
@@ -180,6 +178,26 @@ class Shim:
             container.streams[fd] = name
             self._watch(fd, container)
         self._watch(errors, container)
+
+    def _fork(self, message: Message) -> int:
+        """Fork process 1 of a new PID namespace, into its control group; where that fails it will have to join it."""
+        unshare(CLONE_NEWPID)
+        try:
+            pid = self._fork_into(message["group"]) if message["group"] else os.fork()
+        except OSError:
+            message["cgroups"].append(message["group"] + "/cgroup.procs")
+            pid = os.fork()
+        if pid:
+            setns(self._own_pids, CLONE_NEWPID)
+        return pid
+
+    @staticmethod
+    def _fork_into(group: str) -> int:
+        directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return fork_into(directory)
+        finally:
+            os.close(directory)
 
     def _watch(self, fd: int, container: Container) -> None:
         self._by_fd[fd] = container
