@@ -20,6 +20,7 @@ class Timing:
     crash_backoff_max: float  # kubelet maxContainerRestartPeriod
     image_backoff: float  # kubelet: first delay after a failed pull; doubled each time
     image_backoff_max: float
+    metric_resolution: float  # metrics-server --metric-resolution: CPU usage is a rate over about so long
     flannel_sync: float  # flanneld and kube-proxy repair what others deleted in such intervals
     proxy_sync: float  # kube-proxy iptables.syncPeriod
     pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
@@ -36,6 +37,7 @@ UPSTREAM = Timing(
     crash_backoff_max=300,
     image_backoff=10,
     image_backoff_max=300,
+    metric_resolution=15,
     flannel_sync=10,
     proxy_sync=30,
     pod_initial_backoff=1,
@@ -52,6 +54,7 @@ LAB = Timing(
     crash_backoff_max=30,
     image_backoff=2,
     image_backoff_max=30,
+    metric_resolution=5,
     flannel_sync=5,
     proxy_sync=10,
     pod_initial_backoff=0.05,

@@ -29,6 +29,7 @@ from knet.kubelet.runtime.containers import Containers
 from knet.kubelet.runtime.sandbox import clean_up_forgotten
 from knet.kubelet.server import Server
 from knet.kubelet.statuses import StatusWriter
+from knet.kubelet.usage import Usage, join_own_group
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,10 @@ async def serve(options: Options) -> None:
     paths.prepare(root)
     network = Network()
     group = f"knet/{options.cluster_name}/{options.node_name}"
-    containers = Containers(root, cgroup.find_or_mount(root / "cgroup"), group)
+    hierarchies = cgroup.find_or_mount(root / "cgroup")
+    if hierarchies is not None:
+        await asyncio.to_thread(join_own_group, hierarchies, group)
+    containers = Containers(root, hierarchies, group)
     resources = capacity(options.cpu, options.memory, options.pods, root)
     async with Client.from_kubeconfig(options.kubeconfig, "kubelet") as client:
         clean_up_forgotten(root / "pods")
@@ -107,7 +111,8 @@ async def serve(options: Options) -> None:
         facts = NodeFacts(options.node_name, options.node_ip, options.cluster_name, options.labels, resources)
         node = NodeReporter(client, facts, timing, network.ready, store.images)
         pods = Pods(machine, informer)
-        server = Server(machine, pods, pki)
+        usage = Usage(machine, pods, hierarchies, group) if hierarchies is not None else None
+        server = Server(machine, pods, usage, pki)
         try:
             async with asyncio.TaskGroup() as group_of_tasks:
                 start = group_of_tasks.create_task
@@ -117,6 +122,8 @@ async def serve(options: Options) -> None:
                 start(machine.statuses.run())
                 start(node.run())
                 start(server.run())
+                if usage is not None:
+                    start(usage.run())
                 start(network.follow(lambda: _network_changed(node, pods)))
                 await services.synced.wait()
                 await informer.synced.wait()

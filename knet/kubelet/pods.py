@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
@@ -49,6 +50,11 @@ class Pods:
         pod = self._informer.get(namespace, name)
         worker = self._workers.get(pod.uid) if pod is not None else None
         return (pod, worker) if pod is not None and worker is not None else None
+
+    def working(self) -> "Iterator[tuple[Pod, PodWorker]]":
+        """The pods that have a worker here, each in its latest version."""
+        for worker in self._workers.values():
+            yield worker.pod, worker
 
     def list(self) -> list[Pod]:
         return list(self._informer.list())

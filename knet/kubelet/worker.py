@@ -122,6 +122,14 @@ class PodWorker:
         self._wake.set()
 
     @property
+    def pod(self) -> Pod:
+        return self._pod
+
+    @property
+    def started_at(self) -> float:
+        return self._started_at
+
+    @property
     def runs(self) -> dict[str, ContainerRun]:
         return self._runs
 
@@ -304,6 +312,7 @@ class PodWorker:
         """Everything has ended: clean up, give the last word, delete the pod. False where the API did not answer."""
         volumes.tear_down(self._paths)
         self._volumes = None
+        self._machine.containers.forget(self._paths)
         if not self._removed:
             self._report(view, self._machine.now())
             if not self._pod.deleting:

@@ -115,6 +115,15 @@ class Machine:
         path = Pod.resource.path("default", name, "log")
         return (await self.client.raw("GET", path, params=query)).decode()
 
+    @staticmethod
+    async def ask(path: str) -> str:
+        """The kubelet's own answer, to the API server."""
+        tls = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
+        tls.load_cert_chain(ROOT / "pki/apiserver-kubelet-client.crt", ROOT / "pki/apiserver-kubelet-client.key")
+        url = f"https://{ADDRESS}:10250{path}"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=tls, raise_for_status=True) as answer:
+            return await answer.text()
+
     async def execute(self, name: str, *command: str, stdin: bytes | None = None) -> tuple[int, str]:
         """Run a command in a pod by way of the API server; exit code and output."""
         query = [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
@@ -398,6 +407,31 @@ async def test_only_administrators_may_use_the_kubelets_port() -> None:
                 results[name] = answer.status
         assert results == {"apiserver-kubelet-client": 200, "other": 403}
         nobody = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
-        async with aiohttp.ClientSession() as session:
-            with pytest.raises(aiohttp.ClientError):
-                await session.get(f"https://{ADDRESS}:10250/pods", ssl=nobody)
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=nobody) as answer:
+            assert (answer.status, await answer.text()) == (401, "Unauthorized")
+
+
+@isolated
+async def test_what_pods_use_is_measured() -> None:
+    async with machine() as there:
+        await there.create("busy", command=["sh", "-c", "while :; do :; done"])
+        await there.create("idle", command=["sleep", "1000"])
+        for name in ("busy", "idle"):
+            await there.until(name, ready)
+        stats = json.loads(await there.ask("/stats/summary"))
+        pods = {row["podRef"]["name"]: row for row in stats["pods"]}
+        busy, idle = pods["busy"]["containers"][0], pods["idle"]["containers"][0]
+        assert busy["cpu"]["usageCoreNanoSeconds"] > 10 * idle["cpu"]["usageCoreNanoSeconds"] > 0
+        assert busy["cpu"]["usageNanoCores"] > 10 * idle["cpu"]["usageNanoCores"]
+        assert idle["memory"]["workingSetBytes"] > 0
+        assert [row["name"] for row in pods["idle"]["network"]["interfaces"]] == ["eth0"]
+        node = stats["node"]
+        assert node["cpu"]["usageCoreNanoSeconds"] >= busy["cpu"]["usageCoreNanoSeconds"]
+        assert [row["name"] for row in node["systemContainers"]] == ["kubelet", "pods"]
+        lines = (await there.ask("/metrics/resource")).splitlines()
+        assert any(row.startswith('pod_memory_working_set_bytes{namespace="default",pod="idle"} ') for row in lines)
+        assert 'container_network_receive_bytes_total{interface="eth0"' in await there.ask("/metrics/cadvisor")
+        assert "kubelet_running_pods 2" in await there.ask("/metrics")
+        await there.client.delete(Pod, "busy", "default")
+        await there.until_gone("busy")
+        assert [row["podRef"]["name"] for row in json.loads(await there.ask("/stats/summary"))["pods"]] == ["idle"]

@@ -138,6 +138,7 @@ class Containers:
             capabilities=tuple(sorted(config.capabilities)),
             stop_signal=config.image.stop_signal,
             cgroup=group,
+            limited=config.limits != cgroup.Limits(),
         )
         write_record(directory, record)
         message = self._message(config, paths, record, log_file)
@@ -218,6 +219,11 @@ class Containers:
     @staticmethod
     def message_file(paths: PodPaths, container: str) -> Path:
         return paths.container(container) / "termination-log"
+
+    def forget(self, paths: PodPaths) -> None:
+        """The pod is gone: so is its group."""
+        if self._cgroups is not None:
+            self._cgroups.remove_tree(f"{self._group}/pod{paths.identity.uid}")
 
     # ---- ends ------------------------------------------------------------------------------------------------
 
@@ -325,10 +331,12 @@ class Containers:
         argv: tuple[str, ...],
         stdio: tuple[int | None, int | None, int | None] = (None, None, None),
         terminal: str = "",
+        counted: bool = True,
     ) -> Process:
         """Start a further program inside a container; raises FileNotFoundError, PermissionError, OSError.
 
-        Its environment is the one that the container was given.
+        Its environment is the one that the container was given.  What is not ``counted`` to the container's use of the
+        CPU spares the kernel a move between groups, unless there are limits to keep.
         """
         pid, record = running.record.pid, running.record
         namespaces = Namespaces.of(pid)
@@ -347,8 +355,8 @@ class Containers:
             )
         finally:
             namespaces.close()
-        if self._cgroups and record.cgroup:
-            self._cgroups.join(record.cgroup, process.pid)
+        if self._cgroups and record.cgroup and (counted or record.limited):
+            self._task(asyncio.to_thread(self._cgroups.join, record.cgroup, process.pid))
         return process
 
 

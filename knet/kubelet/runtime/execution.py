@@ -17,7 +17,7 @@ async def run_command(containers: Containers, running: Running, argv: tuple[str,
     read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     os.set_blocking(write, True)
     try:
-        process = containers.execute(running, argv, (None, write, write))
+        process = containers.execute(running, argv, (None, write, write), counted=False)
     except OSError:
         os.close(read)
         raise

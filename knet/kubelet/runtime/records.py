@@ -35,6 +35,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[str, ...]
     stop_signal: int
     cgroup: str = ""
+    limited: bool = False
     pid: int = 0
     ticks: int = 0
     started_at: float = 0.0

@@ -1,4 +1,4 @@
-"""Routes, authentication and the log and pod requests."""
+"""Routes, and the requests for logs, pods and figures."""
 
 import asyncio
 import contextlib
@@ -18,15 +18,23 @@ from knet.kubelet.machine import Machine
 from knet.kubelet.node import PORT
 from knet.kubelet.pods import Pods
 from knet.kubelet.runtime.logs import LogOptions, read
+from knet.kubelet.server.access import Access
 from knet.kubelet.server.attach import attach, replay
 from knet.kubelet.server.execute import execute
+from knet.kubelet.server.exposition import (
+    CONTENT_TYPE,
+    container_metrics,
+    exposition,
+    own_metrics,
+    resource_metrics,
+)
 from knet.kubelet.server.port_forward import port_forward
+from knet.kubelet.server.summary import summary
 from knet.kubelet.state import Attempt
+from knet.kubelet.usage import Usage
 
 log = logging.getLogger(__name__)
 
-#: groups (a certificate's organisations) that may use everything here
-ADMINISTRATORS = {"system:masters", "kubeadm:cluster-admins"}
 #: seconds for which a container that has ended can still be attached to, to see what it said
 JUST_ENDED = 10.0
 
@@ -34,16 +42,21 @@ JUST_ENDED = 10.0
 class Server:
     """`run` serves until cancelled."""
 
-    def __init__(self, machine: Machine, pods: Pods, pki: Path) -> None:
+    def __init__(self, machine: Machine, pods: Pods, usage: Usage | None, pki: Path) -> None:
+        """``usage`` is None where the kernel gives no account of it."""
         self._machine = machine
         self._pods = pods
+        self._usage = usage
         self._pki = pki
+        self._access = Access(machine.client, machine.node_name)
 
     async def run(self) -> None:
-        app = web.Application(middlewares=[_authorize])
+        app = web.Application(middlewares=[self._authorize])
         routes = "{namespace}/{pod}/{container}"
         app.router.add_get("/healthz", _healthz)
         app.router.add_get("/pods", self._list)
+        app.router.add_get("/stats/summary", self._summary)
+        app.router.add_get("/metrics{which:(/resource|/cadvisor)?}", self._metrics)
         app.router.add_get(f"/containerLogs/{routes}", self._logs)
         for method in ("GET", "POST"):
             app.router.add_route(method, f"/exec/{routes}", self._exec)
@@ -62,14 +75,40 @@ class Server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._pki / "kubelet.crt", self._pki / "kubelet.key")
         context.load_verify_locations(self._pki / "ca.crt")
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_OPTIONAL
         return context
+
+    @web.middleware
+    async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        await self._access.check(request)
+        return await handler(request)
 
     # ---- requests --------------------------------------------------------------------------------------------
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         items = [{"kind": "Pod", "apiVersion": "v1", **msgspec.to_builtins(pod)} for pod in self._pods.list()]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+
+    async def _summary(self, request: web.Request) -> web.StreamResponse:
+        usage = self._measured()
+        pods = usage.pods()
+        brief = request.query.get("only_cpu_and_memory") == "true"
+        return web.json_response(summary(self._machine, usage.machine(pods), pods, brief))
+
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        usage = self._measured()
+        pods = usage.pods()
+        families = {
+            "/resource": lambda: resource_metrics(usage.machine(pods), pods),
+            "/cadvisor": lambda: container_metrics(pods),
+            "": lambda: own_metrics(self._machine.node_name, usage.machine(pods), pods),
+        }[request.match_info["which"]]()
+        return web.Response(text=exposition(families), headers={"Content-Type": CONTENT_TYPE})
+
+    def _measured(self) -> Usage:
+        if self._usage is None:
+            raise web.HTTPInternalServerError(text="no usage is known: the kernel has no cgroup2 hierarchy for us")
+        return self._usage
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         pod, run = self._find(request)
@@ -121,16 +160,6 @@ class Server:
         if run is None:
             raise web.HTTPNotFound(text=f"container {container} is not valid for pod {name}")
         return found[0], run
-
-
-@web.middleware
-async def _authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
-    subject = [pair for row in (certificate or {}).get("subject", ()) for pair in row]
-    if not ADMINISTRATORS & {value for key, value in subject if key == "organizationName"}:
-        user = next((value for key, value in subject if key == "commonName"), "system:anonymous")
-        raise web.HTTPForbidden(text=f"Forbidden (user={user}, verb={request.method.lower()}, resource=nodes)")
-    return await handler(request)
 
 
 async def _healthz(_: web.Request) -> web.StreamResponse:
