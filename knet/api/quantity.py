@@ -4,7 +4,9 @@ Grammar: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/
 """
 
 import re
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 _SUFFIXES = {
     "n": Decimal("1e-9"),
@@ -34,6 +36,55 @@ def parse_quantity(text: str | int | float) -> Decimal:
         raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, exponent, suffix = match.groups()
     return Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""]
+
+
+def render(amount: Decimal, binary: bool) -> str:
+    """In canonical form, as upstream stores it, in powers of 1024 or of 1000.
+
+    >>> render(Decimal("0.5"), False), render(Decimal(1536 * 2**20), True), render(Decimal(2000), False)
+    ('500m', '1536Mi', '2k')
+    """
+    if binary and abs(amount) >= 1024 and amount == amount.to_integral_value():
+        for power, suffix in ((6, "Ei"), (5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki"), (0, "")):
+            if amount % 1024**power == 0:
+                return f"{int(amount) // 1024**power}{suffix}"
+    for exponent, suffix in zip(range(18, -9, -3), ("E", "P", "T", "G", "M", "k", "", "m", "u"), strict=True):
+        scaled = amount / Decimal(10) ** exponent
+        if scaled == scaled.to_integral_value() and (amount or exponent == 0):
+            return f"{int(scaled)}{suffix}"
+    return f"{int((amount * 10**9).to_integral_value('ROUND_CEILING'))}n"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An amount to reckon with that remembers its notation, as upstream's does: 1Gi + 512Mi is 1536Mi, not 1610612736.
+
+    Compared by amount.
+    """
+
+    amount: Decimal
+    binary: bool = False
+
+    def __add__(self, other: "Quantity") -> "Quantity":
+        return Quantity(self.amount + other.amount, self.binary if self.amount else other.binary)
+
+    def __sub__(self, other: "Quantity") -> "Quantity":
+        return Quantity(self.amount - other.amount, self.binary if self.amount else other.binary)
+
+    def __lt__(self, other: "Quantity") -> bool:
+        return self.amount < other.amount
+
+    def __bool__(self) -> bool:
+        return bool(self.amount)
+
+    def __str__(self) -> str:
+        return render(self.amount, self.binary)
+
+
+@lru_cache(maxsize=4096)
+def quantity(text: str | int | float) -> Quantity:
+    """The quantity of a text; ValueError if it is none."""
+    return Quantity(parse_quantity(text), str(text).endswith("i"))
 
 
 def _ceiling(value: Decimal) -> int:

@@ -12,13 +12,12 @@ Go decoder does.
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from knet.api.definitions import definition_of_ref, first_type, load_definitions
-from knet.api.quantity import parse_quantity
+from knet.api.quantity import parse_quantity, render
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
@@ -219,17 +218,9 @@ def canonical_quantity(value: Any) -> str:
         raise TypeError
     text = str(value)
     amount = parse_quantity(text)
-    if text[-1:] == "i" and abs(amount) >= 1024:
-        for power, suffix in ((6, "Ei"), (5, "Pi"), (4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
-            if amount % 1024**power == 0:
-                return f"{int(amount) // 1024**power}{suffix}"
-    elif re.search(r"[eE][+-]?\d", text):
+    if re.search(r"[eE][+-]?\d", text):
         return text
-    for exponent, suffix in zip(range(18, -9, -3), ("E", "P", "T", "G", "M", "k", "", "m", "u"), strict=True):
-        scaled = amount / Decimal(10) ** exponent
-        if scaled == scaled.to_integral_value() and (amount or exponent == 0):
-            return f"{int(scaled)}{suffix}"
-    return f"{int((amount * 10**9).to_integral_value('ROUND_CEILING'))}n"
+    return render(amount, text.endswith("i"))
 
 
 #: most of what is canonical already: not divisible by the step to the next suffix

@@ -1,9 +1,12 @@
-"""What a cluster has from the start: its namespaces, and the Service through which pods reach the API server."""
+"""What a cluster has from the start.
+
+Its namespaces, the system's priority classes, and the Service through which pods reach the API server.
+"""
 
 from typing import Any
 
 from knet.api.names import SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
-from knet.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, SERVICES, Resource
+from knet.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES, Resource
 from knet.apiserver import creating, updating
 from knet.apiserver.context import Context
 from knet.apiserver.options import WriteOptions
@@ -11,6 +14,19 @@ from knet.apiserver.routes import Target
 from knet.store import Object
 
 SYSTEM_NAMESPACES = ("default", SYSTEM_NAMESPACE, "kube-public", "kube-node-lease")
+#: scheduling.SystemPriorityClasses
+SYSTEM_PRIORITIES = (
+    (
+        "system-cluster-critical",
+        2000000000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+    (
+        "system-node-critical",
+        2000001000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+)
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
@@ -18,6 +34,9 @@ async def bootstrap(context: Context, address: str, port: int) -> None:
     """Create what is missing, and let ``default/kubernetes`` point to this server."""
     for name in SYSTEM_NAMESPACES:
         await _ensure(context, NAMESPACES, "", {"metadata": {"name": name}})
+    for name, value, description in SYSTEM_PRIORITIES:
+        metadata = {"name": name}
+        await _ensure(context, PRIORITYCLASSES, "", {"metadata": metadata, "value": value, "description": description})
     first = context.allocations.network.network_address + 1
     service = {
         "metadata": {"name": "kubernetes", "labels": _LABELS},

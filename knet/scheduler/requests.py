@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from knet.api.objects import Container, Pod
+from knet.api.pod_resources import effective
 from knet.api.quantity import milli, whole
 
 #: for scoring only, a container without requests counts as this much, so that such pods spread too (upstream)
@@ -33,9 +34,7 @@ def amounts(quantities: Mapping[str, str | int | float]) -> Amounts:
 def pod_requests(pod: Pod) -> Requests:
     """The pod's effective requests.
 
-    Containers and sidecars run together, so they add up; init containers run one after the other before them
-    (beside the sidecars that were started by then), so only the greediest counts, where it exceeds that sum.
-    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/#resource-sharing-within-containers
+    See `knet.api.pod_resources.effective` for how containers, sidecars and init containers count.
     """
     return Requests(_effective(pod, _asked), _scored(pod))
 
@@ -55,30 +54,5 @@ def _scored(pod: Pod) -> tuple[int, int]:
 
 
 def _effective(pod: Pod, of: Callable[[Container], Amounts]) -> Amounts:
-    total: Amounts = {}
-    for container in pod.spec.containers:
-        _add(total, of(container))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in pod.spec.initContainers:
-        mine = of(container)
-        if container.restartPolicy == "Always":
-            _add(sidecars, mine)
-            _raise(peak, sidecars)
-        else:
-            beside = dict(sidecars)
-            _add(beside, mine)
-            _raise(peak, beside)
-    _add(total, sidecars)
-    _raise(total, peak)
-    return total
-
-
-def _add(total: Amounts, more: Amounts) -> None:
-    for name, value in more.items():
-        total[name] = total.get(name, 0) + value
-
-
-def _raise(total: Amounts, floor: Amounts) -> None:
-    for name, value in floor.items():
-        total[name] = max(total.get(name, 0), value)
+    first = ((of(container), container.restartPolicy == "Always") for container in pod.spec.initContainers)
+    return effective(map(of, pod.spec.containers), first)

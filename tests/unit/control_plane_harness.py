@@ -174,6 +174,11 @@ class World:
         return status.updatedReplicas == status.replicas == status.availableReplicas == row.spec.replicas
 
 
+def usable(node: Node) -> bool:
+    """Ready, and the node lifecycle controller has seen so."""
+    return node.ready and not node.spec.taints
+
+
 def run(test: Callable[[World], Awaitable[None]], nodes: tuple[str, ...] = ("n1", "n2")) -> None:
     """Run a test in a control plane of its own, with all processes started."""
 
@@ -186,7 +191,7 @@ def run(test: Callable[[World], Awaitable[None]], nodes: tuple[str, ...] = ("n1"
                 for name in ("controllers", "scheduler", *nodes):
                     world.start(name)
                 await informers.synced()
-                await world.until(lambda: sum(node.ready for node in world.nodes.list()) == len(nodes))
+                await world.until(lambda: sum(usable(node) for node in world.nodes.list()) == len(nodes))
                 await asyncio.wait_for(test(world), 60)
             finally:
                 await world.kill_all()

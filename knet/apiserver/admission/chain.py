@@ -11,7 +11,7 @@ from knet.apiserver.kind import Kind
 Step = Callable[[Request], Awaitable[None] | None]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Plugin:
     """One admission plugin under upstream's name.
 

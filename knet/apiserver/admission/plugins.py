@@ -1,46 +1,51 @@
-"""The table of plugins, in upstream's order (pkg/kubeapiserver/options/plugins.go)."""
+"""The table of plugins, in upstream's order (pkg/kubeapiserver/options/plugins.go).
 
-from knet.apiserver.admission import default_toleration_seconds, namespace_lifecycle, service_account
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#which-plugins-are-enabled-by-default
+"""
+
+from knet.apiserver.admission import (
+    default_class,
+    default_toleration_seconds,
+    limit_ranger,
+    namespace_lifecycle,
+    priority,
+    runtime_class,
+    service_account,
+    taint_nodes,
+    volume_resize,
+)
 from knet.apiserver.admission.chain import Plugin
 from knet.apiserver.admission.pod_security import plugin as pod_security
+from knet.apiserver.admission.request import Operation
+
+_CREATE: tuple[Operation, ...] = ("CREATE",)
+_WRITE: tuple[Operation, ...] = ("CREATE", "UPDATE")
+_PODS = ("pods",)
+_CLAIMS = ("persistentvolumeclaims",)
 
 
 def plugins() -> tuple[Plugin, ...]:
     """The plugins of one server; one that treats several kinds differently has several rows."""
     return (
+        Plugin("NamespaceLifecycle", ("CREATE", "UPDATE", "DELETE"), mutate=namespace_lifecycle.admit),
+        Plugin("LimitRanger", _CREATE, _PODS, limit_ranger.admit, limit_ranger.validate_pod),
+        Plugin("LimitRanger", ("UPDATE",), ("pods/resize",), validate=limit_ranger.validate_pod),
+        Plugin("LimitRanger", _WRITE, _CLAIMS, validate=limit_ranger.validate_claim),
+        Plugin("ServiceAccount", _CREATE, _PODS, service_account.admit),
+        Plugin("TaintNodesByCondition", _CREATE, ("nodes",), taint_nodes.admit),
         Plugin(
-            name="NamespaceLifecycle",
-            operations=("CREATE", "UPDATE", "DELETE"),
-            mutate=namespace_lifecycle.admit,
-        ),
-        Plugin(
-            name="ServiceAccount",
-            operations=("CREATE",),
-            resources=("pods",),
-            mutate=service_account.admit,
-        ),
-        Plugin(
-            name="PodSecurity",
-            operations=("CREATE", "UPDATE"),
-            resources=("pods", "pods/ephemeralcontainers", "pods/resize"),
+            "PodSecurity",
+            _WRITE,
+            ("pods", "pods/ephemeralcontainers", "pods/resize"),
             validate=pod_security.validate_pod,
         ),
-        Plugin(
-            name="PodSecurity",
-            operations=("CREATE", "UPDATE"),
-            resources=tuple(pod_security.TEMPLATES),
-            validate=pod_security.validate_workload,
-        ),
-        Plugin(
-            name="PodSecurity",
-            operations=("CREATE", "UPDATE"),
-            resources=("namespaces",),
-            validate=pod_security.validate_namespace,
-        ),
-        Plugin(
-            name="DefaultTolerationSeconds",
-            operations=("CREATE", "UPDATE"),
-            resources=("pods",),
-            mutate=default_toleration_seconds.admit,
-        ),
+        Plugin("PodSecurity", _WRITE, tuple(pod_security.TEMPLATES), validate=pod_security.validate_workload),
+        Plugin("PodSecurity", _WRITE, ("namespaces",), validate=pod_security.validate_namespace),
+        Plugin("Priority", _WRITE, _PODS, priority.admit),
+        Plugin("Priority", _WRITE, ("priorityclasses.scheduling.k8s.io",), validate=priority.validate),
+        Plugin("DefaultTolerationSeconds", _WRITE, _PODS, default_toleration_seconds.admit),
+        Plugin("DefaultStorageClass", _CREATE, _CLAIMS, default_class.storage),
+        Plugin("PersistentVolumeClaimResize", ("UPDATE",), _CLAIMS, validate=volume_resize.validate),
+        Plugin("RuntimeClass", _CREATE, _PODS, runtime_class.admit, runtime_class.validate),
+        Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from knet.api.resources import Resource
@@ -10,12 +11,18 @@ from knet.apiserver.options import DeleteOptions, WriteOptions
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, forbidden
 from knet.apiserver.user import User
-from knet.store import Object
+from knet.store import Object, Record
 
 if TYPE_CHECKING:  # the context holds the plugins that read it
     from knet.apiserver.context import Context
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
+
+
+@lru_cache(maxsize=1024)
+def shared(record: Record) -> Object:
+    """A record decoded once for all who only look: classes, quotas, webhooks, which every request consults."""
+    return record.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,16 @@ class Request:
         """``value``, where the operation has one."""
         assert self.value is not None
         return self.value
+
+    def find(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        """An object as it is stored now; shared, so not to be changed."""
+        record = self.context.store.get(self.context.kinds[resource].key(namespace, name))
+        return shared(record) if record else None
+
+    def all(self, resource: Resource, namespace: str = "") -> list[Object]:
+        """All objects of a kind (in a namespace); shared, so not to be changed."""
+        records = self.context.store.list(self.context.kinds[resource].prefix(namespace)).records
+        return [shared(record) for record in records]
 
     def warn(self, text: str) -> None:
         """Tell the client, by a Warning header."""
