@@ -27,14 +27,18 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     storage: "Resource | None" = None
+    #: from a CustomResourceDefinition, which may give the names their own spelling
+    custom: bool = False
+    singular: str = ""
+    list_kind: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "singular", self.singular or self.kind.lower())
+        object.__setattr__(self, "list_kind", self.list_kind or f"{self.kind}List")
 
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def singular(self) -> str:
-        return self.kind.lower()
 
     @property
     def group_resource(self) -> str:

@@ -209,6 +209,21 @@ class ListOf:
         ]
 
 
+class Either:
+    """A struct where an object stands, else anything that ``others`` allows (JSONSchemaPropsOrBool)."""
+
+    __slots__ = ("fits", "others", "struct")
+
+    def __init__(self, struct: Type, others: Type) -> None:
+        self.struct = struct
+        self.others = others
+        self.fits: Callable[[Any], bool] = lambda value: (struct if type(value) is dict else others).fits(value)
+
+    def conform(self, value: Any, path: str, owner: str, unknown: list[str]) -> Any:
+        """See `Type.conform`."""
+        return (self.struct if type(value) is dict else self.others).conform(value, path, owner, unknown)
+
+
 def canonical_quantity(value: Any) -> str:
     """``0.5`` → ``500m``, ``1000m`` → ``1``, ``1024Mi`` → ``1Gi``, ``1.5Gi`` → ``1536Mi``: as upstream stores it.
 
@@ -313,6 +328,8 @@ _SPECIAL: dict[str, Type] = {
     _META + "FieldsV1": OPAQUE,
     "io.k8s.apimachinery.pkg.runtime.RawExtension": OPAQUE,
 }
+#: schemas in CustomResourceDefinitions, and what may stand instead of one: …OrBool, …OrArray, …OrStringArray
+_SCHEMA = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 _SCALARS: dict[tuple[str, str], Type] = {
     ("string", ""): STRING,
     ("string", "byte"): BYTES,
@@ -347,6 +364,11 @@ class Schema:
         found = self._compiled.get(name)
         if found is not None:
             return found
+        if name.startswith(_SCHEMA + "Or"):
+            props = self._named(definitions, _SCHEMA)
+            others: dict[str, Type] = {"Bool": BOOLEAN, "Array": ListOf(props), "StringArray": ListOf(STRING)}
+            self._compiled[name] = either = Either(props, others[name.removeprefix(_SCHEMA + "Or")])
+            return either
         definition = definitions[name]
         properties = definition.get("properties")
         if properties is None:

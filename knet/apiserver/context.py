@@ -1,16 +1,16 @@
 """What the handlers of one API server share."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from knet.api.resources import Resource
 from knet.api.timing import Timing
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.admission import Admission
 from knet.apiserver.kind import Kind
+from knet.apiserver.registry import Registry
 from knet.store import Attributes, Object, Store
 
 #: upstream's alphabet for generated names: no vowels, so no words; nothing that looks like something else
@@ -22,7 +22,7 @@ class Context:
     """One server's store, kinds and allocations."""
 
     store: Store
-    kinds: Mapping[Resource, Kind]
+    kinds: Registry
     #: what subresources exchange and nobody stores (Scale, Binding, …), by kind
     auxiliary: Mapping[str, Kind]
     timing: Timing
@@ -46,6 +46,12 @@ class Selectable:
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
         self._fields = {kind.collection: kind.strategy.fields for kind in kinds if not kind.conversion}
+
+    def show(self, collection: str, fields: Mapping[str, Callable[[Object], str]]) -> bool:
+        """Have other fields of a collection derived from now on; whether that is a change."""
+        changed = bool(fields or self._fields.get(collection))
+        self._fields[collection] = fields
+        return changed
 
     def __call__(self, collection: str, value: Object) -> Attributes:
         """Called by the store at every write."""

@@ -126,6 +126,8 @@ def mark(kind: Kind, value: Object, options: DeleteOptions) -> bool:
     Pure but for the clock.  An object that is being deleted already can have its grace shortened, never extended.
     """
     metadata = value["metadata"]
+    if "deletionTimestamp" not in metadata:
+        kind.strategy.prepare_delete(value)
     _set_propagation(metadata, options)
     grace = 0
     if kind.strategy.grace_period is not None:

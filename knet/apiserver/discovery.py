@@ -5,6 +5,7 @@ https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api, KEP-
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,7 +37,40 @@ SUBRESOURCES: Mapping[str, Sub] = {
     "token": Sub(("create",), "TokenRequest", "authentication.k8s.io", "v1"),
     "finalize": Sub(("update",)),
 }
+_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
 _AGGREGATED_VERSIONS = ("v2", "v2beta1")
+
+
+def ordered(resources: Iterable[Resource]) -> list[Resource]:
+    """Rows as discovery lists them: groups as they come, custom ones by name; the preferred version first."""
+    rows = list(resources)
+    groups = list(dict.fromkeys(row.group for row in rows if not row.custom))
+    groups += sorted({row.group for row in rows} - set(groups))
+    place = {group: number for number, group in enumerate(groups)}
+    known = dict.fromkeys((row.group, row.version) for row in rows if not row.custom)
+    first = {version: number for number, version in enumerate(known)}
+
+    def key(row: Resource) -> tuple[int, int, tuple[int, ...], str]:
+        return (
+            place[row.group],
+            first.get((row.group, row.version), len(first)),
+            version_rank(row.version),
+            row.plural if row.custom else "",
+        )
+
+    return sorted(rows, key=key)
+
+
+def version_rank(version: str) -> tuple[int, ...]:
+    """Sorts versions by preference: v10, v2, v1, v2beta1, v1beta2, v1alpha1, then anything else by name.
+
+    https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/#version-priority
+    """
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return (3, *map(ord, version))
+    major, stage, minor = match.groups()
+    return ({None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0))
 
 
 def documents(resources: Sequence[Resource]) -> dict[str, object]:

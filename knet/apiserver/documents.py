@@ -1,17 +1,17 @@
 """Everything below the API's roots that is no resource: discovery and OpenAPI documents, built when first asked for.
 
-Every document is fixed for the life of the process, so each is encoded once.
+Documents change only with the kinds that are served, so each is encoded once.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import orjson
 
 from knet.apiserver import discovery, openapi
 from knet.apiserver.http import Request, Response
-from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import JSON, YAML, form_of, to_yaml
+from knet.apiserver.registry import Registry
 
 Document = Callable[[Request], Response]
 #: as old clients ask for it, and as it is: "@" may not stand in a media type
@@ -25,14 +25,22 @@ _PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 class Documents:
     """The documents of one server."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._resources = [kind.resource for kind in kinds]
-        self._plain: dict[str, object] = discovery.documents(self._resources)
-        self._aggregated: dict[str, object] = {
-            "/api": discovery.aggregated(self._resources, core=True),
-            "/apis": discovery.aggregated(self._resources, core=False),
-        }
+    def __init__(self, kinds: Registry) -> None:
+        self._kinds = kinds
+        self._plain: dict[str, object] = {}
+        self._aggregated: dict[str, object] = {}
         self._openapi: dict[str, bytes] = {}
+        kinds.subscribe(self._renew)
+        self._renew()
+
+    def _renew(self) -> None:
+        resources = discovery.ordered(self._kinds)
+        self._plain = discovery.documents(resources)
+        self._aggregated = {
+            "/api": discovery.aggregated(resources, core=True),
+            "/apis": discovery.aggregated(resources, core=False),
+        }
+        self._openapi = {}
 
     def find(self, path: str) -> Document | None:
         """The document at a path, None where there is none."""
@@ -56,7 +64,8 @@ class Documents:
         return Response(data)
 
     def _build(self) -> dict[str, bytes]:
-        built = openapi.documents(self._resources)
+        more = {name: item for kind in self._kinds.values() for name, item in kind.definitions.items()}
+        built = openapi.documents(list(self._kinds), more)
         built["/openapi/v3"] = openapi.index(built)
         return built
 

@@ -4,9 +4,10 @@ Most kinds add nothing.  Behaviour is a row of functions with the same meaning f
 in `knet.apiserver.kinds`, and what the functions do is found in ``defaults``, ``validation``, ``prepare``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import orjson
 
@@ -31,6 +32,15 @@ def _valid(_: Object) -> Errors:
 
 def _valid_change(_new: Object, _old: Object) -> Errors:
     return []
+
+
+@dataclass(frozen=True)
+class ScalePaths:
+    """Paths of fields (``spec.replicas``); the selector is a LabelSelector, a map of labels, or text."""
+
+    replicas: str = "spec.replicas"
+    current: str = "status.replicas"
+    selector: str = "spec.selector"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,20 @@ class Strategy:
     status_keeps: tuple[str, ...] = ()
     #: a node registers itself with its status; all others start without
     status_on_create: bool = False
+    #: changes an object that is marked for deletion and will not go at once: adds its own finalizers
+    prepare_delete: Callable[[Object], None] = _nothing
+    #: where an object of this kind keeps what its scale shows
+    scale: ScalePaths = ScalePaths()
+
+
+@dataclass
+class Life:
+    """How long a kind is served; only custom ones end."""
+
+    #: its objects are being deleted: none is created any more
+    terminating: bool = False
+    #: no longer served, or served by a successor: watches end
+    over: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +115,11 @@ class Kind:
     type: Type
     strategy: Strategy
     conversion: Conversion | None = None
+    life: Life = field(default_factory=Life, repr=False)
+    #: OpenAPI definitions, in the notation of `knet.api.definitions`, that the installed ones lack
+    definitions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: what ``kubectl get`` prints, where the table of columns has no row (`knet.apiserver.tables.Column`)
+    columns: Sequence[Any] = ()
 
     @cached_property
     def stored(self) -> "Kind":
@@ -105,9 +134,14 @@ class Kind:
         """A stored object in the form of this kind."""
         return self.conversion.from_stored(value) if self.conversion else value
 
+    @property
+    def verbatim(self) -> bool:
+        """What is stored is what is shown, byte by byte."""
+        return self.conversion is None
+
     def shown(self, record: Record) -> bytes:
         """A record's object, encoded in the form of this kind."""
-        return orjson.dumps(self.from_stored(record.decode())) if self.conversion else record.data
+        return record.data if self.verbatim else orjson.dumps(self.from_stored(record.decode()))
 
     @cached_property
     def field_labels(self) -> Mapping[str, str]:

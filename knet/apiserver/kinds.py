@@ -8,6 +8,7 @@ from knet.api.resources import Resource
 from knet.api.schema import Schema
 from knet.apiserver import formats, prepare
 from knet.apiserver.conversion import CONVERSIONS
+from knet.apiserver.custom import definition
 from knet.apiserver.defaults import apps as apps_defaults
 from knet.apiserver.defaults import core as core_defaults
 from knet.apiserver.defaults import pod as pod_defaults
@@ -136,6 +137,16 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate_update=apps.validate_selector_update,
         generation=True,
         fields={"status.replicas": lambda value: str(value.get("status", {}).get("replicas", 0))},
+    ),
+    resources.CUSTOMRESOURCEDEFINITIONS: Strategy(
+        default=definition.default,
+        prepare_create=definition.prepare_create,
+        prepare_update=definition.prepare_update,
+        prepare_delete=definition.prepare_delete,
+        validate=definition.validate,
+        validate_update=definition.validate_update,
+        generation=True,
+        unconditional_update=False,
     ),
     resources.CONTROLLERREVISIONS: Strategy(
         validate=apps.validate_controller_revision, validate_update=apps.validate_controller_revision_update

@@ -1,5 +1,6 @@
 """kube-apiserver: opens the store, bootstraps the cluster, listens until SIGTERM."""
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -18,11 +19,13 @@ from knet.apiserver.admission.plugins import plugins
 from knet.apiserver.authentication import Authenticator, Tokens, user_of_subject
 from knet.apiserver.bootstrap import bootstrap
 from knet.apiserver.context import Context, Selectable
+from knet.apiserver.custom.controller import Definitions
 from knet.apiserver.documents import Documents
 from knet.apiserver.expiry import expire_events
 from knet.apiserver.http import HttpServer
 from knet.apiserver.kinds import auxiliary, schema_kinds, served
 from knet.apiserver.reach import Reach
+from knet.apiserver.registry import Registry
 from knet.apiserver.server import ApiServer
 from knet.apiserver.subresources import handlers
 from knet.client import component
@@ -62,14 +65,17 @@ async def serve(options: Options) -> None:
     pki, data = Path(options.pki_dir), Path(options.data_dir)
     data.mkdir(parents=True, exist_ok=True)
     schema = schema_of(schema_kinds())
-    kinds = served(schema)
-    store = SqliteStore(data / STORE_FILE, Selectable(kinds.values()))
+    kinds = Registry(served(schema).values())
+    selectable = Selectable(kinds.values())
+    store = SqliteStore(data / STORE_FILE, selectable)
     allocations = Allocations(IPv4Network(options.service_cidr))
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
     context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()))
+    definitions = Definitions(context, selectable)
+    definitions.load()
     tokens = Tokens(pki, store)
     reach = Reach(context, pki)
-    api = ApiServer(context, Authenticator(tokens), handlers(reach, tokens), Documents(kinds.values()).find)
+    api = ApiServer(context, Authenticator(tokens), handlers(reach, tokens), Documents(kinds).find)
     server = HttpServer(api.handle, user_of_subject)
     try:
         tls = server_tls(pki)
@@ -78,7 +84,9 @@ async def serve(options: Options) -> None:
         await bootstrap(context, options.advertise_address, options.bind_port)
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
-        await expire_events(context)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(definitions.run())
+            tasks.create_task(expire_events(context))
     finally:
         await server.close(SHUTDOWN)
         await store.close()

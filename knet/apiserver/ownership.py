@@ -9,6 +9,7 @@ from functools import lru_cache
 from knet.api.fields import managers
 from knet.api.fields.elements import NoElement
 from knet.api.fields.managers import Managed, Write
+from knet.api.fields.merging import NotTyped, check
 from knet.api.schema import Struct
 from knet.apiserver.context import now
 from knet.apiserver.kind import Kind
@@ -44,6 +45,9 @@ def put(metadata: Object, managed: Managed) -> None:
 def track_new(kind: Kind, value: Object, options: WriteOptions) -> None:
     """A new object's managers: whoever creates it, and whom the body names."""
     metadata = value["metadata"]
+    if not _typed(kind, value):
+        metadata.pop("managedFields", None)
+        return
     base = _given(metadata.get("managedFields") or [])
     try:
         put(metadata, managers.created(write_of(kind, "", "", options), value, base))
@@ -58,7 +62,7 @@ def track_change(kind: Kind, subresource: str, part: str, value: Object, old: Ob
     """
     metadata, present = value["metadata"], old["metadata"].get("managedFields", [])
     given = present if subresource else metadata.get("managedFields", present)
-    if given in ([], [{}]):
+    if given in ([], [{}]) or not _typed(kind, value):
         metadata.pop("managedFields", None)
         return
     before = managers.decode(present) if given == present else _given(given) or managers.decode(present)
@@ -70,6 +74,17 @@ def track_change(kind: Kind, subresource: str, part: str, value: Object, old: Ob
         metadata["managedFields"] = present
     else:
         put(metadata, after)
+
+
+def _typed(kind: Kind, value: Object) -> bool:
+    """Whether an object has its schema's types; that a custom one has not is found by validation, which is to come."""
+    if not kind.resource.custom:
+        return True
+    try:
+        check(kind.type, value)
+    except NotTyped:
+        return False
+    return True
 
 
 def _given(entries: list[Object]) -> Managed:

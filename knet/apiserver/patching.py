@@ -23,13 +23,18 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
+def patch_types(custom: bool) -> list[str]:
+    """The media types of the patches that a kind takes."""
+    return [JSON_PATCH, MERGE_PATCH, *[STRATEGIC_PATCH] * (not custom), APPLY_PATCH]
+
+
 async def patch(call: Call, part: Part = "") -> Response:
     """PATCH of an object or of its status, by content type."""
     if media_of(call.request) == APPLY_PATCH:
         return await applying.apply(call, part)
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
-    patcher = await read_patch(call.request, kind.type)
+    patcher = await read_patch(call.request, kind.type, kind.resource.custom)
     warnings: list[str] = []
 
     def change(old: Object) -> Object:
@@ -70,13 +75,16 @@ def media_of(request: Request) -> str:
     return request.headers.get("Content-Type").partition(";")[0].strip()
 
 
-async def read_patch(request: Request, type_: Type) -> Patcher:
-    """The body as a patch of documents of the type; StatusError 400, 413, 415."""
+async def read_patch(request: Request, type_: Type, custom: bool = False) -> Patcher:
+    """The body as a patch of documents of the type; StatusError 400, 413, 415.
+
+    ``custom``: of a custom resource, whose type does not say how lists merge.
+    """
     media = media_of(request)
-    if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+    accepted = patch_types(custom)
+    if media not in accepted[:-1]:
         raise unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include:"
-            f" {JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {APPLY_PATCH}"
+            f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
         )
     text = await read_body(request)
     try:

@@ -59,8 +59,8 @@ def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Fo
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
         items = [orjson.dumps(partial(record.decode(), form.version)) for record in records]
     else:
-        head = {"kind": f"{kind.resource.kind}List", "apiVersion": kind.resource.api_version}
-        items = [kind.shown(record) for record in records] if kind.conversion else [record.data for record in records]
+        head = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version}
+        items = [record.data for record in records] if kind.verbatim else [kind.shown(record) for record in records]
     opening = orjson.dumps({**head, "metadata": metadata})[:-1]
     return b'%b,"items":[%b]}' % (opening, b",".join(items))
 

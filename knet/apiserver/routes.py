@@ -3,7 +3,7 @@
 https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -30,8 +30,9 @@ class Target:
 class Routes:
     """The paths of the served kinds."""
 
-    def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._by_plural = {(kind.resource.group, kind.resource.version, kind.resource.plural): kind for kind in kinds}
+    def __init__(self, by_plural: Mapping[tuple[str, str, str], Kind]) -> None:
+        """``by_plural``: (group, version, plural) → kind, as it is at each request."""
+        self._by_plural = by_plural
 
     def find(self, raw_path: str) -> Target | None:
         """The target of a percent-encoded path without query; None where nothing is served.

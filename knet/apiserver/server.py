@@ -99,7 +99,8 @@ class ApiServer:
         self._handlers = handlers
         self._methods: dict[tuple[Kind, str, bool], Mapping[str, Handler]] = {}
         self._documents = documents
-        self._routes = Routes(context.kinds.values())
+        self._routes = Routes(context.kinds.by_plural)
+        context.kinds.subscribe(self._methods.clear)
         self.ready = False
 
     async def handle(self, request: Request) -> Answer:

@@ -83,7 +83,7 @@ async def modify(
     for _ in range(ATTEMPTS):
         record = find(context, target)
         value = change(asked.kind.from_stored(record.decode()))
-        old = record.decode()
+        old = kind.from_stored(record.decode())
         named = _check_preconditions(kind, target.name, value, old)
         insists = named if conditional is None else conditional
         normalise(asked.kind, value)
@@ -191,7 +191,8 @@ def _prepare_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
 
 
 def _content(value: Object) -> Object:
-    return {key: item for key, item in value.items() if key not in ("metadata", "status")}
+    # status counts where it is no subresource: elsewhere this operation has put the old one back
+    return {key: item for key, item in value.items() if key != "metadata"}
 
 
 def _validate_update(kind: Kind, value: Object, old: Object, part: Part) -> None:

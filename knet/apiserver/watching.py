@@ -112,7 +112,7 @@ def watch(call: Call, options: ListOptions) -> Streamed:
     lines: Iterable[bytes] = (encoder.line("ADDED", record) for record in initial)
     if options.send_initial and options.bookmarks:
         lines = chain(lines, (encoder.bookmark(start, initial_end=True),))
-    source = _events(cursor, encoder, options, prefix, lines)
+    source = _events(cursor, target, encoder, options, lines)
     return Streamed(source, lapsed=lambda: cursor.lapsed)
 
 
@@ -130,16 +130,19 @@ async def _lines(lines: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def _events(
-    cursor: Watch, encoder: Encoder, options: ListOptions, prefix: str, initial: Iterable[bytes]
+    cursor: Watch, target: Target, encoder: Encoder, options: ListOptions, initial: Iterable[bytes]
 ) -> AsyncGenerator[bytes, None]:
     """What a watch consists of: the initial state, then changes and bookmarks."""
     async for data in _lines(initial):
         yield data
+    prefix = target.kind.prefix(target.namespace)
     end = time.monotonic() + (options.timeout or MINIMUM_TIMEOUT * (1 + random.random()))
     bookmark_at = time.monotonic() + BOOKMARK_PERIOD
     try:
         while (left := end - time.monotonic()) > 0:
             events = await cursor.next(min(left, BOOKMARK_PERIOD))
+            if not events and target.kind.life.over:
+                break
             seen = (visible(event, options.selection, prefix) for event in events)
             async for data in _lines(encoder.line(*pair) for pair in seen if pair):
                 yield data

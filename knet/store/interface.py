@@ -129,6 +129,10 @@ class Store(Protocol):
         """Follow a collection from after the revision; raises Gone where that part of the history is lost."""
         ...
 
+    def wake(self, collection: str) -> None:
+        """End the waits for the next events of a collection, with none: what it holds is no longer served."""
+        ...
+
     async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
         """Store an object, or delete it (``value`` is then its last state), and return what watchers will see.
 

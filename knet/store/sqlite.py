@@ -90,6 +90,10 @@ class SqliteStore:
         """Follow a collection from after the revision; raises Gone."""
         return self._state.watch(collection, revision)
 
+    def wake(self, collection: str) -> None:
+        """See `knet.store.interface.Store.wake`."""
+        self._state.wake(collection)
+
     async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
         """Store or delete one object and wait until that is durable; Conflict, Unavailable."""
         while rival := self._pending.get(key):

@@ -58,10 +58,13 @@ class Collection:
             self.floor = self.events[HISTORY - 1].record.revision
             del self.events[:HISTORY]
             self.dropped += HISTORY
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits for events look again."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            _finish(waiter)
 
     def below(self, prefix: str) -> list[Record]:
         """The present records whose key starts with the prefix, in order."""
@@ -124,6 +127,10 @@ class State:
         """Make one durable write visible."""
         self.revision = event.record.revision
         self.collection(event.record.key).apply(event)
+
+    def wake(self, name: str) -> None:
+        """End the waits of those who follow a collection."""
+        self.collection(name).wake()
 
     def watch(self, name: str, revision: int) -> "Cursor":
         """A cursor right after the revision; raises Gone."""

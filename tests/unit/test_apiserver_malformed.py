@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from knet.api.resources import RESOURCES, Resource
-from knet.api.schema import ListOf, MapOf, Scalar, Struct, Type, schema_of
+from knet.api.schema import Either, ListOf, MapOf, Scalar, Struct, Type, schema_of
 from knet.apiserver.kinds import schema_kinds
 
 SCHEMA = schema_of(schema_kinds())
@@ -106,6 +106,8 @@ def of_type(type_: Type, random: Random, depth: int = 0) -> Any:
         share = 0.8 if depth < 2 else 0.25
         names = [name for name in type_.fields if random.random() < share and depth < 9]
         return {name: of_type(type_.fields[name], random, depth + 1) for name in names}
+    if isinstance(type_, Either):
+        return of_type(random.choice((type_.struct, type_.others)), random, depth + 1)
     if isinstance(type_, ListOf):
         return [of_type(type_.item, random, depth + 1) for _ in range(random.choice((0, 1, 1, 2)))]
     if isinstance(type_, MapOf):

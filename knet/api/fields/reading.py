@@ -36,7 +36,7 @@ def is_leaf(type_: Type) -> bool:
 
 def field_type(type_: Type, key: str) -> Type:
     """The type of an object's field."""
-    if type(type_) is Struct:
+    if isinstance(type_, Struct):
         found = type_.fields.get(key, type_.rest)
         return OPAQUE if found is None else found
     return type_.value if isinstance(type_, MapOf) else OPAQUE
@@ -58,9 +58,7 @@ def whole(type_: Type, value: Any) -> Fields:
     """The node of a value that is there as a whole: all its leaves, and all there is above them."""
     if not value:
         return LEAF
-    kind = type(type_)
-    if kind is Struct:
-        assert isinstance(type_, Struct)
+    if isinstance(type_, Struct):
         if type_.atomic:
             return LEAF
         node: Fields = {".": LEAF}
@@ -72,13 +70,11 @@ def whole(type_: Type, value: Any) -> Fields:
             else:
                 node[f"f:{key}"] = whole(field, item)
         return node
-    if kind is MapOf:
-        assert isinstance(type_, MapOf)
+    if isinstance(type_, MapOf):
         if type_.atomic:
             return LEAF
         return {".": LEAF, **{f"f:{key}": whole(type_.value, item) for key, item in value.items()}}
-    if kind is ListOf:
-        assert isinstance(type_, ListOf)
+    if isinstance(type_, ListOf):
         if type_.list_type == "atomic":
             return LEAF
         node = {".": LEAF}

@@ -6,6 +6,7 @@ fieldValidation of PATCH) and, before 1.27, to validate manifests on the client.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -17,9 +18,12 @@ from knet.apiserver.openapi.schemas import kind_names
 __all__ = ["documents", "index"]
 
 
-def documents(resources: Sequence[Resource]) -> dict[str, bytes]:
-    """Path → encoded document: /openapi/v2 (and v2.pb: in protobuf), one below /openapi/v3 per group and version."""
-    definitions = load_definitions()
+def documents(resources: Sequence[Resource], more: Mapping[str, Any]) -> dict[str, bytes]:
+    """Path → encoded document: /openapi/v2 (and v2.pb: in protobuf), one below /openapi/v3 per group and version.
+
+    ``more`` are definitions that are not installed: those of custom resources.
+    """
+    definitions = {**load_definitions(), **more}
     names = kind_names(definitions)
     by_root: dict[str, list[Resource]] = {}
     for row in resources:

@@ -1,12 +1,6 @@
-"""The query parameters of the operations, and the media types of patches."""
+"""The query parameters of the operations."""
 
 from knet.store import Object
-
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-)
 
 
 def parameter(name: str, description: str, kind: str = "string", where: str = "query") -> Object:

@@ -1,6 +1,7 @@
 """Definitions as OpenAPI schemas.
 
-The installed definitions are in the dialect of JSON schema (``["string", "null"]``); documents get Kubernetes' own.
+The installed definitions are in the dialect of JSON schema (``["string", "null"]``); documents get Kubernetes' own,
+in which custom resources are written already.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,10 @@ Names = Mapping[tuple[str, str, str], str]
 
 _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 _QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+#: where references point to in the document for old clients
+V2 = "#/definitions/"
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+_JUNCTORS = ("allOf", "anyOf", "oneOf")
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
@@ -40,7 +45,7 @@ def reachable(definitions: Definitions, roots: Sequence[str]) -> list[str]:
         if name in found:
             continue
         found[name] = None
-        queue += _references(definitions[name])
+        queue += [ref for ref in _references(definitions[name]) if ref in definitions]
     return sorted(found)
 
 
@@ -64,28 +69,44 @@ def schema(name: str, definition: Mapping[str, Any], prefix: str) -> Object:
         return {**kind, "description": definition.get("description", "")} if "description" in definition else kind
     if name == _QUANTITY:
         return {"type": "string", "description": "Quantity is a fixed-point representation of a number."}
+    kinds = {key: definition[key] for key in ("x-kubernetes-group-version-kind",) if key in definition}
+    if prefix == V2 and definition.get(_PRESERVE):
+        # kubectl would take any property that is named for all that there are
+        return {"type": "object", **kinds}
     converted = _convert(definition, prefix)
-    if "x-kubernetes-group-version-kind" in definition:
-        converted["x-kubernetes-group-version-kind"] = definition["x-kubernetes-group-version-kind"]
+    for key in ("apiVersion", "kind") if kinds else ():
+        converted.get("properties", {}).get(key, {}).pop("enum", None)
     return converted
 
 
 def _convert(node: Mapping[str, Any], prefix: str) -> Object:
-    out: Object = {key: item for key, item in node.items() if key.startswith("x-kubernetes-") or key == "description"}
-    out.pop("x-kubernetes-group-version-kind", None)
+    if prefix == V2:
+        node = _for_v2(node)
+    out: Object = {key: item for key, item in node.items() if key not in ("$ref", "type")}
     if name := definition_of_ref(dict(node)):
-        if prefix.startswith("#/components"):
-            return {**out, "allOf": [{"$ref": prefix + name}], "default": {}} if out else {"$ref": prefix + name}
-        return {**out, "$ref": prefix + name}
+        if prefix == V2:
+            return {**out, "$ref": prefix + name}
+        return {**out, "allOf": [{"$ref": prefix + name}], "default": {}} if out else {"$ref": prefix + name}
     if kind := first_type(dict(node)):
         out["type"] = kind
-    for key in ("format", "required"):
+    for key in ("items", "additionalProperties", "not"):
+        if isinstance(node.get(key), dict):
+            out[key] = _convert(node[key], prefix)
+    for key in _JUNCTORS:
         if key in node:
-            out[key] = node[key]
-    if "items" in node:
-        out["items"] = _convert(node["items"], prefix)
-    if isinstance(node.get("additionalProperties"), dict):
-        out["additionalProperties"] = _convert(node["additionalProperties"], prefix)
+            out[key] = [_convert(item, prefix) for item in node[key]]
     if "properties" in node:
         out["properties"] = {key: _convert(item, prefix) for key, item in node["properties"].items()}
     return out
+
+
+def _for_v2(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema of a custom resource without what old clients cannot read (openapi/v2/conversion.go)."""
+    dropped = {*_JUNCTORS, "not", "nullable"}
+    if node.get("nullable") or node.get(_PRESERVE):
+        dropped |= {"items", "properties"}
+        if node.get("nullable") or node.get("type") in ("array", "object"):
+            dropped.add("type")
+    if dropped.isdisjoint(node):
+        return node
+    return {key: item for key, item in node.items() if key not in dropped}

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from knet.api.names import KUBERNETES_VERSION
 from knet.api.resources import Resource
-from knet.apiserver.openapi.parameters import PATCH_TYPES, WRITE
-from knet.apiserver.openapi.schemas import ROOTS, Definitions, Names, reachable, schema
+from knet.apiserver.openapi.parameters import WRITE
+from knet.apiserver.openapi.schemas import ROOTS, V2, Definitions, Names, reachable, schema
+from knet.apiserver.patching import patch_types
 from knet.store import Object
-
-_V2 = "#/definitions/"
 
 
 def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -> Object:
@@ -17,7 +16,7 @@ def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -
     All other operations are in v3 only.
     """
     kinds = [names[row.group, row.version, row.kind] for row in rows]
-    lists = [f"{names[row.group, row.version, row.kind]}List" for row in rows if "list" in row.verbs]
+    lists = [names[row.group, row.version, row.list_kind] for row in rows if "list" in row.verbs]
     roots = [*ROOTS, *kinds, *lists]
     return {
         "swagger": "2.0",
@@ -27,7 +26,7 @@ def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -
             for row in rows
             if "patch" in row.verbs
         },
-        "definitions": {name: schema(name, definitions[name], _V2) for name in reachable(definitions, roots)},
+        "definitions": {name: schema(name, definitions[name], V2) for name in reachable(definitions, roots)},
     }
 
 
@@ -38,7 +37,7 @@ def _patch(row: Resource) -> Object:
     ]
     return {
         "operationId": f"patch_{row.kind}",
-        "consumes": list(PATCH_TYPES),
+        "consumes": patch_types(row.custom),
         "parameters": parameters,
         "responses": {"200": {"description": "OK"}},
         "x-kubernetes-action": "patch",

@@ -6,8 +6,9 @@ from typing import Any
 from knet.api.names import KUBERNETES_VERSION
 from knet.api.resources import Resource
 from knet.apiserver.discovery import SUBRESOURCES
-from knet.apiserver.openapi.parameters import DELETE, LIST, PATCH_TYPES, PRETTY, WRITE, parameter
+from knet.apiserver.openapi.parameters import DELETE, LIST, PRETTY, WRITE, parameter
 from knet.apiserver.openapi.schemas import DELETE_OPTIONS, PATCH, ROOTS, STATUS, Definitions, Names, reachable, schema
+from knet.apiserver.patching import patch_types
 from knet.store import Object
 
 _V3 = "#/components/schemas/"
@@ -24,7 +25,7 @@ def document(definitions: Definitions, names: Names, rows: Sequence[Resource]) -
     paths: Object = {}
     for row in rows:
         kind = names[row.group, row.version, row.kind]
-        roots += [kind, *([f"{kind}List"] if "list" in row.verbs else ())]
+        roots += [kind, *([names[row.group, row.version, row.list_kind]] if "list" in row.verbs else ())]
         for path, item in _paths(row, kind, names).items():
             paths[path] = item
             roots += [name for name in _references_v3(item) if name in definitions]
@@ -77,7 +78,8 @@ def _paths(row: Resource, kind: str, names: Names) -> Object:
     name = parameter("name", f"name of the {row.kind}", where="path")
     tag = f"{'Core' if not row.group else row.group.partition('.')[0].title()}{row.version.upper()}"
     one = f"{tag}{'Namespaced' if row.namespaced else ''}{row.kind}"
-    listing = _operation(row, "list", f"list or watch objects of kind {row.kind}", one, f"{kind}List", parameters=LIST)
+    many = names.get((row.group, row.version, row.list_kind), "")
+    listing = _operation(row, "list", f"list or watch objects of kind {row.kind}", one, many, parameters=LIST)
     paths: Object = {
         collection: {
             "get": listing,
@@ -149,7 +151,7 @@ def _updates(row: Resource, one: str, kind: str, gvk: Object | None = None) -> O
             one,
             kind,
             parameters=WRITE,
-            requestBody=_body(PATCH, PATCH_TYPES),
+            requestBody=_body(PATCH, patch_types(row.custom)),
             **extra,
         ),
     }

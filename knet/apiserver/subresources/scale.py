@@ -1,30 +1,29 @@
 """scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
+from typing import Any
 
 from knet.apiserver import applying, field, representation, updating
 from knet.apiserver.body import parse_apply, parsed_body, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
 from knet.apiserver.http import Response
+from knet.apiserver.kind import ScalePaths
 from knet.apiserver.options import WriteOptions, flag, write_options
 from knet.apiserver.patching import APPLY_PATCH, media_of, read_patch
 from knet.apiserver.reads import find
 from knet.apiserver.status import invalid
-from knet.apiserver.tables.column import format_selector
+from knet.apiserver.tables.column import at, format_selector
 from knet.store import Object
 
 
-def scale_of(value: Object) -> Object:
+def scale_of(value: Object, paths: ScalePaths) -> Object:
     """The ``autoscaling/v1`` Scale of an object with replicas."""
     metadata = value["metadata"]
     keys = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    selector = value["spec"].get("selector") or {}
-    if isinstance(next(iter(selector.values()), {}), str):  # a ReplicationController's is a plain map
-        selector = {"matchLabels": selector}
-    status: Object = {"replicas": value.get("status", {}).get("replicas", 0)}
-    if selector.get("matchLabels") or selector.get("matchExpressions"):
-        status["selector"] = format_selector(selector)
-    replicas = value["spec"].get("replicas", 0)
+    status: Object = {"replicas": at(paths.current, 0)(value)}
+    if selector := _selector(at(paths.selector)(value)):
+        status["selector"] = selector
+    replicas = at(paths.replicas, 0)(value)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -34,13 +33,36 @@ def scale_of(value: Object) -> Object:
     }
 
 
+def _selector(found: Any) -> str:
+    """Text as it is, a LabelSelector or a plain map of labels (a ReplicationController's) as text."""
+    if not isinstance(found, dict):
+        return str(found)
+    if isinstance(next(iter(found.values()), {}), str):
+        found = {"matchLabels": found}
+    return format_selector(found) if found.get("matchLabels") or found.get("matchExpressions") else ""
+
+
+def _put(value: Object, path: str, item: Any) -> None:
+    """Set a field by its path; what is missing on the way is made."""
+    *parents, last = path.split(".")
+    for key in parents:
+        if not isinstance(value.get(key), dict):
+            value[key] = {}
+        value = value[key]
+    value[last] = item
+
+
+def _paths(call: Call) -> ScalePaths:
+    return call.target.kind.strategy.scale
+
+
 async def get(call: Call) -> Response:
     """GET."""
     return _answer(call, find(call.context, call.target).decode())
 
 
 def _answer(call: Call, value: Object) -> Response:
-    record = representation.unstored(scale_of(value))
+    record = representation.unstored(scale_of(call.target.kind.from_stored(value), _paths(call)))
     include = call.query.get("includeObject", "")
     data = representation.object_bytes(call.context.auxiliary["Scale"], record, call.form, include)
     return representation.answer(data, call.form)
@@ -61,15 +83,15 @@ async def patch(call: Call) -> Response:
     options = write_options(call.query, "Patch", call.writer)
     kind = call.context.auxiliary["Scale"]
     patcher = await read_patch(call.request, kind.type)
-    present = find(call.context, call.target).decode()
-    wanted = decode(kind, patcher(scale_of(present)), options.validation).value
+    present = call.target.kind.from_stored(find(call.context, call.target).decode())
+    wanted = decode(kind, patcher(scale_of(present, _paths(call))), options.validation).value
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
 
 
 async def _apply(call: Call) -> Response:
-    """An applied Scale is an applied ``spec.replicas`` of the object behind it."""
+    """An applied Scale is an applied number of replicas of the object behind it."""
     options = write_options(call.query, "Patch", call.writer, apply=True)
     scale = parse_apply(await read_body(call.request))
     applying.check_configuration(call.context.auxiliary["Scale"], scale)
@@ -78,7 +100,7 @@ async def _apply(call: Call) -> Response:
     if revision := scale["metadata"].get("resourceVersion"):
         value["metadata"]["resourceVersion"] = revision
     if "replicas" in (scale.get("spec") or {}):
-        value["spec"] = {"replicas": scale["spec"]["replicas"]}
+        _put(value, _paths(call).replicas, scale["spec"]["replicas"])
     configuration = applying.Configuration(target, value, "", options, flag(call.query, "force"))
     record = await updating.modify(
         call.context, target, configuration, options, "", configuration.conditional, tracked=True
@@ -94,9 +116,10 @@ async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Respons
     revision = wanted.get("metadata", {}).get("resourceVersion", "")
 
     def change(value: Object) -> Object:
-        value["spec"]["replicas"] = replicas
-        value["metadata"]["resourceVersion"] = revision
+        _put(value, _paths(call).replicas, replicas)
+        if revision:
+            value["metadata"]["resourceVersion"] = revision
         return value
 
-    record = await updating.modify(call.context, call.target, change, options)
+    record = await updating.modify(call.context, call.target, change, options, conditional=bool(revision))
     return _answer(call, record.decode())

@@ -26,7 +26,7 @@ COLUMNS: Mapping[Resource, Columns] = {
 
 def table(kind: Kind, values: Sequence[Object], metadata: Object, version: str, include_object: str = "") -> Object:
     """``meta.k8s.io/v1`` Table of some objects; ``include_object`` is the parameter: Metadata, Object or None."""
-    columns = COLUMNS.get(kind.stored.resource, _PLAIN)
+    columns = kind.columns or COLUMNS.get(kind.stored.resource, _PLAIN)
     kept = {key: metadata[key] for key in ("resourceVersion", "continue", "remainingItemCount") if key in metadata}
     return {
         "kind": "Table",
