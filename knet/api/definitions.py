@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from knet.api import metrics
+
 #: the release whose definitions are preferred; any later one that is installed will do
 RELEASE = (1, 32)
 
@@ -33,7 +35,7 @@ def definitions_file() -> Path:
 def load_definitions() -> dict[str, dict[str, Any]]:
     """All definitions as the file has them, by their long names; about 8 MB, so nobody should keep them."""
     definitions: dict[str, dict[str, Any]] = orjson.loads(definitions_file().read_bytes())["$defs"]
-    return definitions
+    return definitions | metrics.DEFINITIONS
 
 
 def first_type(property_: dict[str, Any]) -> str:

@@ -37,6 +37,11 @@ class Resource:
         object.__setattr__(self, "list_kind", self.list_kind or f"{self.kind}List")
 
     @property
+    def stored(self) -> bool:
+        """Its objects lie in the store in this very form."""
+        return self.storage is None and "delete" in self.verbs
+
+    @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
 
@@ -78,6 +83,7 @@ NETWORKING = "networking.k8s.io/v1"
 RBAC = "rbac.authorization.k8s.io/v1"
 STORAGE = "storage.k8s.io/v1"
 ADMISSION = "admissionregistration.k8s.io/v1"
+METRICS = "metrics.k8s.io/v1beta1"
 FLOWCONTROL = "flowcontrol.apiserver.k8s.io/v1"
 
 _ALL: Any = {"categories": ("all",)}
@@ -202,9 +208,12 @@ PRIORITYLEVELCONFIGURATIONS = _row(
     FLOWCONTROL, "PriorityLevelConfiguration", "prioritylevelconfigurations", **_CLUSTER, **_STATUS
 )
 
+NODEMETRICS = _row(METRICS, "NodeMetrics", "nodes", verbs=READ_ONLY, **_CLUSTER)
+PODMETRICS = _row(METRICS, "PodMetrics", "pods", verbs=READ_ONLY)
+
 RESOURCES: tuple[Resource, ...] = tuple(_rows)
 #: the rows whose objects lie in the store in that very form
-STORED: tuple[Resource, ...] = tuple(row for row in RESOURCES if row.storage is None and "delete" in row.verbs)
+STORED: tuple[Resource, ...] = tuple(row for row in RESOURCES if row.stored)
 
 #: what autoscalers read and write as the subresource ``scale``
 SCALES = Resource("autoscaling", "v1", "Scale", "scales")

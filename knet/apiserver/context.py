@@ -45,7 +45,7 @@ class Selectable:
     """Derives what selectors see (`knet.store.Attributes`) from the objects of each collection."""
 
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._fields = {kind.collection: kind.strategy.fields for kind in kinds if not kind.conversion}
+        self._fields = {kind.collection: kind.strategy.fields for kind in kinds if kind.resource.stored}
 
     def show(self, collection: str, fields: Mapping[str, Callable[[Object], str]]) -> bool:
         """Have other fields of a collection derived from now on; whether that is a change."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from knet.api.resources import NODES
 from knet.apiserver.context import Context
+from knet.apiserver.http import BodyBroken, BodyTooLarge
 from knet.apiserver.http.client import Backend
 from knet.apiserver.status import StatusError
 from knet.store import Object
@@ -17,6 +18,8 @@ _KUBELET_PORT = 10250
 _ADDRESS_TYPES = ("InternalIP", "ExternalIP")
 #: seconds to reach somebody whose link may be cut
 _CONNECT_TIMEOUT = 5
+#: bytes of an answer that is read as a whole: a thousand pods' figures are one megabyte
+_LARGEST = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,21 @@ class Reach:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise Unreachable(f"dial tcp {endpoint.authority}: connect: {reason}") from None
         return backend
+
+    async def fetch(self, endpoint: Endpoint, target: str) -> bytes:
+        """The body of a GET of a path; ConnectionError for any answer but 200."""
+        backend = await self.connect(endpoint)
+        try:
+            await backend.send("GET", target, [("Host", endpoint.authority)])
+            await backend.head()
+            data = await backend.body.read(_LARGEST)
+        except (BodyBroken, BodyTooLarge) as error:
+            raise ConnectionError(str(error)) from None
+        finally:
+            backend.abort()
+        if backend.status != 200:
+            raise ConnectionError(f"{endpoint.authority} answers {backend.status}: {data.decode(errors='replace')}")
+        return data
 
 
 def _cannot(why: str) -> StatusError:

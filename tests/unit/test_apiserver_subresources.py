@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMsgType, web
-from apiserver_harness import MERGE, Api, Server, deployment, free_port, pod, running
+from apiserver_harness import JSON, MERGE, TABLE, Api, Server, deployment, free_port, pod, running
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+METRICS = "/apis/metrics.k8s.io/v1beta1"
+UIDS = web.AppKey("uids", list)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +151,19 @@ async def _exec(request: web.Request) -> web.StreamResponse:
     return socket
 
 
+async def _summary(request: web.Request) -> web.StreamResponse:
+    """Two containers of the pod ``streamed``, and what the node uses as a whole."""
+
+    def part(cores: int, size: int) -> JSON:
+        time = "2026-01-01T00:00:00Z"
+        return {"cpu": {"time": time, "usageNanoCores": cores}, "memory": {"time": time, "workingSetBytes": size}}
+
+    assert request.query == {"only_cpu_and_memory": "true"}
+    containers = [{"name": "main", **part(1_500_000, 1 << 20)}, {"name": "side", **part(17, 0)}]
+    pods = [{"podRef": {"uid": uid}, "containers": containers} for uid in request.app[UIDS]]
+    return web.json_response({"node": {"nodeName": "n1", **part(2_000_000_000, 12288)}, "pods": pods})
+
+
 @asynccontextmanager
 async def kubelet(server: Server, api: Api) -> AsyncIterator[None]:
     """A node's HTTPS endpoint that insists on the API server's certificate, and a Pod on that node."""
@@ -159,6 +174,8 @@ async def kubelet(server: Server, api: Api) -> AsyncIterator[None]:
     app = web.Application()
     app.router.add_get("/containerLogs/{tail:.*}", _logs)
     app.router.add_get("/exec/{tail:.*}", _exec)
+    app.router.add_get("/stats/summary", _summary)
+    app[UIDS] = []
     runner = web.AppRunner(app)
     await runner.setup()
     port = free_port()
@@ -173,7 +190,8 @@ async def kubelet(server: Server, api: Api) -> AsyncIterator[None]:
     await api("POST", "/api/v1/nodes", node)
     body = pod("streamed")
     body["spec"]["nodeName"] = "n1"
-    await api("POST", PODS, body)
+    body["metadata"]["labels"] = {"app": "streamed"}
+    app[UIDS].append((await api("POST", PODS, body)).body["metadata"]["uid"])
     try:
         yield
     finally:
@@ -206,6 +224,40 @@ def test_a_pod_without_a_node_has_an_empty_log_and_runs_no_command(server: Serve
         await api("POST", PODS, body)
         answer = await api("GET", PODS + "/two/log")
         assert answer.message == "a container name must be specified for pod two, choose one of: [main other]"
+
+    server.run(test)
+
+
+def test_what_is_used_is_what_the_kubelets_say(server: Server) -> None:
+    async def test(api: Api) -> None:
+        async with kubelet(server, api):
+            silent = {"metadata": {"name": "silent"}}
+            await api("POST", "/api/v1/nodes", silent)
+            await api("POST", PODS, pod("idle"))
+            [node] = (await api("GET", f"{METRICS}/nodes")).body["items"]
+            assert (node["kind"], node["metadata"]["name"], node["window"]) == ("NodeMetrics", "n1", "5s")
+            assert node["usage"] == {"cpu": "2", "memory": "12Ki"} and node["timestamp"] == "2026-01-01T00:00:00Z"
+            listed = (await api("GET", f"{METRICS}/pods?labelSelector=app=streamed")).body
+            assert (listed["kind"], listed["metadata"]) == ("PodMetricsList", {})
+            [found] = listed["items"]
+            assert found["metadata"]["labels"] == {"app": "streamed"}
+            assert found["containers"] == [
+                {"name": "main", "usage": {"cpu": "1500u", "memory": "1Mi"}},
+                {"name": "side", "usage": {"cpu": "17n", "memory": "0"}},
+            ]
+            for selector in ("labelSelector=app=other", "fieldSelector=metadata.name=idle"):
+                assert (await api("GET", f"{METRICS}/pods?{selector}")).body["items"] == []
+            one = f"{METRICS}/namespaces/default/pods"
+            table = (await api("GET", f"{one}/streamed", Accept=TABLE)).body
+            assert table["rows"][0]["cells"] == ["streamed", "1500017n", "1Mi", "5s"]
+            absent = await api("GET", f"{one}/absent")
+            assert (absent.code, absent.message) == (404, 'pods "absent" not found')
+            idle = await api("GET", f"{one}/idle")
+            assert (idle.code, idle.message) == (404, 'podmetrics.metrics.k8s.io "default/idle" not found')
+            unheard = await api("GET", f"{METRICS}/nodes/silent")
+            assert (unheard.code, unheard.message) == (404, 'nodemetrics.metrics.k8s.io "silent" not found')
+            assert (await api("GET", f"{METRICS}/pods?watch=true")).code == 405
+            assert (await api("DELETE", f"{one}/streamed")).code == 405
 
     server.run(test)
 

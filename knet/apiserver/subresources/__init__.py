@@ -12,6 +12,7 @@ from knet.apiserver.authentication import Tokens
 from knet.apiserver.call import Handler
 from knet.apiserver.reach import Reach
 from knet.apiserver.subresources import approval, binding, componentstatus, eviction, finalize, streams
+from knet.apiserver.subresources.metrics import Metrics
 from knet.apiserver.subresources.token import TokenRequests
 
 __all__ = ["handlers"]
@@ -20,9 +21,12 @@ __all__ = ["handlers"]
 def handlers(reach: Reach, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapping[str, Handler]]:
     """(resource, subresource) → method → handler; "" is a resource that is nothing but this."""
     streaming = streams.Streams(reach)
+    metrics = Metrics(reach)
     return {
         (resources.BINDINGS, ""): {"POST": binding.create_legacy},
         (resources.COMPONENTSTATUSES, ""): {"GET": componentstatus.read},
+        (resources.NODEMETRICS, ""): {"GET": metrics.nodes},
+        (resources.PODMETRICS, ""): {"GET": metrics.pods},
         (resources.CERTIFICATESIGNINGREQUESTS, "approval"): {
             "GET": reads.get,
             "PUT": approval.update,

@@ -5,17 +5,14 @@ Upstream asks the components' health ports; here, as there, it is deprecated and
 
 from datetime import UTC, datetime, timedelta
 
-import orjson
-
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.resources import LEASES
-from knet.apiserver import representation
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
 from knet.apiserver.http import Response
-from knet.apiserver.options import list_options
 from knet.apiserver.status import not_found
-from knet.store import Attributes, Object, Record
+from knet.apiserver.subresources import computed
+from knet.store import Object
 
 _DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
 #: name → the Lease that its leader renews
@@ -24,29 +21,19 @@ _LEASES = {"controller-manager": "kube-controller-manager", "scheduler": "kube-s
 
 async def read(call: Call) -> Response:
     """GET of the list or of one."""
-    selection = list_options(call.query, call.target.kind).selection
-    records = [record for record in map(_record, statuses(call.context)) if selection.matches(record)]
-    kind, form, include = call.target.kind, call.form, call.query.get("includeObject", "")
+    found = statuses(call.context)
     if not call.target.name:
-        data = representation.list_bytes(kind, records, {"resourceVersion": ""}, form, include)
-        return representation.answer(data, form, warnings=(_DEPRECATED,))
-    for record in records:
-        if record.key == call.target.name:
-            data = representation.object_bytes(kind, record, form, include)
-            return representation.answer(data, form, warnings=(_DEPRECATED,))
-    raise not_found(kind.resource, call.target.name)
+        return computed.answer_list(call, found, {"resourceVersion": ""}, (_DEPRECATED,))
+    for value in found:
+        if value["metadata"]["name"] == call.target.name:
+            return computed.answer_one(call, value, (_DEPRECATED,))
+    raise not_found(call.target.kind.resource, call.target.name)
 
 
 def statuses(context: Context) -> list[Object]:
     """The scheduler, the controller manager and the store, in order of their names."""
     found = [_status(name, *_holds(context, lease)) for name, lease in sorted(_LEASES.items())]
     return sorted([*found, _status("etcd-0", True, "ok")], key=lambda value: str(value["metadata"]["name"]))
-
-
-def _record(value: Object) -> Record:
-    name = value["metadata"]["name"]
-    fields = {"metadata.name": name, "metadata.namespace": ""}
-    return Record(name, 0, orjson.dumps(value), Attributes({}, fields))
 
 
 def _status(name: str, healthy: bool, message: str) -> Object:

@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from knet.api.resources import PODS, Resource
 from knet.apiserver.kind import Kind
-from knet.apiserver.tables import access, autoscaling, configuration, extension, network, node, pod, storage, workloads
+from knet.apiserver.tables import (
+    access,
+    autoscaling,
+    configuration,
+    extension,
+    network,
+    node,
+    pod,
+    storage,
+    usage,
+    workloads,
+)
 from knet.apiserver.tables.column import CREATED_AT, NAME, Columns
 from knet.store import Object
 
@@ -21,6 +32,7 @@ COLUMNS: Mapping[Resource, Columns] = {
     **node.COLUMNS,
     **access.COLUMNS,
     **extension.COLUMNS,
+    **usage.COLUMNS,
 }
 
 
