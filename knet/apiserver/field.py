@@ -79,3 +79,18 @@ def missing(field: str, value: Any) -> FieldError:
 def immutable(field: str, value: Any) -> FieldError:
     """A field that may not change was changed; upstream quotes the new value."""
     return invalid(field, value, "field is immutable")
+
+
+def too_many(field: str, count: int, limit: int) -> FieldError:
+    """``Too many: 30: must have at most 20 items``."""
+    return FieldError(field, "FieldValueTooMany", f"Too many: {count}: must have at most {limit} items")
+
+
+def too_long(field: str, limit: int) -> FieldError:
+    """``Too long: may not be more than 63 bytes``."""
+    return FieldError(field, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes")
+
+
+def go_missing() -> Go:
+    """Where upstream's message prints a struct of Go."""
+    return Go("{…}")

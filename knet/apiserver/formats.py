@@ -1,15 +1,16 @@
 """The formats of names, labels and keys, and upstream's sentences about them (apimachinery/pkg/util/validation)."""
 
 import re
+from ipaddress import ip_address as parse_ip_address
 
-_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 
-_is_label = re.compile(_LABEL).fullmatch
-_is_subdomain = re.compile(_SUBDOMAIN).fullmatch
+_is_label = re.compile(LABEL).fullmatch
+_is_subdomain = re.compile(SUBDOMAIN).fullmatch
 _is_label_1035 = re.compile(_LABEL_1035).fullmatch
 _is_qualified = re.compile(_QUALIFIED).fullmatch
 _is_label_value = re.compile(_LABEL_VALUE).fullmatch
@@ -31,7 +32,7 @@ def dns_label(text: str) -> str:
     return (
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end"
         " with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is"
-        f" '{_LABEL}')"
+        f" '{LABEL}')"
     )
 
 
@@ -44,7 +45,7 @@ def dns_subdomain(text: str) -> str:
     return (
         "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start"
         " and end with an alphanumeric character (e.g. 'example.com', regex used for validation is"
-        f" '{_SUBDOMAIN}')"
+        f" '{SUBDOMAIN}')"
     )
 
 
@@ -144,3 +145,37 @@ def env_name(text: str) -> str:
 def port_number(number: int) -> str:
     """1 to 65535."""
     return "" if 0 < number < 65536 else "must be between 1 and 65535, inclusive"
+
+
+def domain_prefixed_path(text: str) -> str:
+    """``example.com/controller``: who looks after an object."""
+    domain, slash, path = text.partition("/")
+    if not slash or not domain or not path:
+        return 'must be a domain-prefixed path (such as "acme.io/foo")'
+    if wrong := dns_subdomain(domain):
+        return wrong
+    if len(text) > 63:
+        return _too_long(63)
+    return "" if re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", path) else "Invalid path"
+
+
+INVALID_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+
+
+def ip_address(text: str) -> str:
+    """IPv4 or IPv6."""
+    try:
+        parse_ip_address(text)
+    except ValueError:
+        return INVALID_IP
+    return ""
+
+
+def http_header_name(text: str) -> str:
+    """Names of HTTP headers."""
+    if re.fullmatch("[-A-Za-z0-9]+", text):
+        return ""
+    return (
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for"
+        " validation is '[-A-Za-z0-9]+')"
+    )

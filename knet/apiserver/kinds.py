@@ -10,10 +10,27 @@ from knet.apiserver import formats, prepare
 from knet.apiserver.conversion import CONVERSIONS
 from knet.apiserver.custom import definition
 from knet.apiserver.defaults import apps as apps_defaults
+from knet.apiserver.defaults import batch as batch_defaults
 from knet.apiserver.defaults import core as core_defaults
 from knet.apiserver.defaults import pod as pod_defaults
+from knet.apiserver.defaults import policy as policy_defaults
+from knet.apiserver.defaults import storage as storage_defaults
 from knet.apiserver.kind import Conversion, Kind, Strategy
-from knet.apiserver.validation import apps, cluster, data, endpoints, node, pod, service
+from knet.apiserver.validation import (
+    access,
+    apps,
+    batch,
+    claim,
+    cluster,
+    data,
+    endpoints,
+    networking,
+    node,
+    pod,
+    policy,
+    service,
+    storage,
+)
 from knet.store import Object
 
 
@@ -40,6 +57,10 @@ def _flag(path: str) -> Callable[[Object], str]:
 
 def _fields(*paths: str) -> dict[str, Callable[[Object], str]]:
     return {path: _at(path) for path in paths}
+
+
+def _replicas(value: Object) -> str:
+    return str(value.get("status", {}).get("replicas", 0))
 
 
 _PLAIN = Strategy()
@@ -136,8 +157,114 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate=apps.validate_replica_set,
         validate_update=apps.validate_selector_update,
         generation=True,
-        fields={"status.replicas": lambda value: str(value.get("status", {}).get("replicas", 0))},
+        fields={"status.replicas": _replicas},
     ),
+    resources.STATEFULSETS: Strategy(
+        default=apps_defaults.default_stateful_set,
+        validate=apps.validate_stateful_set,
+        validate_update=apps.validate_stateful_set_update,
+        generation=True,
+    ),
+    resources.DAEMONSETS: Strategy(
+        default=apps_defaults.default_daemon_set,
+        validate=apps.validate_daemon_set,
+        validate_update=apps.validate_selector_update,
+        generation=True,
+    ),
+    resources.REPLICATIONCONTROLLERS: Strategy(
+        default=apps_defaults.default_replication_controller,
+        validate=apps.validate_replication_controller,
+        generation=True,
+        fields={"status.replicas": _replicas},
+    ),
+    resources.PODTEMPLATES: Strategy(
+        default=apps_defaults.default_pod_template, validate=apps.validate_pod_template, generation=True
+    ),
+    resources.JOBS: Strategy(
+        default=batch_defaults.default_job,
+        prepare_create=prepare.new_job,
+        validate=batch.validate_job,
+        validate_update=batch.validate_job_update,
+        generation=True,
+        fields={"status.successful": lambda value: str(value.get("status", {}).get("succeeded", 0))},
+    ),
+    resources.CRONJOBS: Strategy(
+        default=batch_defaults.default_cron_job, validate=batch.validate_cron_job, generation=True
+    ),
+    resources.HORIZONTALPODAUTOSCALERS: Strategy(
+        default=policy_defaults.default_autoscaler, validate=policy.validate_autoscaler
+    ),
+    resources.PODDISRUPTIONBUDGETS: Strategy(
+        prepare_create=prepare.new_budget, validate=policy.validate_budget, generation=True
+    ),
+    resources.RESOURCEQUOTAS: Strategy(
+        validate=policy.validate_quota, validate_update=policy.validate_quota_update, returns_deleted=True
+    ),
+    resources.LIMITRANGES: Strategy(default=policy_defaults.default_limit_range, validate=policy.validate_limit_range),
+    resources.PRIORITYCLASSES: Strategy(
+        default=policy_defaults.default_priority_class,
+        validate=policy.validate_priority_class,
+        validate_update=policy.validate_priority_class_update,
+        generation=True,
+    ),
+    resources.NETWORKPOLICIES: Strategy(
+        default=policy_defaults.default_network_policy, validate=networking.validate_network_policy, generation=True
+    ),
+    resources.INGRESSES: Strategy(
+        prepare_create=prepare.new_network_kind, validate=networking.validate_ingress, generation=True
+    ),
+    resources.INGRESSCLASSES: Strategy(
+        validate=networking.validate_ingress_class,
+        validate_update=networking.validate_ingress_class_update,
+        generation=True,
+    ),
+    resources.PERSISTENTVOLUMES: Strategy(
+        default=storage_defaults.default_volume,
+        prepare_create=prepare.new_volume,
+        validate=storage.validate_volume,
+        validate_update=storage.validate_volume_update,
+        returns_deleted=True,
+    ),
+    resources.PERSISTENTVOLUMECLAIMS: Strategy(
+        default=storage_defaults.default_claim,
+        prepare_create=prepare.new_claim,
+        validate=claim.validate_claim,
+        validate_update=claim.validate_claim_update,
+        returns_deleted=True,
+    ),
+    resources.STORAGECLASSES: Strategy(
+        default=storage_defaults.default_storage_class,
+        validate=storage.validate_storage_class,
+        validate_update=storage.validate_storage_class_update,
+        returns_deleted=True,
+    ),
+    resources.CSIDRIVERS: Strategy(default=storage_defaults.default_csi_driver, generation=True, returns_deleted=True),
+    resources.CSINODES: Strategy(returns_deleted=True),
+    resources.VOLUMEATTACHMENTS: Strategy(returns_deleted=True),
+    resources.ROLES: Strategy(validate=access.validate_role, check_name=formats.path_segment),
+    resources.CLUSTERROLES: Strategy(validate=access.validate_cluster_role, check_name=formats.path_segment),
+    resources.ROLEBINDINGS: Strategy(
+        default=policy_defaults.default_binding,
+        validate=access.validate_role_binding,
+        validate_update=access.validate_binding_update,
+        check_name=formats.path_segment,
+    ),
+    resources.CLUSTERROLEBINDINGS: Strategy(
+        default=policy_defaults.default_binding,
+        validate=access.validate_cluster_role_binding,
+        validate_update=access.validate_binding_update,
+        check_name=formats.path_segment,
+    ),
+    resources.RUNTIMECLASSES: Strategy(validate=access.validate_runtime_class),
+    resources.CERTIFICATESIGNINGREQUESTS: Strategy(
+        validate=access.validate_request, check_name=formats.path_segment, fields=_fields("spec.signerName")
+    ),
+    resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),
+    resources.VALIDATINGADMISSIONPOLICIES: Strategy(default=policy_defaults.default_admission_policy, generation=True),
+    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(generation=True),
+    resources.FLOWSCHEMAS: Strategy(default=policy_defaults.default_flow_schema, generation=True),
+    resources.PRIORITYLEVELCONFIGURATIONS: Strategy(default=policy_defaults.default_priority_level, generation=True),
     resources.CUSTOMRESOURCEDEFINITIONS: Strategy(
         default=definition.default,
         prepare_create=definition.prepare_create,

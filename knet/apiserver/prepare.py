@@ -86,3 +86,42 @@ def keep_service(value: Object, old: Object) -> None:
             for row in spec.get("ports", ()):
                 if row.get("nodePort") in former:
                     row.pop("nodePort", None)
+
+
+def new_job(value: Object) -> None:
+    """A Job's pods are found by its uid, unless it says by what itself."""
+    spec = value.get("spec", {})
+    template = spec.get("template")
+    if spec.get("manualSelector") or template is None:
+        return
+    uid, name = value["metadata"]["uid"], value["metadata"].get("name", "")
+    metadata = template.setdefault("metadata", {})
+    own = {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    metadata["labels"] = {**metadata.get("labels", {}), **own}
+    selector = spec.setdefault("selector", {})
+    selector["matchLabels"] = {**selector.get("matchLabels", {}), "batch.kubernetes.io/controller-uid": uid}
+
+
+def new_claim(value: Object) -> None:
+    """A claim waits for a volume, and stays as long as a pod uses it."""
+    value["status"] = {"phase": "Pending"}
+
+
+def new_volume(value: Object) -> None:
+    """A volume is pending until the controller has seen it."""
+    value["status"] = {"phase": "Pending"}
+
+
+def new_network_kind(value: Object) -> None:
+    """An Ingress has no load balancer yet."""
+    value["status"] = {"loadBalancer": {}}
+
+
+def new_budget(value: Object) -> None:
+    """A PodDisruptionBudget allows nothing before it has been looked at."""
+    value["status"] = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}

@@ -173,11 +173,11 @@ def test_limit_ranges_fill_in_and_refuse(server: Server) -> None:
         made = await api("POST", f"{path}/pods", pod("web"))
         assert made.body["spec"]["containers"][0]["resources"] == {
             "limits": {"cpu": "500m", "memory": "64Mi"},
-            "requests": {"cpu": "100m"},
+            "requests": {"cpu": "100m", "memory": "64Mi"},  # what has a default limit has that as default request
         }
         assert made.body["metadata"]["annotations"] == {
-            "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu request for container main; cpu, memory limit"
-            " for container main"
+            "kubernetes.io/limit-ranger": "LimitRanger plugin set: cpu, memory request for container main; cpu,"
+            " memory limit for container main"
         }
         assert made.body["status"]["qosClass"] == "Burstable"
         greedy = pod("greedy")
@@ -215,9 +215,11 @@ def test_default_classes(server: Server) -> None:
         made = await api("POST", claims, {"metadata": {"name": "b"}, "spec": {**spec, "storageClassName": ""}})
         assert made.body["spec"]["storageClassName"] == ""
         bigger = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        assert (await api("PATCH", f"{claims}/a", bigger, MERGE)).code == 422  # it is not bound
+        await api("PATCH", f"{claims}/a/status", {"status": {"phase": "Bound"}}, MERGE)
         answer = await api("PATCH", f"{claims}/a", bigger, MERGE)
         assert answer.code == 403
-        assert answer.message.endswith("Only bound persistent volume claims can be expanded")
+        assert answer.message.endswith("the storageclass that provisions the pvc must support resize")
 
         ingress = {"spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}}
         ingresses = "/apis/networking.k8s.io/v1/namespaces/classes/ingresses"

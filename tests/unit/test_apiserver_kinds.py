@@ -1,10 +1,14 @@
 """Every kind of the release is served, and several versions may show one stored object."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from apiserver_harness import JSON, MERGE, TABLE, Api, Server, pod, running
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from knet.api import resources
 from knet.apiserver.conversion import autoscaling, events
@@ -174,7 +178,11 @@ def test_approval_touches_only_the_conditions_that_decide(server: Server) -> Non
     path = resources.CERTIFICATESIGNINGREQUESTS.path()
 
     async def test(api: Api) -> None:
-        spec = {"request": "YQ==", "signerName": "example.com/signer", "usages": ["client auth"]}
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "me")])
+        request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+        pem = base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
+        spec = {"request": pem, "signerName": "example.com/signer", "usages": ["client auth"]}
         await api("POST", path, {"metadata": {"name": "me"}, "spec": spec})
         value = (await api("GET", f"{path}/me")).body
         value["spec"]["signerName"] = "example.com/other"

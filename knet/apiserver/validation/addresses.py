@@ -2,8 +2,10 @@
 
 from ipaddress import AddressValueError, IPv4Address
 
-#: the detail of an error about anything else
-INVALID_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+from knet.apiserver.formats import INVALID_IP
+
+__all__ = ["INVALID_IP", "PROTOCOLS", "is_ipv4"]
+
 #: transport protocols of ports
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 

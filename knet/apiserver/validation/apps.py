@@ -1,26 +1,43 @@
-"""Deployments, ReplicaSets, ControllerRevisions (pkg/apis/apps/validation) and label selectors."""
+"""Deployments, ReplicaSets, StatefulSets, DaemonSets, ReplicationControllers (pkg/apis/apps/validation, core)."""
 
 import json
-import re
 from typing import Any
 
-from knet.api import selectors
-from knet.api.selectors import Requirement, Selector
-from knet.apiserver import field, formats
-from knet.apiserver.field import AT_LEAST_0, Errors
+from knet.apiserver import field
+from knet.apiserver.field import Errors
+from knet.apiserver.validation import metadata as metadata_validation
+from knet.apiserver.validation.claim import claim_spec
 from knet.apiserver.validation.pod import pod_template
+from knet.apiserver.validation.rules import (
+    Required,
+    both,
+    each,
+    fixed,
+    go_int_or_string,
+    int_or_percent,
+    not_negative,
+    one_of,
+    shape,
+)
+from knet.apiserver.validation.rules import at_most_100_percent as at_most_all
+from knet.apiserver.validation.selectors import go_selector, is_empty, label_selector, selector_of
 from knet.store import Object
 
-_PERCENT = re.compile("[0-9]+%")
-_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist")
+#: of Deployments, ReplicaSets and their like
+_COUNTS = shape(
+    {
+        "replicas": not_negative,
+        "minReadySeconds": not_negative,
+        "revisionHistoryLimit": not_negative,
+        "progressDeadlineSeconds": not_negative,
+    }
+)
 
 
 def validate_deployment(value: Object) -> Errors:
     """A Deployment."""
-    spec = value["spec"]
-    errors = _replicas_and_selector(spec, "deployment")
-    errors += _strategy(spec.get("strategy", {}))
-    errors += _not_negative(spec, ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"))
+    spec = value.get("spec", {})
+    errors = _counts_selector_template(spec, "deployment") + _strategy(spec.get("strategy", {}))
     deadline = spec.get("progressDeadlineSeconds")
     if deadline is not None and 0 <= deadline <= spec.get("minReadySeconds", 0):
         errors.append(field.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"))
@@ -29,116 +46,206 @@ def validate_deployment(value: Object) -> Errors:
 
 def validate_replica_set(value: Object) -> Errors:
     """A ReplicaSet."""
-    return _replicas_and_selector(value["spec"], "replica set") + _not_negative(value["spec"], ("minReadySeconds",))
+    return _counts_selector_template(value.get("spec", {}), "replica set")
 
 
-def validate_selector_update(value: Object, old: Object) -> Errors:
-    """Of both: the selector never changes."""
-    selector = value["spec"].get("selector", {})
-    if selector == old["spec"].get("selector"):
-        return []
-    return [field.immutable("spec.selector", go_selector(selector))]
+def _counts_selector_template(spec: Object, kind: str) -> Errors:
+    errors = _COUNTS(spec, "spec")
+    selector, template = spec.get("selector"), spec.get("template")
+    matching = False
+    if selector is None:
+        errors.append(field.required("spec.selector"))
+    elif is_empty(selector):
+        errors.append(field.invalid("spec.selector", go_selector(selector), f"empty selector is invalid for {kind}"))
+    else:
+        wrong = label_selector(selector, "spec.selector")
+        errors += wrong
+        matching = not wrong
+    if template is None:
+        return [*errors, field.required("spec.template")]
+    labels = template.get("metadata", {}).get("labels", {})
+    if matching and not selector_of(selector or {}).matches(labels):
+        errors.append(_unmatched(labels))
+    return errors + pod_template(template, "spec.template") + _always(template, "ReplicaSet")
+
+
+def _unmatched(labels: dict[str, str]) -> field.FieldError:
+    detail = "`selector` does not match template `labels`"
+    return field.invalid("spec.template.metadata.labels", labels, detail)
+
+
+def _always(template: Object, kind: str) -> Errors:
+    """Pods that are to run for good."""
+    errors: Errors = []
+    spec = template.get("spec", {})
+    policy = spec.get("restartPolicy", "Always")
+    if policy != "Always":
+        errors.append(field.not_supported("spec.template.spec.restartPolicy", policy, ("Always",)))
+    if spec.get("activeDeadlineSeconds") is not None:
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
+        errors.append(field.forbidden("spec.template.spec.activeDeadlineSeconds", detail))
+    return errors
+
+
+def _shown_selector(selector: Any) -> field.Go:
+    return go_selector(selector or {})
+
+
+#: of all of them: the selector never changes
+validate_selector_update = fixed("spec.selector", shown=_shown_selector)
 
 
 def validate_controller_revision(value: Object) -> Errors:
     """A ControllerRevision."""
+    errors = [] if "data" in value else [field.required("data", "data is mandatory")]
+    return errors + not_negative(value.get("revision", 0), "revision")
+
+
+#: its data never change
+validate_controller_revision_update = fixed("data", shown=lambda data: field.Go(json.dumps(data)))
+
+
+# ---- StatefulSets and DaemonSets -------------------------------------------------------------------------
+
+
+def _own_template(spec: Object, kind: str) -> Errors:
+    """Selector and template of a StatefulSet or DaemonSet."""
+    selector, template = spec.get("selector"), spec.get("template")
     errors: Errors = []
-    if "data" not in value:
-        errors.append(field.required("data", "data is mandatory"))
-    if value.get("revision", 0) < 0:
-        errors.append(field.invalid("revision", value["revision"], AT_LEAST_0))
-    return errors
-
-
-def validate_controller_revision_update(value: Object, old: Object) -> Errors:
-    """Its data never changes."""
-    if value.get("data") == old.get("data"):
-        return []
-    return [field.immutable("data", json.dumps(value.get("data")))]
-
-
-def _not_negative(spec: Object, keys: tuple[str, ...]) -> Errors:
-    return [field.invalid(f"spec.{key}", spec[key], AT_LEAST_0) for key in keys if spec.get(key, 0) < 0]
-
-
-def _replicas_and_selector(spec: Object, kind: str) -> Errors:
-    errors = _not_negative(spec, ("replicas",))
-    selector = spec.get("selector")
-    template = spec.get("template")
     if selector is None:
         errors.append(field.required("spec.selector"))
-    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        errors.append(field.invalid("spec.selector", go_selector(selector), f"empty selector is invalid for {kind}"))
     else:
         errors += label_selector(selector, "spec.selector")
+        if is_empty(selector):
+            detail = f"empty selector is invalid for {kind}"
+            errors.append(field.invalid("spec.selector", go_selector(selector), detail))
     if template is None:
         return [*errors, field.required("spec.template")]
     labels = template.get("metadata", {}).get("labels", {})
-    if selector and not errors and not selector_of(selector).matches(labels):
-        errors.append(
-            field.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
-        )
-    errors += pod_template(template, "spec.template")
-    policy = template.get("spec", {}).get("restartPolicy", "Always")
-    if policy != "Always":
-        errors.append(field.not_supported("spec.template.spec.restartPolicy", policy, ("Always",)))
-    if template.get("spec", {}).get("activeDeadlineSeconds") is not None:
-        errors.append(
-            field.forbidden(
-                "spec.template.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported"
-            )
-        )
+    if not errors and not selector_of(selector or {}).matches(labels):
+        errors.append(_unmatched(labels))
     return errors
 
 
-def selector_of(selector: Object) -> Selector:
-    """A LabelSelector in JSON as something that matches."""
-    rows = [Requirement(key, "In", (item,)) for key, item in selector.get("matchLabels", {}).items()]
-    for row in selector.get("matchExpressions", ()):
-        rows.append(Requirement(row.get("key", ""), row.get("operator", ""), tuple(row.get("values", ()))))
-    return selectors.Selector(tuple(rows))
+_STATEFUL_SET = shape(
+    {
+        "podManagementPolicy": Required(one_of("OrderedReady", "Parallel")),
+        "updateStrategy": shape(
+            {
+                "type": Required(one_of("RollingUpdate", "OnDelete")),
+                "rollingUpdate": shape(
+                    {"partition": not_negative, "maxUnavailable": both(int_or_percent, at_most_all)}
+                ),
+            }
+        ),
+        "persistentVolumeClaimRetentionPolicy": shape(
+            {"whenDeleted": one_of("Retain", "Delete"), "whenScaled": one_of("Retain", "Delete")}
+        ),
+        "replicas": not_negative,
+        "minReadySeconds": not_negative,
+        "ordinals": shape({"start": not_negative}),
+        "volumeClaimTemplates": each(shape({"metadata": metadata_validation.common, "spec": claim_spec})),
+    }
+)
 
 
-def label_selector(selector: Object, path: str) -> Errors:
-    """A LabelSelector's own form."""
-    errors: Errors = []
-    for key, item in selector.get("matchLabels", {}).items():
-        if wrong := formats.qualified_name(key):
-            errors.append(field.invalid(f"{path}.matchLabels", key, wrong))
-        if wrong := formats.label_value(item):
-            errors.append(field.invalid(f"{path}.matchLabels", item, wrong))
-    for index, row in enumerate(selector.get("matchExpressions", ())):
-        here = f"{path}.matchExpressions[{index}]"
-        operator, values = row.get("operator", ""), row.get("values", [])
-        if operator not in _OPERATORS:
-            errors.append(field.invalid(f"{here}.operator", operator, "not a valid selector operator"))
-        elif operator in ("In", "NotIn") and not values:
-            errors.append(field.required(f"{here}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
-        elif operator in ("Exists", "DoesNotExist") and values:
-            errors.append(
-                field.forbidden(f"{here}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")
-            )
-        if wrong := formats.qualified_name(row.get("key", "")):
-            errors.append(field.invalid(f"{here}.key", row.get("key", ""), wrong))
+def validate_stateful_set(value: Object) -> Errors:
+    """A StatefulSet."""
+    spec = value.get("spec", {})
+    errors = _STATEFUL_SET(spec, "spec") + _own_template(spec, "statefulset")
+    strategy = spec.get("updateStrategy", {})
+    if strategy.get("type") == "OnDelete" and strategy.get("rollingUpdate") is not None:
+        detail = "only allowed for updateStrategy 'RollingUpdate'"
+        errors.append(field.invalid("spec.updateStrategy.rollingUpdate", field.go_missing(), detail))
+    template = spec.get("template")
+    if template is not None:
+        claims = {row.get("metadata", {}).get("name", "") for row in spec.get("volumeClaimTemplates", ())}
+        errors += pod_template(template, "spec.template", claims) + _always(template, "StatefulSet")
     return errors
 
 
-def go_selector(selector: Object) -> field.Go:
-    """A LabelSelector as upstream's messages print it."""
-    labels = selector.get("matchLabels")
-    expressions = ", ".join(
-        f"v1.LabelSelectorRequirement{{Key:{json.dumps(row.get('key', ''))},"
-        f" Operator:{json.dumps(row.get('operator', ''))}, Values:{_go_strings(row.get('values'))}}}"
-        for row in selector.get("matchExpressions", ())
+_LOOSE = (
+    "minReadySeconds",
+    "ordinals",
+    "persistentVolumeClaimRetentionPolicy",
+    "replicas",
+    "revisionHistoryLimit",
+    "template",
+    "updateStrategy",
+)
+
+
+def validate_stateful_set_update(value: Object, old: Object) -> Errors:
+    """What a StatefulSet's pods are by, their names and claims, never changes."""
+    kept = [{key: item for key, item in one.get("spec", {}).items() if key not in _LOOSE} for one in (value, old)]
+    if kept[0] == kept[1]:
+        return []
+    detail = (
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
+        " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
     )
-    pairs = ", ".join(f"{json.dumps(key)}:{json.dumps(item)}" for key, item in sorted((labels or {}).items()))
-    spelled = f"map[string]string{{{pairs}}}" if labels else "map[string]string(nil)"
-    rows = f"{{{expressions}}}" if expressions else "(nil)"
-    return field.Go(f"v1.LabelSelector{{MatchLabels:{spelled}, MatchExpressions:[]v1.LabelSelectorRequirement{rows}}}")
+    return [field.forbidden("spec", detail)]
 
 
-def _go_strings(values: list[str] | None) -> str:
-    return f"[]string{{{', '.join(map(json.dumps, values))}}}" if values else "[]string(nil)"
+def validate_daemon_set(value: Object) -> Errors:
+    """A DaemonSet."""
+    spec = value.get("spec", {})
+    errors = _own_template(spec, "daemonset") + _COUNTS(spec, "spec")
+    if template := spec.get("template"):
+        errors += pod_template(template, "spec.template") + _always(template, "DaemonSet")
+    path, strategy = "spec.updateStrategy", spec.get("updateStrategy", {})
+    kind, rolling = strategy.get("type", ""), strategy.get("rollingUpdate")
+    if kind not in ("RollingUpdate", "OnDelete"):
+        errors.append(field.not_supported(f"{path}.type", kind, ("RollingUpdate", "OnDelete")))
+    elif kind == "RollingUpdate" and rolling is None:
+        errors.append(field.required(f"{path}.rollingUpdate"))
+    elif kind == "RollingUpdate" and rolling is not None:
+        errors += _daemon_rolling(rolling, f"{path}.rollingUpdate")
+    return errors
+
+
+def _daemon_rolling(rolling: Object, path: str) -> Errors:
+    errors = _ROLLING(rolling, path)
+    if errors:
+        return errors
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    if _is_zero(unavailable) == _is_zero(surge):
+        key, other = ("maxUnavailable", "maxSurge") if _is_zero(surge) else ("maxSurge", "maxUnavailable")
+        detail = (
+            "cannot be 0 when maxSurge is 0" if key == "maxUnavailable" else f"may not be set when {other} is non-zero"
+        )
+        return [field.invalid(f"{path}.{key}", go_int_or_string(rolling.get(key, 0)), detail)]
+    return []
+
+
+# ---- ReplicationControllers ------------------------------------------------------------------------------
+
+
+def validate_replication_controller(value: Object) -> Errors:
+    """A ReplicationController: its selector is a plain map, and none is none."""
+    spec = value.get("spec", {})
+    errors = _REPLICATION_CONTROLLER(spec, "spec")
+    template, selector = spec.get("template"), spec.get("selector", {})
+    if template is None:
+        return [*errors, field.required("spec.template")]
+    labels = template.get("metadata", {}).get("labels", {})
+    if selector and any(labels.get(key) != item for key, item in selector.items()):
+        errors.append(_unmatched(labels))
+    return errors + pod_template(template, "spec.template") + _always(template, "ReplicationController")
+
+
+_REPLICATION_CONTROLLER = shape(
+    {
+        "minReadySeconds": not_negative,
+        "selector": Required(metadata_validation.labels),
+        "replicas": not_negative,
+    }
+)
+
+
+def validate_pod_template(value: Object) -> Errors:
+    """A PodTemplate."""
+    return pod_template(value.get("template", {}), "template")
 
 
 # ---- rollout ---------------------------------------------------------------------------------------------
@@ -156,45 +263,15 @@ def _strategy(strategy: Object) -> Errors:
         return [field.not_supported(f"{path}.type", kind, ("Recreate", "RollingUpdate"))]
     if rolling is None:
         return [field.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
-    errors: Errors = []
-    for key in ("maxUnavailable", "maxSurge"):
-        errors += _int_or_percent(rolling.get(key, 0), f"{path}.rollingUpdate.{key}")
+    errors = _ROLLING(rolling, f"{path}.rollingUpdate")
     if not errors and _is_zero(rolling.get("maxUnavailable")) and _is_zero(rolling.get("maxSurge")):
-        errors.append(
-            field.invalid(
-                f"{path}.rollingUpdate.maxUnavailable",
-                _go_int_or_string(rolling.get("maxUnavailable")),
-                "may not be 0 when `maxSurge` is 0",
-            )
-        )
-    if not errors and isinstance(rolling.get("maxUnavailable"), str) and int(rolling["maxUnavailable"][:-1]) > 100:
-        errors.append(
-            field.invalid(
-                f"{path}.rollingUpdate.maxUnavailable",
-                _go_int_or_string(rolling["maxUnavailable"]),
-                "must not be greater than 100%",
-            )
-        )
+        shown = go_int_or_string(rolling.get("maxUnavailable"))
+        errors.append(field.invalid(f"{path}.rollingUpdate.maxUnavailable", shown, "may not be 0 when `maxSurge` is 0"))
     return errors
 
 
-def _int_or_percent(value: Any, path: str) -> Errors:
-    if isinstance(value, str):
-        if _PERCENT.fullmatch(value):
-            return []
-        detail = (
-            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex"
-            " used for validation is '[0-9]+%')"
-        )
-        return [field.invalid(path, _go_int_or_string(value), detail)]
-    return [field.invalid(path, _go_int_or_string(value), AT_LEAST_0)] if value < 0 else []
+_ROLLING = shape({"maxUnavailable": both(int_or_percent, at_most_all), "maxSurge": int_or_percent})
 
 
 def _is_zero(value: Any) -> bool:
     return value in (None, 0) or (isinstance(value, str) and int(value[:-1]) == 0)
-
-
-def _go_int_or_string(value: Any) -> field.Go:
-    if isinstance(value, str):
-        return field.Go(f"intstr.IntOrString{{Type:1, IntVal:0, StrVal:{json.dumps(value)}}}")
-    return field.Go(f'intstr.IntOrString{{Type:0, IntVal:{value or 0}, StrVal:""}}')

@@ -6,6 +6,9 @@ from typing import Any
 from knet.api.quantity import parse_quantity
 from knet.apiserver import field, formats
 from knet.apiserver.field import AT_LEAST_0, Errors
+from knet.apiserver.validation.downward import ENV_FIELDS, field_ref, resource_field_ref
+from knet.apiserver.validation.rules import Required, each, form, numbered, one_of, shape
+from knet.apiserver.validation.security import container_security
 from knet.store import Object
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -37,7 +40,7 @@ def container_errors(container: Object, path: str, names: set[str], volumes: set
         if container.get(key, supported[0]) not in supported:
             errors.append(field.not_supported(f"{path}.{key}", container[key], supported))
     errors += _ports(container.get("ports", ()), f"{path}.ports", host_network)
-    errors += _env(container.get("env", ()), f"{path}.env")
+    errors += _env(container.get("env", ()), f"{path}.env") + _ENV_FROM(container.get("envFrom", ()), f"{path}.envFrom")
     errors += _mounts(container.get("volumeMounts", ()), f"{path}.volumeMounts", volumes)
     errors += _resources(container.get("resources", {}), f"{path}.resources")
     for key in ("livenessProbe", "readinessProbe", "startupProbe"):
@@ -46,6 +49,47 @@ def container_errors(container: Object, path: str, names: set[str], volumes: set
     for key, hook in container.get("lifecycle", {}).items():
         if isinstance(hook, dict):
             errors += _handler(hook, f"{path}.lifecycle.{key}")
+    return errors + _MORE(container, path)
+
+
+_RESTARTABLE = ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+
+
+def init_errors(container: Object, path: str) -> Errors:
+    """Init containers end, unless they are sidecars; only those can be probed."""
+    policy = container.get("restartPolicy")
+    if policy is not None:
+        return [] if policy == "Always" else [field.not_supported(f"{path}.restartPolicy", policy, ("Always",))]
+    detail = "may not be set for init containers without restartPolicy=Always"
+    return [field.forbidden(f"{path}.{key}", detail) for key in _RESTARTABLE if container.get(key)]
+
+
+def main_errors(container: Object, path: str) -> Errors:
+    """The restart policy of the other containers is the Pod's."""
+    if container.get("restartPolicy") is None:
+        return []
+    return [field.forbidden(f"{path}.restartPolicy", "may not be set for non-init containers")]
+
+
+_NOT_EPHEMERAL = ("ports", *_RESTARTABLE, "resources", "resizePolicy", "restartPolicy")
+
+
+def ephemeral_errors(containers: Iterable[Object], path: str, names: set[str], volumes: set[str]) -> Errors:
+    """Containers for debugging: no ports, probes, hooks or resources."""
+    errors: Errors = []
+    others = set(names)
+    for container, here in numbered(containers, path):
+        errors += container_errors(container, here, names, volumes, False)
+        target = container.get("targetContainerName")
+        if target and target not in others:
+            errors.append(field.missing(f"{here}.targetContainerName", target))
+        for key in _NOT_EPHEMERAL:
+            if container.get(key):
+                errors.append(field.forbidden(f"{here}.{key}", "cannot be set for an Ephemeral Container"))
+        for mount, place in numbered(container.get("volumeMounts", ()), f"{here}.volumeMounts"):
+            for key in ("subPath", "subPathExpr"):
+                if mount.get(key):
+                    errors.append(field.forbidden(f"{place}.{key}", "cannot be set for an Ephemeral Container"))
     return errors
 
 
@@ -114,10 +158,30 @@ def _env(variables: Iterable[Object], path: str) -> Errors:
             if source:
                 detail = "may not have more than one field specified at a time"
             errors.append(field.invalid(f"{here}.valueFrom", "", detail))
-        for key in ("configMapKeyRef", "secretKeyRef"):
-            if key in source and not source[key].get("key"):
-                errors.append(field.required(f"{here}.valueFrom.{key}.key"))
+        errors += _VALUE_FROM(source, f"{here}.valueFrom")
     return errors
+
+
+_KEY = shape({"key": Required(form(formats.config_key))})
+_VALUE_FROM = shape(
+    {
+        "fieldRef": field_ref(ENV_FIELDS),
+        "resourceFieldRef": resource_field_ref(in_file=False),
+        "configMapKeyRef": _KEY,
+        "secretKeyRef": _KEY,
+    }
+)
+
+
+def _one_source(source: Object, path: str) -> Errors:
+    given = [key for key in ("configMapRef", "secretRef") if key in source]
+    if not given:
+        return [field.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")]
+    return [field.invalid(path, "", "may not have more than one field specified at a time")] * (len(given) > 1)
+
+
+_NAMED = shape({"name": Required(form(formats.dns_subdomain))})
+_ENV_FROM = each(shape({"prefix": form(formats.env_name), "configMapRef": _NAMED, "secretRef": _NAMED}, _one_source))
 
 
 def _mounts(mounts: Iterable[Object], path: str, volumes: set[str]) -> Errors:
@@ -136,7 +200,25 @@ def _mounts(mounts: Iterable[Object], path: str, volumes: set[str]) -> Errors:
         elif place in places:
             errors.append(field.invalid(f"{here}.mountPath", place, "must be unique"))
         places.add(place)
+        for key in ("subPath", "subPathExpr"):
+            if mount.get(key):
+                errors += _sub_path(mount[key], f"{here}.{key}")
+        if mount.get("subPath") and mount.get("subPathExpr"):
+            detail = "subPathExpr and subPath are mutually exclusive"
+            errors.append(field.invalid(f"{here}.subPathExpr", mount["subPathExpr"], detail))
+        propagation = mount.get("mountPropagation")
+        if propagation and propagation not in _PROPAGATIONS:
+            errors.append(field.not_supported(f"{here}.mountPropagation", propagation, _PROPAGATIONS))
     return errors
+
+
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+
+
+def _sub_path(text: str, path: str) -> Errors:
+    if text.startswith("/"):
+        return [field.invalid(path, text, "must be a relative path")]
+    return [field.invalid(path, text, "must not contain '..'")] * (".." in text.split("/"))
 
 
 def _resources(resources: Object, path: str) -> Errors:
@@ -162,6 +244,12 @@ def _probe(probe: Object, path: str, success_is_one: bool) -> Errors:
     for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         if probe.get(key, 0) < 0:
             errors.append(field.invalid(f"{path}.{key}", probe[key], AT_LEAST_0))
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None and grace <= 0:
+        errors.append(field.invalid(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
+    if grace is not None and path.endswith("readinessProbe"):
+        detail = "must not be set for readinessProbes"
+        errors.append(field.invalid(f"{path}.terminationGracePeriodSeconds", grace, detail))
     if success_is_one and probe.get("successThreshold", 1) != 1:
         errors.append(field.invalid(f"{path}.successThreshold", probe["successThreshold"], "must be 1"))
     return errors
@@ -178,6 +266,11 @@ def _handler(handler: Object, path: str) -> Errors:
         errors.append(field.required(f"{path}.exec.command"))
     if kind in ("httpGet", "tcpSocket"):
         errors += _port_or_name(inner.get("port"), f"{path}.{kind}.port")
+    if kind == "grpc" and (wrong := formats.port_number(inner.get("port", 0))):
+        errors.append(field.invalid(f"{path}.grpc.port", inner.get("port", 0), wrong))
+    for header, here in numbered(inner.get("httpHeaders", ()), f"{path}.httpGet.httpHeaders"):
+        if wrong := formats.http_header_name(header.get("name", "")):
+            errors.append(field.invalid(f"{here}.name", header.get("name", ""), wrong))
     if kind == "httpGet" and inner.get("scheme") not in ("HTTP", "HTTPS"):
         errors.append(field.not_supported(f"{path}.httpGet.scheme", inner.get("scheme", ""), ("HTTP", "HTTPS")))
     return errors
@@ -190,3 +283,19 @@ def _port_or_name(port: Any, path: str) -> Errors:
     elif not port:
         wrong = "must be between 1 and 65535, inclusive"
     return [field.invalid(path, port or 0, wrong)] if wrong else []
+
+
+_MORE = shape(
+    {
+        "resizePolicy": each(
+            shape(
+                {
+                    "resourceName": Required(one_of("cpu", "memory")),
+                    "restartPolicy": Required(one_of("NotRequired", "RestartContainer")),
+                }
+            )
+        ),
+        "volumeDevices": each(shape({"name": Required(), "devicePath": Required()})),
+        "securityContext": container_security,
+    }
+)
