@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from knet.api.names import HOSTNAME_LABEL, ZONE_LABEL
+from knet.api.node_selection import required
 from knet.api.objects import Pod
 from knet.api.selectors import Selector, from_label_selector
 from knet.scheduler.cluster import Cluster, NodeInfo, owner_uid
 from knet.scheduler.framework import MAX_SCORE, Check, Rate, Rejection
 from knet.scheduler.hints import Change
-from knet.scheduler.plugins.node_affinity import required
 
 _SKEWED = Rejection(("node(s) didn't match pod topology spread constraints",), evictable=True)
 _NO_LABEL = Rejection(("node(s) didn't match pod topology spread constraints (missing required label)",))
@@ -129,13 +129,13 @@ def _defaults(pod: Pod) -> list[_Constraint]:
 
 def _eligible(pod: Pod, nodes: Sequence[NodeInfo], constraints: Sequence[_Constraint]) -> Sequence[NodeInfo]:
     """The nodes that count: those the pod's node affinity allows and that have all the labels asked for."""
-    matches = required(pod)
+    matches = required(pod.spec)
     if matches is None and not constraints:
         return nodes
     return [
         info
         for info in nodes
-        if all(row.key in info.labels for row in constraints) and (matches is None or matches(info))
+        if all(row.key in info.labels for row in constraints) and (matches is None or matches(info.name, info.labels))
     ]
 
 
