@@ -25,6 +25,12 @@ class Timing:
     proxy_sync: float  # kube-proxy iptables.syncPeriod
     pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
     pod_max_backoff: float  # scheduler podMaxBackoffSeconds
+    job_backoff: float  # job controller DefaultJobPodFailureBackOff: before a failed pod is replaced; doubled each time
+    job_backoff_max: float  # job controller MaxJobPodFailureBackOff
+    hpa_sync: float  # --horizontal-pod-autoscaler-sync-period
+    hpa_downscale_stabilization: float  # --horizontal-pod-autoscaler-downscale-stabilization
+    hpa_cpu_initialization: float  # --horizontal-pod-autoscaler-cpu-initialization-period
+    hpa_initial_readiness_delay: float  # --horizontal-pod-autoscaler-initial-readiness-delay
 
 
 UPSTREAM = Timing(
@@ -42,6 +48,12 @@ UPSTREAM = Timing(
     proxy_sync=30,
     pod_initial_backoff=1,
     pod_max_backoff=10,
+    job_backoff=10,
+    job_backoff_max=600,
+    hpa_sync=15,
+    hpa_downscale_stabilization=300,
+    hpa_cpu_initialization=300,
+    hpa_initial_readiness_delay=30,
 )
 
 LAB = Timing(
@@ -59,6 +71,12 @@ LAB = Timing(
     proxy_sync=10,
     pod_initial_backoff=0.05,
     pod_max_backoff=5,
+    job_backoff=1,
+    job_backoff_max=60,
+    hpa_sync=2,
+    hpa_downscale_stabilization=20,
+    hpa_cpu_initialization=10,
+    hpa_initial_readiness_delay=3,
 )
 
 PROFILES = {"lab": LAB, "upstream": UPSTREAM}

@@ -11,16 +11,22 @@ from knet.api.names import CLUSTER_CIDR
 from knet.api.timing import PROFILES
 from knet.client import Client, Controller, LeaderElector, SharedInformers, component
 from knet.controllers import (
+    cronjob,
+    daemonset,
     deployment,
     endpointslice,
     garbage,
+    job,
     namespace,
     nodeipam,
     nodelifecycle,
+    podautoscaler,
     podgc,
     replicaset,
     rootca,
     serviceaccount,
+    statefulset,
+    ttlafterfinished,
 )
 from knet.controllers.context import Context
 
@@ -32,6 +38,13 @@ Build = Callable[[Context], Controller | list[Controller]]
 CONTROLLERS: dict[str, Build] = {
     "deployment-controller": deployment.build,
     "replicaset-controller": replicaset.build,
+    "replicationcontroller-controller": replicaset.build_replication,
+    "daemonset-controller": daemonset.build,
+    "statefulset-controller": statefulset.build,
+    "job-controller": job.build,
+    "cronjob-controller": cronjob.build,
+    "horizontal-pod-autoscaler-controller": podautoscaler.build,
+    "ttl-after-finished-controller": ttlafterfinished.build,
     "endpointslice-controller": endpointslice.build,
     "node-ipam-controller": nodeipam.build,
     "node-lifecycle-controller": nodelifecycle.build,

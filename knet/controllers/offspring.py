@@ -25,6 +25,15 @@ class Failure(NamedTuple):
     error: ApiError | Unavailable
 
 
+class Words(NamedTuple):
+    """The messages of Events about one pod; they may name ``{pod}``, ``{owner}`` and ``{error}``."""
+
+    created: str = "Created pod: {pod}"
+    not_created: str = "Error creating: {error}"
+    deleted: str = "Deleted pod: {pod}"
+    not_deleted: str = "Error deleting: {error}"
+
+
 class Offspring(Generic[K]):
     """The pods of all objects of one kind; ``selector_of`` reads an owner's selector.
 
@@ -38,12 +47,14 @@ class Offspring(Generic[K]):
         source: str,
         selector_of: Callable[[K], LabelSelector],
         as_seen: Callable[[Pod], object],
+        words: Words = Words(),
     ) -> None:
         """``source`` is the component that Events name."""
         self._client = context.client
         self._kind = owners.resource.kind
         self._selector_of = selector_of
         self._as_seen = as_seen
+        self._words = words
         self._owners = context.informers.of(owners)
         self._pods = context.informers.of(Pod)
         self._owners_in = Index(self._owners, lambda row: (row.namespace,))
@@ -138,9 +149,10 @@ class Offspring(Generic[K]):
             pod = await self._client.create(Pod, body, owner.namespace)
         except (ApiError, Unavailable) as error:
             if not namespace_terminating(error):
-                self.events.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+                name = body["metadata"].get("name", "")
+                self._tell(owner, "Warning", "FailedCreate", self._words.not_created, name, error)
             raise
-        self.events.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {pod.name}")
+        self._tell(owner, "Normal", "SuccessfulCreate", self._words.created, pod.name)
 
     async def delete(
         self, key: Key, owner: K, doomed: Iterable[Pod], first: Callable[[Pod], Awaitable[None]] | None = None
@@ -161,9 +173,14 @@ class Offspring(Generic[K]):
             return
         except (ApiError, Unavailable) as error:
             self._expectations.deletion_seen(key, pod.uid)
-            self.events.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+            self._tell(owner, "Warning", "FailedDelete", self._words.not_deleted, pod.name, error)
             raise
-        self.events.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.name}")
+        self._tell(owner, "Normal", "SuccessfulDelete", self._words.deleted, pod.name)
+
+    def _tell(
+        self, owner: K, kind: str, reason: str, text: str, pod: str, error: Exception | None = None
+    ) -> None:
+        self.events.event(owner, kind, reason, text.format(pod=pod, owner=owner.name, error=error))
 
 
 def namespace_terminating(error: Exception) -> bool:

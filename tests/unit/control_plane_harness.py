@@ -1,7 +1,8 @@
 """A control plane for tests: the real API server, controllers and scheduler, and kubelets that only pretend.
 
 A hollow kubelet does what the API sees of a kubelet: it registers a Node, renews its Lease, reports the pods of its
-node as running and ready, and confirms deletions.  A pod whose image contains "broken" never becomes ready.
+node as running and ready, and confirms deletions.  A pod whose image contains "broken" never becomes ready; one whose
+image is "exit:3" ends at once with that code.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from apiserver_harness import Server, running
 
 from knet.api import timing
+from knet.api.batch import Job
 from knet.api.objects import (
     Deployment,
     EndpointSlice,
@@ -25,6 +27,8 @@ from knet.api.objects import (
     Pod,
     ReplicaSet,
 )
+from knet.api.storage import PersistentVolumeClaim
+from knet.api.workloads import DaemonSet, StatefulSet
 from knet.client import ApiError, Client, Informer, SharedInformers
 from knet.client.events import rfc3339, rfc3339_micro
 from knet.controllers import main as controllers
@@ -90,10 +94,22 @@ class Kubelet:
                     await self._client.patch(Pod, pod.name, {"status": status}, pod.namespace, "status")
 
     def _status_of(self, pod: Pod) -> JSON:
-        ready = not any("broken" in container.image for container in pod.spec.containers)
         address = f"10.244.{len(self._pods) % 250}.{abs(hash(pod.uid)) % 250 + 1}"
-        row = {"type": "Ready", "status": str(ready), "lastTransitionTime": rfc3339()}
-        return {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [row]}
+        seen: JSON = {"podIP": address, "podIPs": [{"ip": address}]}
+        image = pod.spec.containers[0].image
+        if image.startswith("exit:"):
+            return seen | _ended(pod, int(image.removeprefix("exit:")))
+        row = {"type": "Ready", "status": str("broken" not in image), "lastTransitionTime": rfc3339()}
+        return seen | {"phase": "Running", "conditions": [row]}
+
+
+def _ended(pod: Pod, code: int) -> JSON:
+    """The status of a pod whose one container has ended."""
+    state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed", "finishedAt": rfc3339()}}
+    container = {"name": pod.spec.containers[0].name, "image": "exit", "imageID": "", "ready": False, "restartCount": 0}
+    row = {"type": "Ready", "status": "False", "lastTransitionTime": rfc3339()}
+    phase = "Failed" if code else "Succeeded"
+    return {"phase": phase, "conditions": [row], "containerStatuses": [{**container, "state": state}]}
 
 
 class World:
@@ -108,9 +124,14 @@ class World:
         self.nodes = informers.of(Node)
         self.namespaces = informers.of(Namespace)
         self.slices = informers.of(EndpointSlice)
+        self.daemons = informers.of(DaemonSet)
+        self.stateful = informers.of(StatefulSet)
+        self.claims = informers.of(PersistentVolumeClaim)
+        self.jobs = informers.of(Job)
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        for informer in (self.pods, self.deployments, self.sets, self.nodes, self.namespaces, self.slices):
+        owners: tuple[Informer[Any], ...] = (self.deployments, self.sets, self.daemons, self.stateful, self.jobs)
+        for informer in (self.pods, self.nodes, self.namespaces, self.slices, self.claims, *owners):
             informer.subscribe(self._wake)
 
     def _wake(self, old: object, new: object) -> None:

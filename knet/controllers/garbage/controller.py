@@ -3,6 +3,7 @@
 from typing import Any
 
 from knet.api import resources
+from knet.api.batch import CronJob, Job
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.objects import (
     JSON,
@@ -21,6 +22,8 @@ from knet.api.objects import (
 )
 from knet.api.objects import Node as ClusterNode
 from knet.api.resources import Resource
+from knet.api.storage import PersistentVolumeClaim
+from knet.api.workloads import DaemonSet, StatefulSet
 from knet.client import Client, Conflict, Controller, Informer, Key, NotFound
 from knet.controllers.context import Context
 from knet.controllers.garbage.graph import IGNORED, Graph, Node, metadata_class, node_of
@@ -30,15 +33,20 @@ from knet.controllers.garbage.verdict import Keep, OwnerState, verdict, without_
 _READ_IN_FULL: tuple[type[KubeObject], ...] = (
     ClusterNode,
     ControllerRevision,
+    CronJob,
+    DaemonSet,
     Deployment,
     Endpoints,
     EndpointSlice,
+    Job,
     Lease,
     Namespace,
+    PersistentVolumeClaim,
     Pod,
     ReplicaSet,
     Service,
     ServiceAccount,
+    StatefulSet,
 )
 
 

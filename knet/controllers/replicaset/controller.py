@@ -1,16 +1,24 @@
-"""The ReplicaSet loop: claim the pods, create or delete the difference, write the status."""
+"""The ReplicaSet loop: claim the pods, create or delete the difference, write the status.
 
+A ReplicationController is the same but for its name and the form of its selector, so it is the same loop.
+"""
+
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import repeat
+from typing import Generic, TypeVar
 
-from knet.api.objects import KubeObject, Pod, ReplicaSet
-from knet.client import Controller, Index, Key, NotFound, Result
+from knet.api.objects import KubeObject, LabelSelector, Pod, ReplicaSet
+from knet.api.workloads import ReplicationController
+from knet.client import Controller, Index, Informer, Key, NotFound, Result
 from knet.controllers.claims import controller_uid, index_values
 from knet.controllers.context import Context
 from knet.controllers.offspring import Failure, Offspring
 from knet.controllers.pods import active, pod_from_template
 from knet.controllers.replicaset.ranking import pods_to_delete
 from knet.controllers.replicaset.status import calculate, unchanged
+
+R = TypeVar("R", ReplicaSet, ReplicationController)
 
 #: most pods created or deleted by one pass (upstream's BurstReplicas)
 BURST = 500
@@ -19,20 +27,32 @@ REST = 0.01
 
 
 def build(context: Context) -> Controller:
-    reconciler = ReplicaSetReconciler(context)
-    controller = Controller("replicaset", reconciler, workers=5, rest=REST)
+    """The controller of ReplicaSets."""
+    return _build(context, ReplicaSet, "replicaset-controller", lambda row: row.spec.selector)
+
+
+def build_replication(context: Context) -> Controller:
+    """The controller of ReplicationControllers."""
+    source = "replication-controller"
+    return _build(context, ReplicationController, source, lambda row: LabelSelector(matchLabels=row.spec.selector))
+
+
+def _build(context: Context, cls: type[R], source: str, selector_of: Callable[[R], LabelSelector]) -> Controller:
+    reconciler = ReplicaSetReconciler(context, cls, source, selector_of)
+    controller = Controller(cls.resource.singular, reconciler, workers=5, rest=REST)
     reconciler.pods.subscribe(controller)
     return controller
 
 
-class ReplicaSetReconciler:
-    """Keeps the number of active pods of each ReplicaSet at spec.replicas."""
+class ReplicaSetReconciler(Generic[R]):
+    """Keeps the number of active pods of each object of the kind at spec.replicas."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, cls: type[R], source: str, selector_of: Callable[[R], LabelSelector]) -> None:
         self._client = context.client
-        self._sets = context.informers.of(ReplicaSet)
-        self._set_index = Index(self._sets, index_values)
-        self.pods = Offspring(context, ReplicaSet, "replicaset-controller", lambda row: row.spec.selector, _as_counted)
+        self._cls: type[R] = cls
+        self._sets: Informer[R] = context.informers.of(cls)
+        self._set_index: Index[R] = Index(self._sets, index_values)
+        self.pods: Offspring[R] = Offspring(context, cls, source, selector_of, _as_counted)
 
     async def reconcile(self, key: Key) -> Result | None:
         replica_set = self._sets.get(*key)
@@ -49,7 +69,7 @@ class ReplicaSetReconciler:
             raise failure.error  # the status has told it; now the key is retried
         return result
 
-    async def _manage(self, key: Key, replica_set: ReplicaSet, pods: list[Pod]) -> Failure | None:
+    async def _manage(self, key: Key, replica_set: R, pods: list[Pod]) -> Failure | None:
         missing = replica_set.spec.replicas - len(pods)
         if missing > 0:
             body = pod_from_template(replica_set.spec.template, replica_set)
@@ -60,13 +80,13 @@ class ReplicaSetReconciler:
             return await self.pods.delete(key, replica_set, doomed)
         return None
 
-    def _family(self, replica_set: ReplicaSet) -> list[Pod]:
+    def _family(self, replica_set: R) -> list[Pod]:
         """The pods of all ReplicaSets of the same Deployment."""
         owner = controller_uid(replica_set)
         sets: list[KubeObject] = list(self._set_index.get(("owner", owner))) if owner else [replica_set]
         return [pod for row in sets for pod in self.pods.of(row.uid)]
 
-    async def _write_status(self, replica_set: ReplicaSet, pods: list[Pod], failure: Failure | None) -> Result | None:
+    async def _write_status(self, replica_set: R, pods: list[Pod], failure: Failure | None) -> Result | None:
         counted = calculate(replica_set, pods, failure, datetime.now(UTC))
         if not unchanged(replica_set, counted.status):
             patch = {
@@ -74,7 +94,7 @@ class ReplicaSetReconciler:
                 "status": counted.status,
             }
             try:
-                written = await self._client.patch(ReplicaSet, replica_set.name, patch, replica_set.namespace, "status")
+                written = await self._client.patch(self._cls, replica_set.name, patch, replica_set.namespace, "status")
             except NotFound:
                 return None
             self._sets.assume(written)

@@ -5,10 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from knet.api.objects import JSON, Condition, Pod, ReplicaSet
+from knet.api.workloads import ReplicationController
 from knet.client.events import rfc3339
 from knet.controllers.conditions import Conditions, conditions_json, set_condition, without
 from knet.controllers.offspring import Failure
 from knet.controllers.pods import available_in
+
+Replicated = ReplicaSet | ReplicationController
 
 
 class Counted(NamedTuple):
@@ -18,7 +21,7 @@ class Counted(NamedTuple):
     recheck_after: float | None
 
 
-def calculate(replica_set: ReplicaSet, pods: list[Pod], failure: Failure | None, now: datetime) -> Counted:
+def calculate(replica_set: Replicated, pods: list[Pod], failure: Failure | None, now: datetime) -> Counted:
     """Count active pods; zero counts are null so that a merge patch clears them, as Go's omitempty leaves them out."""
     template_labels = (replica_set.spec.template.get("metadata") or {}).get("labels") or {}
     waits = [available_in(pod, replica_set.spec.minReadySeconds, now) for pod in pods]
@@ -51,7 +54,7 @@ def _conditions(current: Conditions, failure: Failure | None, now: datetime) -> 
     return set_condition(current, row)
 
 
-def unchanged(replica_set: ReplicaSet, status: JSON) -> bool:
+def unchanged(replica_set: Replicated, status: JSON) -> bool:
     """Whether the object says all this already."""
     have = replica_set.status
     return status == {
