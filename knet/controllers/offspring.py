@@ -177,9 +177,7 @@ class Offspring(Generic[K]):
             raise
         self._tell(owner, "Normal", "SuccessfulDelete", self._words.deleted, pod.name)
 
-    def _tell(
-        self, owner: K, kind: str, reason: str, text: str, pod: str, error: Exception | None = None
-    ) -> None:
+    def _tell(self, owner: K, kind: str, reason: str, text: str, pod: str, error: Exception | None = None) -> None:
         self.events.event(owner, kind, reason, text.format(pod=pod, owner=owner.name, error=error))
 
 

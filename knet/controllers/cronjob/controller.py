@@ -18,9 +18,7 @@ from knet.controllers.cronjob.schedule import TOO_MANY, Schedule, UnknownZone, U
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 
-_TOO_MANY_MISSED = (
-    "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
-)
+_TOO_MANY_MISSED = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
 
 
 def build(context: Context) -> Controller:

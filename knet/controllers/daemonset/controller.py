@@ -165,9 +165,7 @@ class _Look:
         """The next step of a rolling update."""
         wanted = [node.name for node in self.nodes if self.eligible(node).run]
         limits = rolling.bounds(self._daemon_set, len(wanted))
-        return rolling.step(
-            limits, {name: self.placed.get(name, []) for name in wanted}, self.is_new, self.available
-        )
+        return rolling.step(limits, {name: self.placed.get(name, []) for name in wanted}, self.is_new, self.available)
 
 
 def _as_counted(pod: Pod) -> tuple[object, ...]:

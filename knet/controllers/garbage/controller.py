@@ -4,6 +4,7 @@ from typing import Any
 
 from knet.api import resources
 from knet.api.batch import CronJob, Job
+from knet.api.extensions import CustomResourceDefinition
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.objects import (
     JSON,
@@ -24,9 +25,11 @@ from knet.api.objects import Node as ClusterNode
 from knet.api.resources import Resource
 from knet.api.storage import PersistentVolumeClaim
 from knet.api.workloads import DaemonSet, StatefulSet
-from knet.client import Client, Conflict, Controller, Informer, Key, NotFound
+from knet.client import Client, Conflict, Controller, Informer, Key, NotFound, key_of
 from knet.controllers.context import Context
+from knet.controllers.garbage.custom import CustomCollectors
 from knet.controllers.garbage.graph import IGNORED, Graph, Node, metadata_class, node_of
+from knet.controllers.garbage.kinds import CustomKinds
 from knet.controllers.garbage.verdict import Keep, OwnerState, verdict, without_owners
 
 #: kinds that other controllers of this process read in full anyway: their informers are shared
@@ -52,7 +55,7 @@ _READ_IN_FULL: tuple[type[KubeObject], ...] = (
 
 def build(context: Context) -> list[Controller]:
     collector = GarbageCollector(context)
-    return list(collector.controllers.values())
+    return [*collector.controllers.values(), collector.custom]
 
 
 class GarbageCollector:
@@ -62,6 +65,7 @@ class GarbageCollector:
         self.client = context.client
         self.events = context.recorder("garbage-collector-controller")
         self.graph = Graph()
+        self.kinds = CustomKinds(context.informers)
         self.collectors: dict[Resource, Collector] = {}
         self.controllers: dict[Resource, Controller] = {}
         in_full = {cls.resource: cls for cls in _READ_IN_FULL}
@@ -69,14 +73,25 @@ class GarbageCollector:
             if row in IGNORED or not {"list", "watch", "delete"} <= set(row.verbs):
                 continue
             cls = in_full.get(row) or metadata_class(row)
-            informer = context.informers.of(cls)
-            collector = self.collectors[row] = Collector(self, cls, informer)
-            self.controllers[row] = Controller(f"garbage-collector {row.plural}", collector, workers=8)
-            informer.subscribe(self._changed)
+            self.collect(row, cls, context.informers.of(cls))
+        definitions = context.informers.of(CustomResourceDefinition)
+        self.custom = Controller("garbage-collector custom kinds", CustomCollectors(self, definitions), workers=1)
+        definitions.subscribe(self._defined)
+
+    def _defined(self, old: CustomResourceDefinition | None, new: CustomResourceDefinition | None) -> None:
+        if row := new or old:
+            self.custom.enqueue(key_of(row))
+
+    def collect(self, row: Resource, cls: type[KubeObject], informer: Informer[Any]) -> Controller:
+        """Follow a kind; its controller, to be run."""
+        collector = self.collectors[row] = Collector(self, cls, informer)
+        controller = self.controllers[row] = Controller(f"garbage-collector {row.plural}", collector, workers=8)
+        informer.subscribe(self._changed)
+        return controller
 
     def _changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
         if old is not None and (new is None or new.uid != old.uid):
-            self._gone(old)
+            self.gone(old)
         if new is None:
             return
         if old is not None and new.uid == old.uid and _bonds(old) == _bonds(new):
@@ -86,7 +101,12 @@ class GarbageCollector:
         if node.deleting or any(self._suspicious(owner) for owner in node.owners):
             self.enqueue(node)
 
-    def _gone(self, old: KubeObject) -> None:
+    def judge_orphans(self) -> None:
+        """Ask again about all owners that no informer shows: there is news of a kind."""
+        for node in self.graph.orphans():
+            self.enqueue(node)
+
+    def gone(self, old: KubeObject) -> None:
         """Its dependents may have to follow; owners that waited for it may go on."""
         dependents = self.graph.dependents(old.uid)
         self.graph.remove(old.uid)
@@ -176,6 +196,7 @@ class Collector:
     async def _ask(self, node: Node, owner: OwnerReference) -> OwnerState:
         """Look a virtual owner up.  A kind that nobody serves here may be served again: what it owns is kept."""
         row = resources.by_kind(owner.apiVersion, owner.kind)
+        row = row or self._collector.kinds.by_kind(owner.apiVersion, owner.kind)
         if row is None:
             return OwnerState.SOLID
         if row.namespaced and not node.namespace:

@@ -58,6 +58,11 @@ class Graph:
     def dependents(self, uid: str) -> list[Node]:
         return [self._nodes[dependent] for dependent in self._dependents.get(uid, ())]
 
+    def orphans(self) -> list[Node]:
+        """The dependents of virtual owners."""
+        virtual = [uid for uid in self._dependents if uid not in self._nodes]
+        return [node for uid in virtual for node in self.dependents(uid)]
+
     def put(self, node: Node) -> None:
         self._unlink(node.uid)
         self._nodes[node.uid] = node

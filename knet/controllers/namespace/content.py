@@ -1,11 +1,14 @@
-"""What a namespace still holds, and its deletion, kind by kind, driven by the registry's rows alone."""
+"""What a namespace still holds, and its deletion, kind by kind, driven by the rows of kinds alone."""
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from knet.api.extensions import CustomResourceDefinition
+from knet.api.extensions import rows as served
 from knet.api.objects import JSON, Meta
 from knet.api.resources import STORED, Resource
 from knet.client import ApiError, Client, NotFound
@@ -39,14 +42,20 @@ class Remaining:
         return bool(self.objects or self.failures)
 
 
-def kinds_within() -> list[Resource]:
-    """All namespaced kinds that can be deleted by collection."""
-    return [row for row in STORED if row.namespaced and "deletecollection" in row.verbs]
+async def _rows(client: Client) -> list[Resource]:
+    """All rows, those of custom kinds too: the server is asked, because a cache may not know the newest kind yet."""
+    definitions = (await client.list(CustomResourceDefinition)).items
+    return [*STORED, *(row for definition in definitions for row in served(definition)[:1])]
+
+
+def kinds_within(rows: Iterable[Resource]) -> list[Resource]:
+    """The namespaced kinds that can be deleted by collection."""
+    return [row for row in rows if row.namespaced and "deletecollection" in row.verbs]
 
 
 async def delete_all(client: Client, namespace: str) -> Remaining:
     """Delete all objects of a namespace and count what is still there afterwards. Kinds go side by side."""
-    rounds = await asyncio.gather(*(_empty(client, row, namespace) for row in kinds_within()))
+    rounds = await asyncio.gather(*(_empty(client, row, namespace) for row in kinds_within(await _rows(client))))
     total = Remaining(grace=max((part.grace for part in rounds), default=0))
     for part in rounds:
         total.objects.update(part.objects)

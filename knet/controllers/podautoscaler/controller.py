@@ -193,9 +193,7 @@ class AutoscalerReconciler:
         limited: Limited = rules.limited(
             current, stable.replicas, spec.minReplicas, spec.maxReplicas, memory.changes, now
         )
-        rows = with_condition(
-            rows, "ScalingLimited", bool(limited.reason), limited.reason or "DesiredWithinRange"
-        )
+        rows = with_condition(rows, "ScalingLimited", bool(limited.reason), limited.reason or "DesiredWithinRange")
         return limited.replicas, rows
 
     def _memory(self, autoscaler: HorizontalPodAutoscaler) -> Memory:

@@ -75,9 +75,7 @@ def propose(
     return Proposal(_replicas(current, ratio, groups, usage, wanted), average, utilization)
 
 
-def _replicas(
-    current: int, ratio: float, groups: _Groups, usage: Mapping[str, int], wanted: Mapping[str, int]
-) -> int:
+def _replicas(current: int, ratio: float, groups: _Groups, usage: Mapping[str, int], wanted: Mapping[str, int]) -> int:
     unready = groups.unready if ratio > 1 else []
     if not groups.missing and not unready:
         return current if abs(1 - ratio) <= TOLERANCE else math.ceil(ratio * len(groups.ready))
@@ -92,9 +90,7 @@ def _replicas(
     return current if (cautious < 1 and size > current) or (cautious > 1 and size < current) else size
 
 
-def _group(
-    pods: Iterable[Pod], usage: Mapping[str, int], resource: str, timing: Timing, now: datetime
-) -> _Groups:
+def _group(pods: Iterable[Pod], usage: Mapping[str, int], resource: str, timing: Timing, now: datetime) -> _Groups:
     groups = _Groups([], [], [])
     for pod in pods:
         if pod.name not in usage:

@@ -49,12 +49,8 @@ class Claims:
             have = {row.uid for row in claim.metadata.ownerReferences}
             if have == {row.uid for row in kept} | {row["uid"] for row in wanted}:
                 continue
-            rows = [
-                {"apiVersion": row.apiVersion, "kind": row.kind, "name": row.name, "uid": row.uid} for row in kept
-            ]
-            patch = {
-                "metadata": {"resourceVersion": claim.metadata.resourceVersion, "ownerReferences": rows + wanted}
-            }
+            rows = [{"apiVersion": row.apiVersion, "kind": row.kind, "name": row.name, "uid": row.uid} for row in kept]
+            patch = {"metadata": {"resourceVersion": claim.metadata.resourceVersion, "ownerReferences": rows + wanted}}
             try:
                 written = await self._client.patch(PersistentVolumeClaim, claim.name, patch, claim.namespace)
             except NotFound:
