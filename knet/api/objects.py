@@ -567,6 +567,8 @@ class PodSpec(Part, frozen=True, kw_only=True):
     topologySpreadConstraints: tuple[TopologySpreadConstraint, ...] = ()
     schedulerName: str = "default-scheduler"
     priority: int = 0
+    priorityClassName: str = ""
+    overhead: dict[str, str | int | float] = {}
     restartPolicy: str = "Always"
     terminationGracePeriodSeconds: int = 30
     activeDeadlineSeconds: int | None = None
@@ -752,6 +754,7 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     externalTrafficPolicy: str = "Cluster"
     internalTrafficPolicy: str = "Cluster"
     publishNotReadyAddresses: bool = False
+    allocateLoadBalancerNodePorts: bool = True
     ipFamilies: tuple[str, ...] = ()
 
 

@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Protocol, TypeVar
 
 from knet.api.objects import JSON
-from knet.api.quantity import Quantity, quantity
+from knet.api.quantity import Quantity, parse_quantity, quantity
 
 
 class _Amount(Protocol):
     def __add__(self, other: Any, /) -> Any: ...
     def __lt__(self, other: Any, /) -> bool: ...
 
+
+_QOS_RESOURCES = ("cpu", "memory")
 
 A = TypeVar("A", bound=_Amount)
 
@@ -72,3 +74,24 @@ def pod_amounts(spec: JSON, part: Literal["requests", "limits"], overhead: bool 
         # a limit that nobody has set stays unset
         add(total, more if part == "requests" else {name: more[name] for name in more if name in total})
     return total
+
+
+def qos_class(spec: JSON) -> str:
+    """Guaranteed, Burstable or BestEffort.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
+    """
+    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
+    some = False
+    guaranteed = bool(containers)
+    for container in containers:
+        resources = container.get("resources", {})
+        limits, requests = resources.get("limits", {}), resources.get("requests", {})
+        for name in _QOS_RESOURCES:
+            limit, request = limits.get(name), requests.get(name, limits.get(name))
+            some = some or bool(parse_quantity(request or 0)) or bool(parse_quantity(limit or 0))
+            if not limit or parse_quantity(limit) != parse_quantity(request or 0):
+                guaranteed = False
+    if guaranteed:
+        return "Guaranteed"
+    return "Burstable" if some else "BestEffort"

@@ -4,7 +4,7 @@ Grammar: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 
@@ -63,7 +63,7 @@ class Quantity:
     """
 
     amount: Decimal
-    binary: bool = False
+    binary: bool = field(default=False, compare=False)
 
     def __add__(self, other: "Quantity") -> "Quantity":
         return Quantity(self.amount + other.amount, self.binary if self.amount else other.binary)

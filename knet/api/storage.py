@@ -18,6 +18,7 @@ class ClaimSpec(Part, frozen=True, kw_only=True):
 class ClaimStatus(Part, frozen=True, kw_only=True):
     phase: str = ""
     capacity: dict[str, str] = field(default_factory=dict)
+    allocatedResources: dict[str, str] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
 
 

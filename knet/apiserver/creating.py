@@ -86,11 +86,14 @@ async def _create_once(request: Request) -> Record:
     key = kind.key(metadata.get("namespace", ""), metadata["name"])
     if context.store.get(key) is not None:
         raise already_exists(kind.resource, metadata["name"])
-    await context.admission.validate(request)
-    with context.allocations.claim(kind, value, None, keep=not options.dry_run):
-        if options.dry_run:
-            return representation.dry_record(value, "")
-        try:
+    try:
+        await context.admission.validate(request)
+        with context.allocations.claim(kind, value, None, keep=not options.dry_run):
+            if options.dry_run:
+                return representation.dry_record(value, "")
             return await context.store.write(key, value, 0)
-        except Conflict:
-            raise already_exists(kind.resource, metadata["name"]) from None
+    except Conflict:
+        raise already_exists(kind.resource, metadata["name"]) from None
+    finally:
+        if request.settling:
+            await request.settle()

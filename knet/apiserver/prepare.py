@@ -1,35 +1,12 @@
 """The state objects start in, and what updates to the main resource leave alone (pkg/registry/*/strategy.go)."""
 
-from knet.api.quantity import parse_quantity
+from knet.api.pod_resources import qos_class
 from knet.store import Object
-
-_QOS_RESOURCES = ("cpu", "memory")
 
 
 def new_pod(value: Object) -> None:
     """A Pod starts Pending, its class of service decided for good."""
     value["status"] = {"phase": "Pending", "qosClass": qos_class(value["spec"])}
-
-
-def qos_class(spec: Object) -> str:
-    """Guaranteed, Burstable or BestEffort.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/
-    """
-    containers = [*spec.get("containers", ()), *spec.get("initContainers", ())]
-    some = False
-    guaranteed = bool(containers)
-    for container in containers:
-        resources = container.get("resources", {})
-        limits, requests = resources.get("limits", {}), resources.get("requests", {})
-        for name in _QOS_RESOURCES:
-            limit, request = limits.get(name), requests.get(name, limits.get(name))
-            some = some or bool(parse_quantity(request or 0)) or bool(parse_quantity(limit or 0))
-            if not limit or parse_quantity(limit) != parse_quantity(request or 0):
-                guaranteed = False
-    if guaranteed:
-        return "Guaranteed"
-    return "Burstable" if some else "BestEffort"
 
 
 def pod_grace_period(value: Object, requested: int | None) -> int:

@@ -101,19 +101,22 @@ async def modify(
         changed = value != old
         if changed:
             _validate_update(kind, value, old, part)
-        await context.admission.validate(request)
-        if not changed:
-            return record
-        if options.dry_run:
-            return representation.dry_record(value, old["metadata"]["resourceVersion"])
-        gone = deleting.goes_with_update(kind, value, old)
         try:
+            await context.admission.validate(request)
+            if not changed:
+                return record
+            if options.dry_run:
+                return representation.dry_record(value, old["metadata"]["resourceVersion"])
+            gone = deleting.goes_with_update(kind, value, old)
             with context.allocations.claim(kind, value, old):
                 written = await context.store.write(record.key, value, record.revision, delete=gone)
         except Conflict:
             if insists:
                 break
             continue
+        finally:
+            if request.settling:
+                await request.settle()
         if gone:
             context.allocations.release(kind, value)
         return written

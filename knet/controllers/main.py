@@ -23,6 +23,7 @@ from knet.controllers import (
     podautoscaler,
     podgc,
     replicaset,
+    resourcequota,
     rootca,
     serviceaccount,
     statefulset,
@@ -53,6 +54,7 @@ CONTROLLERS: dict[str, Build] = {
     "root-ca-certificate-publisher-controller": rootca.build,
     "garbage-collector-controller": garbage.build,
     "pod-garbage-collector-controller": podgc.build,
+    "resourcequota-controller": resourcequota.build,
 }
 
 

@@ -118,6 +118,10 @@ class Store(Protocol):
         """The latest visible state of a key."""
         ...
 
+    def changed(self, collection: str) -> int:
+        """The revision of the latest visible write to a collection: while it stays the same, so does the content."""
+        ...
+
     def list(self, prefix: str, revision: int = 0) -> Listing:
         """All records below a prefix (a collection, or a collection and a namespace), now or as of a revision.
 

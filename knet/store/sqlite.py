@@ -82,6 +82,10 @@ class SqliteStore:
         """The latest visible state of a key."""
         return self._state.get(key)
 
+    def changed(self, collection: str) -> int:
+        """The revision of the latest visible write to a collection."""
+        return self._state.changed(collection)
+
     def list(self, prefix: str, revision: int = 0) -> Listing:
         """All records below a prefix, now or as of a revision; raises Gone."""
         return self._state.list(prefix, revision)

@@ -116,6 +116,11 @@ class State:
         """The latest record of a key."""
         return self.collection(key).records.get(key)
 
+    def changed(self, collection: str) -> int:
+        """See `knet.store.interface.Store.changed`."""
+        found = self.collection(collection)
+        return found.events[-1].record.revision if found.events else found.floor
+
     def list(self, prefix: str, revision: int = 0) -> Listing:
         """Records below a prefix, now (0) or as of a revision; raises Gone."""
         collection = self.collection(prefix)
@@ -162,7 +167,7 @@ class Cursor:
     async def next(self, timeout: float) -> list[Event]:
         """See `knet.store.interface.Watch.next`."""
         events = self._take()
-        if events:
+        if events or timeout <= 0:
             return events
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()

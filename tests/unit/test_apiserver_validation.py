@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from knet.api.patch import merge_patch
+from knet.api.pod_resources import qos_class
 from knet.api.schema import SchemaError, canonical_quantity, conform, schema_of
 from knet.apiserver import formats
 from knet.apiserver.defaults.apps import default_deployment
 from knet.apiserver.defaults.core import default_secret, default_service
 from knet.apiserver.defaults.pod import default_pod, pull_policy
 from knet.apiserver.kinds import schema_kinds
-from knet.apiserver.prepare import pod_grace_period, qos_class
+from knet.apiserver.prepare import pod_grace_period
 from knet.apiserver.validation.apps import validate_deployment, validate_selector_update
 from knet.apiserver.validation.cluster import validate_event
 from knet.apiserver.validation.data import validate_secret

@@ -8,7 +8,7 @@ from knet.api import resources
 from knet.api.extensions import CustomResourceDefinition, rows
 from knet.api.objects import JSON, KubeObject, Namespace
 from knet.client import Client
-from knet.controllers.garbage.graph import metadata_class
+from knet.controllers.classes import metadata_class
 
 MAPS = metadata_class(resources.CONFIGMAPS)
 

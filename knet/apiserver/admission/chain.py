@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from knet.apiserver.admission.derived import Derived
 from knet.apiserver.admission.request import Operation, Request
 from knet.apiserver.kind import Kind
 
@@ -44,6 +45,7 @@ class Admission:
 
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
+        self.derived = Derived()
         self._steps: dict[tuple[Kind, str, Operation], _Steps] = {}
 
     async def mutate(self, request: Request) -> None:

@@ -1,6 +1,8 @@
 """DefaultStorageClass and DefaultIngressClass: who names no class gets the one that is marked as default."""
 
-from knet.api.resources import INGRESSCLASSES, STORAGECLASSES, Resource
+from functools import partial
+
+from knet.api.resources import INGRESSCLASSES, STORAGECLASSES
 from knet.apiserver.admission.request import Request
 from knet.apiserver.status import StatusError
 from knet.store import Object
@@ -12,14 +14,16 @@ _STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 _INGRESS_CLASS = "kubernetes.io/ingress.class"
 
 
-def _defaults(request: Request, resource: Resource, annotation: str) -> list[Object]:
-    """The default classes' metadata, the youngest first, of equal age by name."""
-    rows = [row["metadata"] for row in request.all(resource)]
-    found = sorted(
-        (row for row in rows if (row.get("annotations") or {}).get(annotation) == "true"),
-        key=lambda row: str(row["name"]),
-    )
-    return sorted(found, key=lambda row: str(row["creationTimestamp"]), reverse=True)
+def _marked(annotation: str, classes: list[Object]) -> list[str]:
+    """The names of the default classes, the youngest first, of equal age by name."""
+    rows = [row["metadata"] for row in classes]
+    found = [row for row in rows if (row.get("annotations") or {}).get(annotation) == "true"]
+    found.sort(key=lambda row: str(row["name"]))
+    return [row["name"] for row in sorted(found, key=lambda row: str(row["creationTimestamp"]), reverse=True)]
+
+
+_storage_defaults = partial(_marked, STORAGE_DEFAULT)
+_ingress_defaults = partial(_marked, INGRESS_DEFAULT)
 
 
 def storage(request: Request) -> None:
@@ -27,8 +31,8 @@ def storage(request: Request) -> None:
     spec, annotations = request.new.get("spec") or {}, request.new["metadata"].get("annotations") or {}
     if spec.get("storageClassName") is not None or _STORAGE_CLASS in annotations:
         return
-    if defaults := _defaults(request, STORAGECLASSES, STORAGE_DEFAULT):
-        request.new.setdefault("spec", {})["storageClassName"] = defaults[0]["name"]
+    if defaults := request.derive(STORAGECLASSES, _storage_defaults):
+        request.new.setdefault("spec", {})["storageClassName"] = defaults[0]
 
 
 def ingress(request: Request) -> None:
@@ -36,11 +40,11 @@ def ingress(request: Request) -> None:
     spec, annotations = request.new.get("spec") or {}, request.new["metadata"].get("annotations") or {}
     if spec.get("ingressClassName") is not None or _INGRESS_CLASS in annotations:
         return
-    defaults = _defaults(request, INGRESSCLASSES, INGRESS_DEFAULT)
+    defaults = request.derive(INGRESSCLASSES, _ingress_defaults)
     if len(defaults) > 1:
         raise _ambiguous(request, len(defaults))
     if defaults:
-        request.new.setdefault("spec", {})["ingressClassName"] = defaults[0]["name"]
+        request.new.setdefault("spec", {})["ingressClassName"] = defaults[0]
 
 
 def _ambiguous(request: Request, count: int) -> StatusError:

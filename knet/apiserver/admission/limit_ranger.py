@@ -18,11 +18,14 @@ Amounts = Mapping[str, Quantity]
 _NONE = quantity(0)
 
 
+def _ranges(rows: list[Object]) -> list[list[Object]]:
+    """The limits of each LimitRange."""
+    return [(row.get("spec") or {}).get("limits") or [] for row in rows]
+
+
 def _items(request: Request, kind: str) -> Iterator[Object]:
-    for row in request.all(LIMITRANGES, request.target.namespace):
-        for item in (row.get("spec") or {}).get("limits") or ():
-            if item.get("type") == kind:
-                yield item
+    for limits in request.derive(LIMITRANGES, _ranges, request.target.namespace):
+        yield from (item for item in limits if item.get("type") == kind)
 
 
 def admit(request: Request) -> None:
@@ -30,8 +33,8 @@ def admit(request: Request) -> None:
     spec = request.new.get("spec")
     if spec is None:
         return
-    for row in request.all(LIMITRANGES, request.target.namespace):
-        notes = _fill_in(spec, (row.get("spec") or {}).get("limits") or [])
+    for limits in request.derive(LIMITRANGES, _ranges, request.target.namespace):
+        notes = _fill_in(spec, limits)
         if notes:
             annotations = request.new["metadata"].setdefault("annotations", {})
             annotations[ANNOTATION] = f"LimitRanger plugin set: {'; '.join(notes)}"

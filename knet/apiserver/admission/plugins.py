@@ -17,6 +17,7 @@ from knet.apiserver.admission import (
 from knet.apiserver.admission.chain import Plugin
 from knet.apiserver.admission.pod_security import plugin as pod_security
 from knet.apiserver.admission.request import Operation
+from knet.apiserver.admission.resource_quota.plugin import ResourceQuotas
 
 _CREATE: tuple[Operation, ...] = ("CREATE",)
 _WRITE: tuple[Operation, ...] = ("CREATE", "UPDATE")
@@ -26,6 +27,7 @@ _CLAIMS = ("persistentvolumeclaims",)
 
 def plugins() -> tuple[Plugin, ...]:
     """The plugins of one server; one that treats several kinds differently has several rows."""
+    quotas = ResourceQuotas()
     return (
         Plugin("NamespaceLifecycle", ("CREATE", "UPDATE", "DELETE"), mutate=namespace_lifecycle.admit),
         Plugin("LimitRanger", _CREATE, _PODS, limit_ranger.admit, limit_ranger.validate_pod),
@@ -48,4 +50,6 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("PersistentVolumeClaimResize", ("UPDATE",), _CLAIMS, validate=volume_resize.validate),
         Plugin("RuntimeClass", _CREATE, _PODS, runtime_class.admit, runtime_class.validate),
         Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),
+        Plugin("ResourceQuota", _CREATE, validate=quotas.validate),
+        Plugin("ResourceQuota", ("UPDATE",), ("services", *_CLAIMS), validate=quotas.validate),
     )

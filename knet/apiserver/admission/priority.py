@@ -27,7 +27,7 @@ def admit(request: Request) -> None:
         if found is None:
             raise request.forbidden(f"no PriorityClass with name {name} was found")
     else:
-        found = _default_of(request)
+        found = request.derive(PRIORITYCLASSES, _default_of)
         if found is not _NO_CLASS:
             spec["priorityClassName"] = found["metadata"]["name"]
     priority, policy = found.get("value", 0), found.get("preemptionPolicy") or "PreemptLowerPriority"
@@ -44,9 +44,9 @@ def admit(request: Request) -> None:
     spec["priority"], spec["preemptionPolicy"] = priority, policy
 
 
-def _default_of(request: Request) -> Object:
+def _default_of(classes: list[Object]) -> Object:
     """The global default; of several, which only a race can make, the one of lowest value."""
-    defaults = [row for row in request.all(PRIORITYCLASSES) if row.get("globalDefault")]
+    defaults = [row for row in classes if row.get("globalDefault")]
     return min(defaults, key=lambda row: int(row.get("value", 0)), default=_NO_CLASS)
 
 
@@ -54,7 +54,7 @@ def validate(request: Request) -> None:
     """A second global default is refused; StatusError 403."""
     if not request.new.get("globalDefault"):
         return
-    found = _default_of(request)
+    found = request.derive(PRIORITYCLASSES, _default_of)
     if found is _NO_CLASS:
         return
     name = found["metadata"]["name"]

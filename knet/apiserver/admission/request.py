@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from knet.api.resources import Resource
 from knet.apiserver.options import DeleteOptions, WriteOptions
@@ -15,6 +16,8 @@ from knet.store import Object, Record
 
 if TYPE_CHECKING:  # the context holds the plugins that read it
     from knet.apiserver.context import Context
+
+T = TypeVar("T")
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]
 
@@ -41,6 +44,8 @@ class Request:
     old: Object | None
     options: WriteOptions | DeleteOptions
     body: Resource | None = None
+    #: what plugins have to do once it is known whether the object has been stored
+    settling: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def resource(self) -> Resource:
@@ -78,10 +83,14 @@ class Request:
         record = self.context.store.get(self.context.kinds[resource].key(namespace, name))
         return shared(record) if record else None
 
-    def all(self, resource: Resource, namespace: str = "") -> list[Object]:
-        """All objects of a kind (in a namespace); shared, so not to be changed."""
-        records = self.context.store.list(self.context.kinds[resource].prefix(namespace)).records
-        return [shared(record) for record in records]
+    def derive(self, resource: Resource, make: Callable[[list[Object]], T], namespace: str = "") -> T:
+        """A pure function of all objects of a kind (in a namespace); its result is shared, so not to be changed."""
+        return self.context.admission.derived.get(self.context, resource, make, namespace)
+
+    async def settle(self) -> None:
+        """What was admitted has been stored, or has not been: tell those who wait for the one or the other."""
+        while self.settling:
+            await self.settling.pop()()
 
     def warn(self, text: str) -> None:
         """Tell the client, by a Warning header."""

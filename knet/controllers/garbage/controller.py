@@ -3,54 +3,21 @@
 from typing import Any
 
 from knet.api import resources
-from knet.api.batch import CronJob, Job
 from knet.api.extensions import CustomResourceDefinition
 from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.objects import (
     JSON,
-    ControllerRevision,
-    Deployment,
-    Endpoints,
-    EndpointSlice,
     KubeObject,
-    Lease,
-    Namespace,
     OwnerReference,
-    Pod,
-    ReplicaSet,
-    Service,
-    ServiceAccount,
 )
-from knet.api.objects import Node as ClusterNode
 from knet.api.resources import Resource
-from knet.api.storage import PersistentVolumeClaim
-from knet.api.workloads import DaemonSet, StatefulSet
 from knet.client import Client, Conflict, Controller, Informer, Key, NotFound, key_of
+from knet.controllers.classes import class_of, metadata_class
 from knet.controllers.context import Context
 from knet.controllers.garbage.custom import CustomCollectors
-from knet.controllers.garbage.graph import IGNORED, Graph, Node, metadata_class, node_of
+from knet.controllers.garbage.graph import IGNORED, Graph, Node, node_of
 from knet.controllers.garbage.kinds import CustomKinds
 from knet.controllers.garbage.verdict import Keep, OwnerState, verdict, without_owners
-
-#: kinds that other controllers of this process read in full anyway: their informers are shared
-_READ_IN_FULL: tuple[type[KubeObject], ...] = (
-    ClusterNode,
-    ControllerRevision,
-    CronJob,
-    DaemonSet,
-    Deployment,
-    Endpoints,
-    EndpointSlice,
-    Job,
-    Lease,
-    Namespace,
-    PersistentVolumeClaim,
-    Pod,
-    ReplicaSet,
-    Service,
-    ServiceAccount,
-    StatefulSet,
-)
 
 
 def build(context: Context) -> list[Controller]:
@@ -68,11 +35,10 @@ class GarbageCollector:
         self.kinds = CustomKinds(context.informers)
         self.collectors: dict[Resource, Collector] = {}
         self.controllers: dict[Resource, Controller] = {}
-        in_full = {cls.resource: cls for cls in _READ_IN_FULL}
         for row in resources.STORED:
             if row in IGNORED or not {"list", "watch", "delete"} <= set(row.verbs):
                 continue
-            cls = in_full.get(row) or metadata_class(row)
+            cls = class_of(row)
             self.collect(row, cls, context.informers.of(cls))
         definitions = context.informers.of(CustomResourceDefinition)
         self.custom = Controller("garbage-collector custom kinds", CustomCollectors(self, definitions), workers=1)

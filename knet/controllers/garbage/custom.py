@@ -13,7 +13,7 @@ from knet.api.extensions import CustomResourceDefinition
 from knet.api.objects import KubeObject
 from knet.api.resources import Resource
 from knet.client import Informer, Key
-from knet.controllers.garbage.graph import metadata_class
+from knet.controllers.classes import metadata_class
 
 if TYPE_CHECKING:
     from knet.controllers.garbage.controller import GarbageCollector

@@ -4,11 +4,7 @@ An owner that some object names and no informer shows is virtual: it may be gone
 behind its dependents'.  Only the server can tell, and `controller` asks it.
 """
 
-from collections.abc import Callable
-from functools import cache
 from typing import NamedTuple
-
-import msgspec
 
 from knet.api import resources
 from knet.api.names import FOREGROUND_FINALIZER
@@ -80,10 +76,3 @@ class Graph:
             rows.pop(uid, None)
             if not rows:
                 self._dependents.pop(owner.uid, None)
-
-
-@cache
-def metadata_class(resource: Resource) -> type[KubeObject]:
-    """A class that decodes only the metadata of a kind, for kinds that nobody else here reads in full."""
-    made: Callable[..., type[KubeObject]] = msgspec.defstruct  # type: ignore[assignment]
-    return made(f"{resource.kind}Metadata", [], bases=(KubeObject,), namespace={"resource": resource}, frozen=True)
