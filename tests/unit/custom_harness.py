@@ -1,5 +1,6 @@
 """CustomResourceDefinitions for tests, and how to wait for what follows from them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -121,6 +122,16 @@ async def define(api: Api, value: JSON) -> JSON:
     made = await api("POST", DEFINITIONS, value)
     assert made.code == 201, made.body
     return await until(api, value["metadata"]["name"], "Established")
+
+
+async def reached(api: Api, collection: str, name: str, holds: Callable[[JSON], bool]) -> JSON:
+    """Follow a collection until something holds of an object of it; its state then."""
+    async with api.session.get(f"{api.url}{collection}?watch=1&fieldSelector=metadata.name%3D{name}") as response:
+        async for line in response.content:
+            value: JSON = orjson.loads(line)["object"]
+            if holds(value):
+                return value
+    raise AssertionError(f"the watch of {collection} ended")
 
 
 async def gone(api: Api, collection: str, name: str) -> None:
