@@ -1,15 +1,13 @@
 """An ordinary kubectl, as a subprocess, finds nothing missing."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 
 import pytest
-from apiserver_harness import Server, running
+from apiserver_harness import running
+from kubectl_harness import Kubectl, needs_kubectl
 
-KUBECTL = shutil.which("kubectl") or ""
-pytestmark = pytest.mark.skipif(not KUBECTL, reason="no kubectl is installed (scripts/install brings one)")
+pytestmark = needs_kubectl
 
 MANIFEST = """\
 apiVersion: apps/v1
@@ -36,54 +34,27 @@ spec:
 """
 
 
-class Kubectl:
-    """Runs kubectl against the server of this module."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.manifest = server.directory / "web.yaml"
-        self.manifest.write_text(MANIFEST)
-
-    def run(self, *words: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Exit code, output and errors."""
-        environment = {
-            "KUBECONFIG": str(self.server.kubeconfig),
-            "HOME": str(self.server.directory),
-            "PATH": "/usr/bin:/bin",
-        }
-        return subprocess.run(
-            [KUBECTL, *words], env=environment, input=stdin, capture_output=True, text=True, timeout=30, check=False
-        )
-
-    def __call__(self, *words: str, stdin: str = "") -> str:
-        """The output of a command that has to succeed."""
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def refused(self, *words: str, stdin: str = "") -> str:
-        """What a command that has to fail says."""
-        done = self.run(*words, stdin=stdin)
-        assert done.returncode == 1
-        return done.stderr
-
-
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     with running(tmp_path_factory.mktemp("kubectl")) as server:
         yield Kubectl(server)
 
 
-def test_apply_creates_updates_and_leaves_alone(kubectl: Kubectl) -> None:
-    assert kubectl("apply", "-f", str(kubectl.manifest)) == "deployment.apps/web created\nservice/web created\n"
-    assert kubectl("apply", "-f", str(kubectl.manifest)) == "deployment.apps/web unchanged\nservice/web unchanged\n"
+@pytest.fixture(scope="module")
+def manifest(kubectl: Kubectl) -> str:
+    return kubectl.file("web.yaml", MANIFEST)
+
+
+def test_apply_creates_updates_and_leaves_alone(kubectl: Kubectl, manifest: str) -> None:
+    assert kubectl("apply", "-f", manifest) == "deployment.apps/web created\nservice/web created\n"
+    assert kubectl("apply", "-f", manifest) == "deployment.apps/web unchanged\nservice/web unchanged\n"
     changed = MANIFEST.replace("nginx:1.25", "nginx:1.26")
     assert kubectl("apply", "-f", "-", stdin=changed) == "deployment.apps/web configured\nservice/web unchanged\n"
     assert kubectl("get", "deployment", "web", "-o", "jsonpath={.metadata.generation}") == "2"
 
 
-def test_get_prints_columns(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", str(kubectl.manifest))
+def test_get_prints_columns(kubectl: Kubectl, manifest: str) -> None:
+    kubectl("apply", "-f", manifest)
     plain = kubectl("get", "deployments").splitlines()
     assert plain[0].split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
     assert plain[1].split()[:4] == ["web", "0/3", "0", "0"]
@@ -92,8 +63,8 @@ def test_get_prints_columns(kubectl: Kubectl) -> None:
     assert "service/kubernetes" in everything and "deployment.apps/web" in everything
 
 
-def test_imperative_changes(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", str(kubectl.manifest))
+def test_imperative_changes(kubectl: Kubectl, manifest: str) -> None:
+    kubectl("apply", "-f", manifest)
     for words in (
         ("scale", "deployment", "web", "--replicas", "6"),
         ("label", "deployment", "web", "tier=front"),
@@ -111,7 +82,7 @@ def test_imperative_changes(kubectl: Kubectl) -> None:
     [container] = value["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "nginx:1.27" and container["env"] == [{"name": "COLOR", "value": "blue"}]
     assert value["metadata"]["labels"]["tier"] == "front" and value["metadata"]["annotations"]["note"] == "hello"
-    kubectl("replace", "--force", "-f", str(kubectl.manifest))
+    kubectl("replace", "--force", "-f", manifest)
 
 
 def test_create_of_every_textbook_kind(kubectl: Kubectl) -> None:
@@ -131,8 +102,8 @@ def test_create_of_every_textbook_kind(kubectl: Kubectl) -> None:
     assert "exposed" in kubectl("expose", "deployment", "front", "--port=81", "--name=second")
 
 
-def test_describe_and_explain(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", str(kubectl.manifest))
+def test_describe_and_explain(kubectl: Kubectl, manifest: str) -> None:
+    kubectl("apply", "-f", manifest)
     assert "25% max unavailable, 25% max surge" in kubectl("describe", "deployment", "web")
     assert "TargetPort:" in kubectl("describe", "service", "web")
     assert "containerPort" in kubectl("explain", "pod.spec.containers.ports")
@@ -146,8 +117,8 @@ def test_discovery_commands(kubectl: Kubectl) -> None:
     assert "readyz check passed" in kubectl("get", "--raw", "/readyz?verbose")
 
 
-def test_a_dry_run_and_a_diff_change_nothing(kubectl: Kubectl) -> None:
-    kubectl("apply", "-f", str(kubectl.manifest))
+def test_a_dry_run_and_a_diff_change_nothing(kubectl: Kubectl, manifest: str) -> None:
+    kubectl("apply", "-f", manifest)
     changed = MANIFEST.replace("replicas: 3", "replicas: 4")
     assert "(server dry run)" in kubectl("apply", "--dry-run=server", "-f", "-", stdin=changed)
     assert "+  replicas: 4" in kubectl.run("diff", "-f", "-", stdin=changed).stdout
