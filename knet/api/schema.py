@@ -375,7 +375,7 @@ class Schema:
             self._compiled[name] = compiled = self._compile(definitions, definition)
             return compiled
         struct = self._compiled[name] = Struct(
-            name.rpartition(".")[2], name.split(".")[-3], atomic=definition.get(_MAP_TYPE) == "atomic"
+            name.rpartition(".")[2], ".".join(name.split(".")[-3:-1]), atomic=definition.get(_MAP_TYPE) == "atomic"
         )
         for key, property_ in properties.items():
             struct.fields[key] = self._compile(definitions, property_)

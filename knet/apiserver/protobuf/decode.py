@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from knet.api.schema import ListOf, MapOf, Scalar, Struct, Type
-from knet.apiserver.protobuf.fields import MESSAGES, POINTERS, PRESENT
+from knet.apiserver.protobuf.fields import messages
 from knet.apiserver.protobuf.wire import WireError, fields, signed
 from knet.store import Object
 
@@ -59,13 +59,16 @@ def _message(data: bytes, type_: Type) -> Object:
 
 def _fill(value: Object, data: bytes, message: str, struct: Struct) -> None:
     """Read the fields of a message into an object.  What the schema does not know is skipped, as in Go."""
-    numbers = MESSAGES.get(message) or MESSAGES.get(f"{struct.package}.{message}")
+    numbers = messages().get(message) or messages().get(f"{struct.package}.{message}")
     if numbers is None:
         raise ProtobufError(f"{message} is not read from protobuf here: send it as JSON")
     for number, item in fields(data):
-        name = numbers.get(number, "")
-        if name.startswith(">"):
-            _fill(value, _bytes(item), name[1:], struct)
+        field = numbers.get(number)
+        if field is None:
+            continue
+        name = field.name
+        if field.inline:
+            _fill(value, _bytes(item), name, struct)
             continue
         type_ = struct.fields.get(name)
         if isinstance(type_, ListOf):
@@ -75,7 +78,7 @@ def _fill(value: Object, data: bytes, message: str, struct: Struct) -> None:
             value.setdefault(name, {})[_text(pair.get(1, b""))] = _value(pair.get(2, b""), type_.value)
         elif type_ is not None:
             decoded = _value(item, type_)
-            if decoded or (name in POINTERS and decoded is not None) or (name in PRESENT and decoded == {}):
+            if decoded or (field.pointer and decoded is not None):
                 value[name] = decoded
 
 
@@ -83,8 +86,10 @@ def _value(item: int | bytes, type_: Type) -> Any:
     """One value; None for the zero time."""
     if isinstance(type_, Struct):
         return _message(_bytes(item), type_)
+    if isinstance(type_, ListOf):  # the value of a map: a message around its items
+        return [_value(part, type_.item) for number, part in fields(_bytes(item)) if number == 1]
     if not isinstance(type_, Scalar):
-        raise ProtobufError("proto: lists of lists have no message")
+        raise ProtobufError("proto: maps of maps have no message")
     match type_.go_type:
         case "string":
             return _text(item)
