@@ -99,13 +99,14 @@ class DaemonSetReconciler:
         if daemon_set.spec.updateStrategy.type == "RollingUpdate" and not (delete or create):
             step = look.step()
             delete, create = step.delete, step.surge
+        # deletions first, creations in the next pass: so a surge is never larger than it may be
         failure = None
-        if create:
+        if delete:
+            failure = await self._pods.delete(key, daemon_set, delete[:BURST])
+        elif create:
             digest = look.history.current.metadata.labels[HASH_LABEL]
             bodies = [new_pod(daemon_set, node, digest) for node in create[:BURST]]
             failure = await self._pods.create(key, daemon_set, bodies)
-        elif delete:
-            failure = await self._pods.delete(key, daemon_set, delete[:BURST])
         return failure, pause
 
     def _failed(self, daemon_set: DaemonSet, pods: list[Pod]) -> tuple[list[Pod], float | None]:
