@@ -54,6 +54,8 @@ class Strategy:
     #: (new, old): carries over what an update to the main resource cannot change, beside status and metadata
     prepare_update: Callable[[Object, Object], None] = _no_change
     validate: Callable[[Object], Errors] = _valid
+    #: a changed object has to pass ``validate``, too; else ``validate_update`` says all
+    update_is_new: bool = True
     validate_update: Callable[[Object, Object], Errors] = _valid_change
     validate_status_update: Callable[[Object, Object], Errors] = _valid_change
     #: what is wrong with a name, or ""

@@ -203,6 +203,8 @@ def _validate_update(kind: Kind, value: Object, old: Object, part: Part) -> None
     if part == "status":
         errors += kind.strategy.validate_status_update(value, old)
     else:
-        errors += kind.strategy.validate(value) + kind.strategy.validate_update(value, old)
+        if kind.strategy.update_is_new:
+            errors += kind.strategy.validate(value)
+        errors += kind.strategy.validate_update(value, old)
     if errors:
         raise invalid(kind.resource.group, kind.resource.kind, old["metadata"]["name"], errors)

@@ -6,7 +6,7 @@ version that is asked for when they are read: its apiVersion, its fields, its de
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -17,14 +17,21 @@ from knet.api.structural import JSONSchema, compile_object, defaulter
 from knet.apiserver import field
 from knet.apiserver.custom.columns import columns, text
 from knet.apiserver.custom.documents import definitions
-from knet.apiserver.custom.rules import ABSENT, Rules, compile_rules
-from knet.apiserver.custom.values import BLOCKING, Check, compile_values
+from knet.apiserver.custom.embedded import compile_embedded
+from knet.apiserver.custom.lists import compile_lists
+from knet.apiserver.custom.rules import compile_rules
+from knet.apiserver.custom.values import BLOCKING, NOWHERE, compile_values
+from knet.apiserver.custom.walking import ABSENT, Check, part
 from knet.apiserver.field import Errors
 from knet.apiserver.kind import Kind, Life, ScalePaths, Strategy
 from knet.apiserver.status import StatusError
 from knet.store import Object, Record
 
 _INT32_MAX = 2**31 - 1
+_NOT_CHECKED = (
+    "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
+    " validation"
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,7 +122,8 @@ def _strategy(version: Object, schema: JSONSchema, scale: Object | None, life: L
         default=fill or _nothing,
         prepare_create=refuse_while_terminating,
         validate=validation.validate,
-        validate_update=validation.validate_change,
+        validate_update=validation.validate,
+        update_is_new=False,
         validate_status_update=validation.validate_status,
         fields=dict(map(_selectable, version.get("selectableFields") or ())),
         generation=True,
@@ -144,46 +152,53 @@ class Validation:
     def __init__(self, schema: JSONSchema, scale: Object | None) -> None:
         self._values: Check = compile_values(schema)
         self._status: Check = compile_values((schema.get("properties") or {}).get("status") or {})
-        self._rules: Rules | None = compile_rules(schema)
+        self._embedded = compile_embedded(schema) or _fine
+        self._lists = compile_lists(schema) or _fine
+        self._rules = compile_rules(schema)
         scale = scale or {}
         self._spec_scale = [scale[key] for key in ("specReplicasPath",) if scale.get(key)]
         self._status_scale = [scale[key] for key in ("statusReplicasPath",) if scale.get(key)]
 
-    def validate(self, value: Object) -> Errors:
-        """A new object; of a changed one all that is not about the change."""
+    def validate(self, value: Object, old: Object = ABSENT) -> Errors:
+        """A new object, or with ``old`` a changed one."""
         errors: Errors = []
-        self._values(value, "", errors)
+        self._values(value, old, "", errors)
         errors += _replicas(value, self._spec_scale + self._status_scale)
-        return errors + self._broken(value, ABSENT, errors)
-
-    def validate_change(self, value: Object, old: Object) -> Errors:
-        """What the rules about transitions say; the others have been asked."""
-        if self._rules is None:
-            return []
-        errors: Errors = []
-        self._values(value, "", errors)
-        return [] if errors else self._broken(value, old, errors)
+        self._whole(value, old, errors)
+        return errors
 
     def validate_status(self, value: Object, old: Object) -> Errors:
         """A changed status; the rest of the object is as it was."""
-        errors: Errors = []
-        if "status" in value:
-            self._status(value["status"], "status", errors)
-        errors += _replicas(value, self._status_scale)
-        return errors + self._broken(value, old, errors)
-
-    def _broken(self, value: Object, old: object, errors: Errors) -> Errors:
-        if self._rules is None:
-            return []
-        if any(error.reason in BLOCKING for error in errors):
-            sentence = (
-                "some validation rules were not checked because the object was invalid; correct the existing errors to"
-                " complete validation"
-            )
-            return [field.invalid("<nil>", "null", sentence)]
         found: Errors = []
-        self._rules(value, old, "", found)
-        return found
+        if "status" in value:
+            self._status(value["status"], part(old, "status"), "", found)
+        errors = [replace(error, field=_below_status(error.field)) for error in found]
+        errors += _replicas(value, self._status_scale)
+        self._whole(value, old, errors)
+        return errors
+
+    def _whole(self, value: Object, old: Object, errors: Errors) -> None:
+        """What follows the schema's own checks."""
+        self._embedded(value, old, "", errors)
+        before: Errors = []
+        if old is not ABSENT:
+            self._lists(old, ABSENT, "", before)
+        if not before:
+            self._lists(value, old, "", errors)
+        if self._rules is None:
+            return
+        if any(error.reason in BLOCKING for error in errors):
+            errors.append(field.invalid("<nil>", "null", _NOT_CHECKED))
+        else:
+            self._rules(value, old, "", errors)
+
+
+def _fine(value: object, old: object, path: str, errors: Errors) -> None:
+    return None
+
+
+def _below_status(path: str) -> str:
+    return f"status.{path}" if path and path != NOWHERE else "status"
 
 
 def _replicas(value: Object, paths: Iterable[str]) -> Errors:

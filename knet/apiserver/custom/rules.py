@@ -8,8 +8,9 @@ schema says, here every value has the type that it has, so an expression that mi
 not when the definition is created.  Costs are not estimated.
 """
 
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 from knet.api.structural import JSONSchema
 from knet.apiserver import field
 from knet.apiserver.custom.values import json_type
+from knet.apiserver.custom.walking import ABSENT, Check, all_of, descend
 from knet.apiserver.field import Errors, FieldError
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
 
-#: no old value: an object is being created, or this part of it is new
-ABSENT: Any = object()
+log = logging.getLogger(__name__)
 
+_RULES = "x-kubernetes-validations"
 _USES_OLD = re.compile(r"\boldSelf\b")
 #: upstream's spelling of names that are no identifiers in CEL, or are its keywords
 _RESERVED = frozenset(
@@ -95,12 +97,14 @@ class Rule:
                 return None
             else:
                 data["oldSelf"] = escaped(old)
-        outcome = self.program.eval(data=data)
-        if str(outcome.type()) == "BOOL":
-            if outcome.value() is True:
-                return None
-            return self._error(path, value, self._message(data))
-        return self._error(path, value, f"rule evaluation error: {_failure(outcome)} evaluating rule: {self.text}")
+        try:
+            outcome = self.program.eval(data=data)
+            if str(outcome.type()) == "BOOL":
+                return None if outcome.value() is True else self._error(path, value, self._message(data))
+            failure = str(outcome.plain_value())
+        except RuntimeError as error:
+            failure = str(error)
+        return field.invalid(path or "<nil>", json_type(value), _failure(failure, self.message or self.text.strip()))
 
     def _error(self, path: str, value: Any, message: str) -> FieldError:
         where = path + self.field_path if path else self.field_path.removeprefix(".")
@@ -115,31 +119,37 @@ class Rule:
 
     def _message(self, data: Mapping[str, Any]) -> str:
         if self.message_program is not None:
-            outcome = self.message_program.eval(data=data)
-            text = outcome.value() if str(outcome.type()) == "STRING" else ""
+            try:
+                outcome = self.message_program.eval(data=data)
+                text = outcome.value() if str(outcome.type()) == "STRING" else ""
+            except RuntimeError as error:
+                log.warning("messageExpression of %s: %s", self.text, error)
+                text = ""
             if text.strip() and "\n" not in text:
                 return str(text.strip())
         return self.message or f"failed rule: {self.text.strip()}"
 
 
-def _failure(outcome: Any) -> str:
-    """``NOT_FOUND: Key not found in map : "x"`` in the words of the Go implementation."""
-    text = str(outcome.plain_value())
-    if match := re.fullmatch(r"NOT_FOUND: Key not found in map : \"(.*)\"", text):
-        return f"no such key: {match[1]}"
+def _failure(text: str, rule: str) -> str:
+    """Why a rule could not be evaluated, in the words of the Go implementation."""
+    if "Iteration budget exceeded" in text:
+        return "validation failed due to running out of cost budget, no further validation rules will be run"
     if "No matching overloads" in text:
-        return "no such overload"
-    return text.partition(": ")[2] or text
+        why = "call arguments did not match a supported operator, function or macro signature"
+        return f"'no such overload': {why} for rule: {rule}"
+    if match := re.fullmatch(r"NOT_FOUND: Key not found in map : \"(.*)\"", text):
+        return f"no such key: {match[1]} evaluating rule: {rule}"
+    return f"{text.partition(': ')[2] or text} evaluating rule: {rule}"
 
 
-def _rule(row: JSONSchema) -> Rule:
+def _rule(row: JSONSchema) -> Check:
     text = row["rule"]
     source = text
     optional = bool(row.get("optionalOldSelf"))
     if optional and uses_old(text):
         source = _USES_OLD.sub("oldSelf[?0]", text)
     message = row.get("messageExpression") or ""
-    return Rule(
+    rule = Rule(
         text,
         compile_expression(source),
         (row.get("message") or "").strip(),
@@ -149,82 +159,26 @@ def _rule(row: JSONSchema) -> Rule:
         optional,
     )
 
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
+        if (error := rule.check(value, old, path)) is not None:
+            errors.append(error)
 
-#: (new, old or ABSENT, path, errors): runs the rules of a schema and of all below it
-Rules = Callable[[Any, Any, str, Errors], None]
-
-
-def compile_rules(schema: JSONSchema) -> Rules | None:
-    """The rules of a schema; None where there are none.  ValueError for an expression that is wrong."""
-    own = [_rule(row) for row in schema.get("x-kubernetes-validations") or ()]
-    below = [rules for rules in (_items(schema), _values(schema), _properties(schema)) if rules]
-    if not own and not below:
-        return None
-
-    def run(value: Any, old: Any, path: str, errors: Errors) -> None:
-        if value is None:
-            return
-        for rule in own:
-            if (error := rule.check(value, old, path)) is not None:
-                errors.append(error)
-        for rules in below:
-            rules(value, old, path, errors)
-
-    return run
+    return check
 
 
-def _properties(schema: JSONSchema) -> Rules | None:
-    inner = {key: rules for key, item in (schema.get("properties") or {}).items() if (rules := compile_rules(item))}
+def compile_rules(schema: JSONSchema) -> Check | None:
+    """The rules of a schema and of all below; None where there are none.  ValueError for an expression that is wrong.
 
-    def run(value: Any, old: Any, path: str, errors: Errors) -> None:
-        if isinstance(value, dict):
-            for key, rules in inner.items():
-                if key in value:
-                    rules(value[key], _part(old, key), f"{path}.{key}" if path else key, errors)
+    Rules about a transition are asked whatever has changed; the others forgive what has not.
+    """
 
-    return run if inner else None
+    def plain(node: JSONSchema) -> Iterator[Check]:
+        return (_rule(row) for row in node.get(_RULES) or () if not uses_old(row["rule"]))
 
+    def transitions(node: JSONSchema) -> Iterator[Check]:
+        return (_rule(row) for row in node.get(_RULES) or () if uses_old(row["rule"]))
 
-def _values(schema: JSONSchema) -> Rules | None:
-    additional = schema.get("additionalProperties")
-    rules = compile_rules(additional) if isinstance(additional, dict) else None
-    if rules is None:
-        return None
-
-    def run(value: Any, old: Any, path: str, errors: Errors) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                rules(item, _part(old, key), f"{path}[{key}]", errors)
-
-    return run
-
-
-def _items(schema: JSONSchema) -> Rules | None:
-    rules = compile_rules(schema["items"]) if isinstance(schema.get("items"), dict) else None
-    if rules is None:
-        return None
-    keys = schema.get("x-kubernetes-list-map-keys") or ()
-
-    def run(value: Any, old: Any, path: str, errors: Errors) -> None:
-        if isinstance(value, list):
-            for index, item in enumerate(value):
-                rules(item, _counterpart(item, old, keys), f"{path}[{index}]", errors)
-
-    return run
-
-
-def _part(old: Any, key: str) -> Any:
-    return old[key] if isinstance(old, dict) and key in old else ABSENT
-
-
-def _counterpart(item: Any, old: Any, keys: Any) -> Any:
-    """The old element with the same keys; only lists of type map tell which that is."""
-    if keys and isinstance(item, dict) and isinstance(old, list):
-        wanted = [item.get(key) for key in keys]
-        for other in old:
-            if isinstance(other, dict) and [other.get(key) for key in keys] == wanted:
-                return other
-    return ABSENT
+    return all_of(filter(None, (descend(schema, plain, forgive=True), descend(schema, transitions))))
 
 
 def escaped(value: Any) -> Any:

@@ -13,6 +13,7 @@ from knet.apiserver import field
 from knet.apiserver.custom.formats import FORMATS, NUMERIC
 from knet.apiserver.custom.rules import compile_expression, uses_old
 from knet.apiserver.custom.values import compile_pattern, compile_values, shown
+from knet.apiserver.custom.walking import ABSENT
 from knet.apiserver.field import Errors
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
@@ -228,7 +229,7 @@ def _defaults(schema: JSONSchema, path: str) -> Errors:
         if unknown:
             errors.append(field.invalid(f"{where}.default", shown(node["default"]), "must not have unknown fields"))
         compile_values({key: item for key, item in node.items() if key != "default"})(
-            value.get("default"), f"{where}.default", errors
+            value.get("default"), ABSENT, f"{where}.default", errors
         )
     return errors
 

@@ -13,10 +13,8 @@ import re2
 from knet.api.structural import JSONSchema
 from knet.apiserver import field
 from knet.apiserver.custom.formats import FORMATS
+from knet.apiserver.custom.walking import ABSENT, Check, Counterparts, frozen, part, unless_unchanged
 from knet.apiserver.field import Errors, FieldError, Go
-
-#: appends what is wrong with a value at a path
-Check = Callable[[Any, str, Errors], None]
 
 #: reasons after which the rules (CEL) are not asked: upstream's hasBlockingErr
 BLOCKING = frozenset(
@@ -58,21 +56,21 @@ def too_many(path: str, count: int, limit: int) -> FieldError:
 
 
 def compile_values(schema: JSONSchema) -> Check:
-    """The check of a schema and of all below it."""
+    """The check of a schema and of all below it; it forgives what has not changed."""
     checks = [make(schema[key], schema) for key, make in _KEYWORDS.items() if schema.get(key) not in (None, [], {})]
     types = _types(schema)
     typed = _type_check(types, str(schema.get("format") or "")) if types else None
     nullable = bool(schema.get("nullable"))
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if value is None and nullable:
             return
         if typed is not None and not typed(value, path, errors):
             return
         for one in checks:
-            one(value, path, errors)
+            one(value, old, path, errors)
 
-    return check
+    return unless_unchanged(check)
 
 
 def _types(schema: JSONSchema) -> tuple[str, ...]:
@@ -113,7 +111,7 @@ def _simple(kinds: type | tuple[type, ...], wrong: Callable[[Any, Any, JSONSchem
     """A keyword whose error is a sentence about the value: ``wrong`` says it, or "" where there is none."""
 
     def make(limit: Any, schema: JSONSchema) -> Check:
-        def check(value: Any, path: str, errors: Errors) -> None:
+        def check(value: Any, old: Any, path: str, errors: Errors) -> None:
             if not isinstance(value, kinds) or isinstance(value, bool):
                 return
             if sentence := wrong(value, limit, schema):
@@ -153,7 +151,7 @@ def _multiple(value: float, factor: float, _: JSONSchema) -> str:
 def _pattern(text: str, _: JSONSchema) -> Check:
     search = compile_pattern(text)
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, str) and not search(value):
             errors.append(field.invalid(path, value, f"{_in_body(path)} should match '{text}'"))
 
@@ -175,7 +173,7 @@ def compile_pattern(text: str) -> Callable[[str], object]:
 
 
 def _max_length(limit: int, _: JSONSchema) -> Check:
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, str) and len(value) > limit:
             errors.append(FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes"))
 
@@ -184,7 +182,7 @@ def _max_length(limit: int, _: JSONSchema) -> Check:
 
 def _at_most(kind: type) -> _Maker:
     def make(limit: int, _: JSONSchema) -> Check:
-        def check(value: Any, path: str, errors: Errors) -> None:
+        def check(value: Any, old: Any, path: str, errors: Errors) -> None:
             if isinstance(value, kind) and len(value) > limit:  # type: ignore[arg-type]  # a list or a dict
                 errors.append(too_many(path, len(value), limit))  # type: ignore[arg-type]
 
@@ -194,23 +192,18 @@ def _at_most(kind: type) -> _Maker:
 
 
 def _enum(values: Sequence[Any], _: JSONSchema) -> Check:
-    known = [_frozen(value) for value in values]
+    known = [frozen(value) for value in values]
     choices = [value if isinstance(value, str) else json.dumps(value, separators=(",", ":")) for value in values]
 
-    def check(value: Any, path: str, errors: Errors) -> None:
-        if _frozen(value) not in known:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
+        if frozen(value) not in known:
             errors.append(field.not_supported(path, shown(value), choices))
 
     return check
 
 
-def _frozen(value: Any) -> str:
-    """Equal for equal JSON values, different for 1 and true."""
-    return json.dumps(value, sort_keys=True)
-
-
 def _required(names: Sequence[str], _: JSONSchema) -> Check:
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, dict):
             errors.extend(field.required(f"{path}.{name}" if path else name) for name in names if name not in value)
 
@@ -220,69 +213,48 @@ def _required(names: Sequence[str], _: JSONSchema) -> Check:
 def _properties(schemas: Mapping[str, JSONSchema], _: JSONSchema) -> Check:
     checks = {key: compile_values(schema) for key, schema in schemas.items()}
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, dict):
             for key, one in checks.items():
                 if key in value:
-                    one(value[key], f"{path}.{key}" if path else key, errors)
+                    one(value[key], part(old, key), f"{path}.{key}" if path else key, errors)
 
     return check
 
 
 def _additional(schema: Any, _: JSONSchema) -> Check:
     if not isinstance(schema, dict):
-        return lambda value, path, errors: None
+        return lambda value, old, path, errors: None
     one = compile_values(schema)
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, dict):
             for key, item in value.items():
-                one(item, f"{path}.{key}" if path else key, errors)
+                one(item, part(old, key), f"{path}.{key}" if path else key, errors)
 
     return check
 
 
-def _items(schema: JSONSchema, _: JSONSchema) -> Check:
+def _items(schema: JSONSchema, array: JSONSchema) -> Check:
     one = compile_values(schema)
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if isinstance(value, list):
+            olds = Counterparts(array, old)
             for index, item in enumerate(value):
-                one(item, f"{path}[{index}]", errors)
+                one(item, olds.of(item), f"{path}[{index}]", errors)
 
     return check
 
 
 def _unique(value: Any, _limit: Any, _: JSONSchema) -> str:
-    keys = [_frozen(item) for item in value]
+    keys = [frozen(item) for item in value]
     return "" if len(set(keys)) == len(keys) else "shouldn't contain duplicates"
-
-
-def _list_type(kind: str, schema: JSONSchema) -> Check:
-    """Sets have no element twice, maps no key twice."""
-    names = schema.get("x-kubernetes-list-map-keys") or ()
-
-    def check(value: Any, path: str, errors: Errors) -> None:
-        if not isinstance(value, list) or kind not in ("set", "map"):
-            return
-        seen: dict[str, int] = {}
-        for index, item in enumerate(value):
-            key = item
-            if kind == "map":
-                if not isinstance(item, dict):
-                    return  # its type is an error already
-                key = {name: item[name] for name in names if name in item}
-            frozen = _frozen(key)
-            seen[frozen] = seen.get(frozen, 0) + 1
-            if seen[frozen] == 2:
-                errors.append(field.duplicate(f"{path}[{index}]", shown(key)))
-
-    return check
 
 
 def _valid(check: Check, value: Any, path: str) -> Errors:
     found: Errors = []
-    check(value, path, found)
+    check(value, ABSENT, path, found)
     return found
 
 
@@ -294,7 +266,7 @@ def _fewest(found: Sequence[Errors]) -> Errors:
 def _any_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
     checks = [compile_values(schema) for schema in schemas]
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         found: list[Errors] = [_valid(one, value, path) for one in checks]
         if all(found):
             errors.append(field.invalid(NOWHERE, "", f'"{path}" must validate at least one schema (anyOf)'))
@@ -306,7 +278,7 @@ def _any_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
 def _one_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
     checks = [compile_values(schema) for schema in schemas]
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         found: list[Errors] = [_valid(one, value, path) for one in checks]
         valid = sum(not one for one in found)
         if valid == 1:
@@ -322,7 +294,7 @@ def _one_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
 def _all_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
     checks = [compile_values(schema) for schema in schemas]
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         found: list[Errors] = [_valid(one, value, path) for one in checks]
         if any(found):
             none = ". None validated" if all(found) else ""
@@ -335,7 +307,7 @@ def _all_of(schemas: Sequence[JSONSchema], _: JSONSchema) -> Check:
 def _not(schema: JSONSchema, _: JSONSchema) -> Check:
     one = compile_values(schema)
 
-    def check(value: Any, path: str, errors: Errors) -> None:
+    def check(value: Any, old: Any, path: str, errors: Errors) -> None:
         if not _valid(one, value, path):
             errors.append(field.invalid(NOWHERE, "", f'"{path}" must not validate the schema (not)'))
 
@@ -362,7 +334,6 @@ _KEYWORDS: Mapping[str, _Maker] = {
     ),
     "uniqueItems": _simple(list, _unique),
     "items": _items,
-    "x-kubernetes-list-type": _list_type,
     "enum": _enum,
     "maxProperties": _at_most(dict),
     "minProperties": _simple(
