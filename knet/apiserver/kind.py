@@ -105,6 +105,18 @@ class Conversion:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+#: kinds that upstream, for reasons of history, stores under another name than their plural, or with the group before
+_UNLIKE = {
+    "nodes": "minions",
+    "services": "services/specs",
+    "endpoints": "services/endpoints",
+    "replicationcontrollers": "controllers",
+    "ingresses.networking.k8s.io": "ingress",
+    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+    "apiservices.apiregistration.k8s.io": "apiregistration.k8s.io/apiservices",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Kind:
     """A served resource.
@@ -154,11 +166,10 @@ class Kind:
     @cached_property
     def collection(self) -> str:
         """The store's prefix of all its objects."""
-        group = self.stored.resource.group
-        plural = self.stored.resource.plural
-        if "." in group and not group.endswith(".k8s.io"):
-            return f"/registry/{group}/{plural}/"
-        return f"/registry/{plural}/"
+        resource = self.stored.resource
+        custom = "." in resource.group and not resource.group.endswith(".k8s.io")
+        usual = f"{resource.group}/{resource.plural}" if custom else resource.plural
+        return f"/registry/{_UNLIKE.get(resource.group_resource, usual)}/"
 
     @property
     def has_status(self) -> bool:

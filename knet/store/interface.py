@@ -60,10 +60,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A consistent snapshot, in the order of the keys."""
+    """A consistent snapshot, in the order of the keys, or a page of it."""
 
     revision: int
     records: list[Record]
+    #: how many more there are after this page
+    remaining: int = 0
 
 
 class Conflict(Exception):
@@ -80,7 +82,10 @@ class Gone(Exception):
 
 
 class Unavailable(Exception):
-    """The write could not be made durable (disk full, store closed); nothing has changed."""
+    """The write could not be made durable (disk full, store closed, etcd away).
+
+    Nothing has changed, unless it was etcd whose answer got lost: then what it has done is visible soon.
+    """
 
 
 class Watch(Protocol):
@@ -114,6 +119,11 @@ class Store(Protocol):
         """The revision of the latest visible write."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why writes fail at the moment, "" if they do not."""
+        ...
+
     def get(self, key: str) -> Record | None:
         """The latest visible state of a key."""
         ...
@@ -122,27 +132,36 @@ class Store(Protocol):
         """The revision of the latest visible write to a collection: while it stays the same, so does the content."""
         ...
 
-    def list(self, prefix: str, revision: int = 0) -> Listing:
-        """All records below a prefix (a collection, or a collection and a namespace), now or as of a revision.
+    def list(self, prefix: str, revision: int = 0, after: str = "", limit: int = 0) -> Listing:
+        """The records below a prefix (a collection, or a collection and a namespace), now or as of a revision.
 
+        Of these only those after the key ``after``, and not more than ``limit`` (0: all).
         Raises Gone where that revision has been compacted.
         """
         ...
 
     def watch(self, collection: str, revision: int) -> Watch:
-        """Follow a collection from after the revision; raises Gone where that part of the history is lost."""
+        """Follow a collection from after the revision, be it in the future; raises Gone where that part is lost."""
         ...
 
     def wake(self, collection: str) -> None:
         """End the waits for the next events of a collection, with none: what it holds is no longer served."""
         ...
 
+    async def reach(self, revision: int) -> None:
+        """Wait until that revision is visible."""
+        ...
+
     async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
-        """Store an object, or delete it (``value`` is then its last state), and return what watchers will see.
+        """Store an object, or delete it (``value`` is then its last state), and return it as stored.
 
         ``expected`` is the revision the decision was based on, 0 for "must not exist"; Conflict otherwise.
         Returns when the write is durable and visible.  ``value`` is stamped and belongs to the store from then on.
         """
+        ...
+
+    async def run(self) -> None:
+        """What the store does by itself, for as long as it is open; raises what makes it impossible to go on."""
         ...
 
     async def close(self) -> None:

@@ -23,7 +23,7 @@ from queue import SimpleQueue
 
 import orjson
 
-from knet.store.interface import AttributesOf, Conflict, Event, Listing, Object, Record, Unavailable, Watch
+from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable
 from knet.store.state import State, collection_of
 
 #: writes committed by one transaction at most, so that the first of them does not wait for long
@@ -47,7 +47,7 @@ class _Write:
 _Group = list[_Write]
 
 
-class SqliteStore:
+class SqliteStore(State):
     """`knet.store.interface.Store` on one SQLite file."""
 
     def __init__(self, path: Path, attributes_of: AttributesOf) -> None:
@@ -59,10 +59,10 @@ class SqliteStore:
         try:
             self._database = _connect(path)
             (revision,) = self._database.execute("SELECT revision FROM counter").fetchone()
-            self._state = State(revision)
+            super().__init__(revision)
             for key, at, value in self._database.execute("SELECT key, revision, value FROM objects ORDER BY key"):
                 attributes = attributes_of(collection_of(key), orjson.loads(value))
-                self._state.collection(key).load(Record(key, at, value, attributes))
+                self.collection(key).load(Record(key, at, value, attributes))
         except sqlite3.Error as error:
             raise Unavailable(f"{path}: {error}") from error
         #: the revision given to the latest write, visible or not
@@ -70,39 +70,20 @@ class SqliteStore:
         #: writes that are not yet visible, one per key at most: the next one to a key waits for it
         self._pending: dict[str, _Write] = {}
         self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._trouble = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="store", daemon=True)
 
     @property
-    def revision(self) -> int:
-        """The revision of the latest visible write."""
-        return self._state.revision
-
-    def get(self, key: str) -> Record | None:
-        """The latest visible state of a key."""
-        return self._state.get(key)
-
-    def changed(self, collection: str) -> int:
-        """The revision of the latest visible write to a collection."""
-        return self._state.changed(collection)
-
-    def list(self, prefix: str, revision: int = 0) -> Listing:
-        """All records below a prefix, now or as of a revision; raises Gone."""
-        return self._state.list(prefix, revision)
-
-    def watch(self, collection: str, revision: int) -> Watch:
-        """Follow a collection from after the revision; raises Gone."""
-        return self._state.watch(collection, revision)
-
-    def wake(self, collection: str) -> None:
-        """See `knet.store.interface.Store.wake`."""
-        self._state.wake(collection)
+    def trouble(self) -> str:
+        """Why the latest transaction failed; "" if it did not."""
+        return self._trouble
 
     async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
         """Store or delete one object and wait until that is durable; Conflict, Unavailable."""
         while rival := self._pending.get(key):
             await asyncio.wait([rival.done])
-        previous = self._state.get(key)
+        previous = self.get(key)
         if (previous.revision if previous else 0) != expected:
             raise Conflict(key)
         self._assigned += 1
@@ -155,13 +136,15 @@ class SqliteStore:
                 loop.call_soon_threadsafe(self._committed, group)
 
     def _committed(self, group: _Group) -> None:
+        self._trouble = ""
         for write in group:
-            self._state.apply(write.event)
+            self.apply(write.event)
             del self._pending[write.event.record.key]
             _resolve(write.done, None)
 
     def _failed(self, group: _Group, reason: str) -> None:
         """A transaction failed: its writes never happened.  The revisions they were given stay unused."""
+        self._trouble = reason
         for write in group:
             del self._pending[write.event.record.key]
             _resolve(write.done, Unavailable(reason))

@@ -6,21 +6,40 @@ the history is told so (Gone), as etcd does after a compaction.
 """
 
 import asyncio
+import heapq
+import re
+import time
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 
 from knet.store.interface import Event, Gone, Listing, Record
 
-#: events kept per collection; between one and two times this number are there at any moment.  Upstream's watch
-#: cache starts at 100 and grows to 102,400; this holds a minute of the busiest lab in some 10 MB of Pods.
-HISTORY = 2048
+ROOT = "/registry/"
+#: events kept per collection however old they are, and however young; upstream's watch cache grows from 100 to 102,400
+HISTORY, HISTORY_LIMIT = 2048, 102_400
+#: seconds for which more than `HISTORY` are kept: a client has so long for what follows its list (upstream's
+#: eventFreshDuration)
+FRESH = 75.0
+#: bytes of the events' objects beyond which even fresh ones go
+HISTORY_BYTES = 128 << 20
 #: events that one reader takes at a time
 BATCH = 256
 
 
+#: the form of an object's key: resource (of which a group or "services" is the first half), namespace, name
+_OBJECT = re.compile(r"/registry/((services|[^/]*\.[^/]*)/)?[^/]+(/[^/]+){1,2}")
+
+
+def is_object(key: str) -> bool:
+    """Whether a key can be an object's; etcd holds others, too."""
+    return _OBJECT.fullmatch(key) is not None
+
+
 def collection_of(key: str) -> str:
-    """``/registry/pods/default/web`` → ``/registry/pods/``; a dotted group adds one segment (custom resources)."""
-    end = key.index("/", len("/registry/")) + 1
-    if "." in key[len("/registry/") : end]:
+    """``/registry/pods/default/web`` → ``/registry/pods/``; a dotted group and ``services`` have one segment more."""
+    end = key.index("/", len(ROOT)) + 1
+    first = key[len(ROOT) : end - 1]
+    if "." in first or first == "services":
         end = key.index("/", end) + 1
     return key[:end]
 
@@ -32,16 +51,29 @@ class Collection:
         self.records: dict[str, Record] = {}
         self.keys: list[str] = []
         self.events: list[Event] = []
+        #: when each of them was applied; monotonic seconds
+        self.times: list[float] = []
+        self.bytes = 0
         #: how many events have been dropped from the front of `events`
         self.dropped = 0
         #: the newest revision whose event is no longer (or never was) in the history
         self.floor = floor
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: set[asyncio.Future[None]] = set()
+        #: number of events at which to look again whether some can go
+        self._trim_at = 2 * HISTORY
 
     def load(self, record: Record) -> None:
         """Take in a record that was there before this process; keys arrive in order."""
         self.records[record.key] = record
         self.keys.append(record.key)
+
+    def reset(self, floor: int) -> None:
+        """Forget everything; whoever follows this collection is Gone."""
+        self.records.clear()
+        self.keys.clear()
+        self._drop(len(self.events), floor)
+        self.dropped += 1
+        self.wake()
 
     def apply(self, event: Event) -> None:
         """Make a durable write visible, and wake whoever waits for it."""
@@ -54,35 +86,67 @@ class Collection:
                 insort(self.keys, key)
             self.records[key] = event.record
         self.events.append(event)
-        if len(self.events) > 2 * HISTORY:
-            self.floor = self.events[HISTORY - 1].record.revision
-            del self.events[:HISTORY]
-            self.dropped += HISTORY
+        self.times.append(time.monotonic())
+        self.bytes += len(event.record.data)
+        if len(self.events) > self._trim_at or self.bytes > HISTORY_BYTES:
+            self._trim()
         self.wake()
+
+    def compact(self, revision: int) -> None:
+        """Forget the history up to the revision."""
+        if revision > self.floor:
+            self._drop(bisect_right(self.events, revision, key=_revision), revision)
+
+    def _trim(self) -> None:
+        """Drop what is neither among the latest nor fresh; at the limits, half of what there is."""
+        excess = len(self.events) - HISTORY
+        if self.bytes > HISTORY_BYTES or len(self.events) > HISTORY_LIMIT:
+            count = len(self.events) // 2
+        else:
+            count = min(excess, bisect_left(self.times, time.monotonic() - FRESH))
+        if count > 0:
+            self._drop(count, self.events[count - 1].record.revision)
+        self._trim_at = len(self.events) + HISTORY
+
+    def _drop(self, count: int, floor: int) -> None:
+        self.bytes -= sum(len(event.record.data) for event in self.events[:count])
+        del self.events[:count]
+        del self.times[:count]
+        self.dropped += count
+        self.floor = floor
 
     def wake(self) -> None:
         """Let whoever waits for events look again."""
-        waiters, self.waiters = self.waiters, []
+        waiters, self.waiters = self.waiters, set()
         for waiter in waiters:
             _finish(waiter)
 
-    def below(self, prefix: str) -> list[Record]:
-        """The present records whose key starts with the prefix, in order."""
-        start = bisect_left(self.keys, prefix)
-        end = bisect_left(self.keys, prefix + "\U0010ffff", start)
-        return [self.records[key] for key in self.keys[start:end]]
+    def page(self, prefix: str, revision: int, after: str, limit: int) -> tuple[list[Record], int]:
+        """Records below a prefix and after a key, now (0) or as of a revision; how many more the limit (0: none) cuts.
 
-    def below_at(self, prefix: str, revision: int) -> list[Record]:
-        """The same as of an earlier revision: the present, with the later events undone, latest first."""
-        records = {record.key: record for record in self.below(prefix)}
-        for event in reversed(self.events[self.position(revision) - self.dropped :]):
-            if not event.record.key.startswith(prefix):
-                continue
-            if event.previous is None:
-                records.pop(event.record.key, None)
-            else:
-                records[event.record.key] = event.previous
-        return [records[key] for key in sorted(records)]
+        The past is the present with the later events undone.
+        """
+        first = max(prefix, after + "\0") if after else prefix
+        start = bisect_left(self.keys, first)
+        end = bisect_left(self.keys, prefix + "\U0010ffff", start)
+        undone: dict[str, Record | None] = {}
+        if revision:
+            for event in reversed(self.events[self.position(revision) - self.dropped :]):
+                if event.record.key.startswith(prefix) and event.record.key >= first:
+                    undone[event.record.key] = event.previous
+        if not undone:
+            stop = min(end, start + limit) if limit else end
+            return [self.records[key] for key in self.keys[start:stop]], end - stop
+        keys = self.keys[start:end]
+        for key, record in undone.items():
+            at = bisect_left(keys, key)
+            present = at < len(keys) and keys[at] == key
+            if record is None and present:
+                del keys[at]
+            elif record is not None and not present:
+                keys.insert(at, key)
+        shown = keys[:limit] if limit else keys
+        return [undone.get(key) or self.records[key] for key in shown], len(keys) - len(shown)
 
     def position(self, revision: int) -> int:
         """The absolute position of the first event after the revision; Gone where it may have been dropped."""
@@ -96,20 +160,22 @@ def _revision(event: Event) -> int:
 
 
 class State:
-    """All collections, and the revision of the latest visible write."""
+    """All collections, and the revision of the latest visible write: what every store answers reads from."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int = 0) -> None:
         self.revision = revision
-        self.collections: dict[str, Collection] = {}
+        self._collections: dict[str, Collection] = {}
         #: where histories begin: a collection that appears later has had no event before it either
         self._floor = revision
+        #: who waits for a revision
+        self._awaited: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def collection(self, key: str) -> Collection:
         """The collection that a key belongs to, made at its first use."""
         name = collection_of(key)
-        found = self.collections.get(name)
+        found = self._collections.get(name)
         if found is None:
-            found = self.collections[name] = Collection(self._floor)
+            found = self._collections[name] = Collection(self._floor)
         return found
 
     def get(self, key: str) -> Record | None:
@@ -121,26 +187,68 @@ class State:
         found = self.collection(collection)
         return found.events[-1].record.revision if found.events else found.floor
 
-    def list(self, prefix: str, revision: int = 0) -> Listing:
-        """Records below a prefix, now (0) or as of a revision; raises Gone."""
-        collection = self.collection(prefix)
-        if not revision or revision >= self.revision:
-            return Listing(self.revision, collection.below(prefix))
-        return Listing(revision, collection.below_at(prefix, revision))
+    def wake(self, collection: str) -> None:
+        """See `knet.store.interface.Store.wake`."""
+        self.collection(collection).wake()
 
-    def apply(self, event: Event) -> None:
-        """Make one durable write visible."""
-        self.revision = event.record.revision
-        self.collection(event.record.key).apply(event)
-
-    def wake(self, name: str) -> None:
-        """End the waits of those who follow a collection."""
-        self.collection(name).wake()
+    def list(self, prefix: str, revision: int = 0, after: str = "", limit: int = 0) -> Listing:
+        """See `knet.store.interface.Store.list`."""
+        at = 0 if revision >= self.revision else revision
+        records, remaining = self.collection(prefix).page(prefix, at, after, limit)
+        return Listing(at or self.revision, records, remaining)
 
     def watch(self, name: str, revision: int) -> "Cursor":
         """A cursor right after the revision; raises Gone."""
         collection = self.collection(name)
         return Cursor(self, collection, collection.position(revision), revision)
+
+    async def run(self) -> None:
+        """See `knet.store.interface.Store.run`; nothing goes on by itself here."""
+        await asyncio.get_running_loop().create_future()
+
+    async def reach(self, revision: int) -> None:
+        """Wait until the revision is visible."""
+        if self.revision < revision:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._awaited, (revision, id(future), future))
+            await future
+
+    def successor(self, key: str, revision: int) -> Event | None:
+        """The event that followed a key's state at the revision (0: its absence), the latest if there were several."""
+        for event in reversed(self.collection(key).events):
+            if event.record.key == key and (event.previous.revision if event.previous else 0) == revision:
+                return event
+        return None
+
+    def reset(self, revision: int, records: Iterable[Record]) -> None:
+        """Begin anew with these records, ordered by key; what was known before is Gone."""
+        self.revision = self._floor = revision
+        for collection in self._collections.values():
+            collection.reset(revision)
+        for record in records:
+            self.collection(record.key).load(record)
+        self._arrived()
+
+    def apply(self, event: Event) -> None:
+        """Make one durable write visible."""
+        self.collection(event.record.key).apply(event)
+        self.pass_by(event.record.revision)
+
+    def pass_by(self, revision: int) -> None:
+        """Go on to a revision that concerns no object."""
+        self.revision = revision
+        if self._awaited:
+            self._arrived()
+
+    def compact(self, revision: int) -> None:
+        """Forget the history up to the revision."""
+        self._floor = max(self._floor, revision)
+        for collection in self._collections.values():
+            collection.compact(revision)
+
+    def _arrived(self) -> None:
+        while self._awaited and self._awaited[0][0] <= self.revision:
+            _finish(heapq.heappop(self._awaited)[2])
 
 
 class Cursor:
@@ -171,14 +279,13 @@ class Cursor:
             return events
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
-        self._collection.waiters.append(waiter)
+        self._collection.waiters.add(waiter)
         timer = loop.call_later(timeout, _finish, waiter)
         try:
             await waiter
         finally:
             timer.cancel()
-            if waiter in self._collection.waiters:
-                self._collection.waiters.remove(waiter)
+            self._collection.waiters.discard(waiter)
         return self._take()
 
     def _take(self) -> list[Event]:
@@ -189,10 +296,13 @@ class Cursor:
         events = collection.events[start : start + BATCH]
         if events:
             self._position += len(events)
+            if events[0].record.revision <= self._revision:  # a watch may begin in the future
+                events = [event for event in events if event.record.revision > self._revision]
+        if events:
             self._revision = events[-1].record.revision
         return events
 
 
-def _finish(waiter: asyncio.Future[None]) -> None:
+def _finish(waiter: "asyncio.Future[None]") -> None:
     if not waiter.done():
         waiter.set_result(None)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from knet.api.schema import ListOf, MapOf, Struct, schema_of
+from knet.api.wire import encode
 from knet.apiserver.kinds import schema_kinds
 from knet.apiserver.protobuf import ProtobufError, decode
 from knet.apiserver.protobuf.fields import Message, messages
-from knet.apiserver.protobuf.wire import encode
 
 SCHEMA = schema_of(schema_kinds())
 

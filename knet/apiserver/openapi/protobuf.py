@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from knet.apiserver.protobuf.wire import encode
+from knet.api.wire import encode
 from knet.store import Object
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from knet.api.schema import ListOf, MapOf, Scalar, Struct, Type
+from knet.api.wire import WireError, fields, signed
 from knet.apiserver.protobuf.fields import messages
-from knet.apiserver.protobuf.wire import WireError, fields, signed
 from knet.store import Object
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"

@@ -52,7 +52,10 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _encode_varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """An unsigned integer, seven bits a byte, least significant first."""
+    if value < 0x80:
+        return _SMALL[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -61,9 +64,12 @@ def _encode_varint(value: int) -> bytes:
     return bytes(out)
 
 
-def encode(number: int, value: bytes | str | bool) -> bytes:
-    """One field: a string, a boolean, or a message that is encoded already."""
-    if isinstance(value, bool):
-        return _encode_varint(number << 3 | VARINT) + (b"\x01" if value else b"\x00")
+_SMALL = [bytes([value]) for value in range(0x80)]
+
+
+def encode(number: int, value: bytes | str | int) -> bytes:
+    """One field: a string, a boolean or unsigned integer, or a message that is encoded already."""
+    if isinstance(value, int):  # bool is one
+        return varint(number << 3 | VARINT) + varint(value)
     data = value.encode() if isinstance(value, str) else value
-    return _encode_varint(number << 3 | BYTES) + _encode_varint(len(data)) + data
+    return varint(number << 3 | BYTES) + varint(len(data)) + data
