@@ -3,7 +3,7 @@
 from msgspec import field
 
 from knet.api import resources
-from knet.api.objects import Condition, KubeObject, Part
+from knet.api.objects import Condition, KubeObject, Meta, Part
 
 
 class ScaleTarget(Part, frozen=True, kw_only=True):
@@ -85,6 +85,7 @@ class ScaleStatus(Part, frozen=True, kw_only=True):
 class Scale(Part, frozen=True, kw_only=True):
     """The scale subresource of anything that has one."""
 
+    metadata: Meta = Meta()
     spec: ScaleSpec = ScaleSpec()
     status: ScaleStatus = ScaleStatus()
 

@@ -6,6 +6,7 @@ the last of them; propagationPolicy is carried out by the garbage collector, to 
 """
 
 import time
+from collections.abc import Callable
 
 import orjson
 
@@ -83,14 +84,21 @@ async def delete_collection(call: Call) -> Response:
     return representation.answer(data, call.form, warnings=options.warnings)
 
 
-async def remove(context: Context, target: Target, options: DeleteOptions) -> tuple[Record, bool]:
-    """Delete or mark an object; its last record and whether it is gone.  StatusError 404, 409."""
+async def remove(
+    context: Context, target: Target, options: DeleteOptions, change: Callable[[Object], None] | None = None
+) -> tuple[Record, bool]:
+    """Delete or mark an object; its last record and whether it is gone.  StatusError 404, 409.
+
+    ``change`` is what else becomes of it on that occasion.
+    """
     target = target.stored
     kind = target.kind
     for _ in range(ATTEMPTS):
         record = find(context, target)
         value = record.decode()
         _check_preconditions(kind, target.name, value, options)
+        if change is not None:
+            change(value)
         gone = mark(kind, value, options)
         if options.dry_run or (not gone and orjson.dumps(value) == record.data):
             return record, gone

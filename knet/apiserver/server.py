@@ -166,4 +166,6 @@ class ApiServer:
 
 def _error(error: StatusError) -> Response:
     headers = [("WWW-Authenticate", 'Bearer realm="knet"')] if error.code == 401 else []
+    if seconds := (error.details or {}).get("retryAfterSeconds"):
+        headers.append(("Retry-After", str(seconds)))
     return Response(orjson.dumps(error.body()), error.code, headers=headers)

@@ -29,8 +29,9 @@ class StatusError(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
+        if self.reason:
+            body["reason"] = self.reason
         if self.details is not None:
             body["details"] = self.details
         body["code"] = self.code
@@ -133,6 +134,14 @@ def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> S
 def unprocessable() -> StatusError:
     """422 for a patch that does not fit its object; upstream says no more about it."""
     return StatusError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
+def too_many_requests(message: str, seconds: int, reason: str, cause: str) -> StatusError:
+    """429: ask again, after so many seconds if that is known (0: it is not)."""
+    details: Object = {"causes": [{"reason": reason, "message": cause}]}
+    if seconds:
+        details["retryAfterSeconds"] = seconds
+    return StatusError(429, "TooManyRequests", message, details)
 
 
 def internal_error(message: str) -> StatusError:

@@ -5,7 +5,9 @@ from functools import cache
 
 import msgspec
 
+from knet.api.autoscaling import HorizontalPodAutoscaler
 from knet.api.batch import CronJob, Job
+from knet.api.extensions import CustomResourceDefinition
 from knet.api.objects import (
     ControllerRevision,
     Deployment,
@@ -20,26 +22,30 @@ from knet.api.objects import (
     ServiceAccount,
 )
 from knet.api.objects import Node as ClusterNode
-from knet.api.policy import ResourceQuota
+from knet.api.policy import PodDisruptionBudget, ResourceQuota
 from knet.api.resources import Resource
 from knet.api.storage import PersistentVolumeClaim
-from knet.api.workloads import DaemonSet, StatefulSet
+from knet.api.workloads import DaemonSet, ReplicationController, StatefulSet
 
 #: what some controller reads more of than metadata
 _READ_IN_FULL: tuple[type[KubeObject], ...] = (
     ClusterNode,
     ControllerRevision,
     CronJob,
+    CustomResourceDefinition,
     DaemonSet,
     Deployment,
     Endpoints,
     EndpointSlice,
+    HorizontalPodAutoscaler,
     Job,
     Lease,
     Namespace,
     PersistentVolumeClaim,
     Pod,
+    PodDisruptionBudget,
     ReplicaSet,
+    ReplicationController,
     ResourceQuota,
     Service,
     ServiceAccount,

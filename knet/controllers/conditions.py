@@ -7,6 +7,7 @@ only when ``status`` changes.
 from datetime import UTC, datetime
 
 from knet.api.objects import JSON, Condition, condition
+from knet.client.events import rfc3339
 
 Conditions = tuple[Condition, ...]
 
@@ -42,6 +43,13 @@ def put_condition(conditions: Conditions, new: Condition) -> Conditions:
 
 def without(conditions: Conditions, kind: str) -> Conditions:
     return tuple(row for row in conditions if row.type != kind)
+
+
+def disruption_target(reason: str, message: str) -> Condition:
+    """The cluster, not the pod, is the reason for its end (KEP-3329)."""
+    return Condition(
+        type="DisruptionTarget", status="True", reason=reason, message=message, lastTransitionTime=rfc3339()
+    )
 
 
 def condition_json(row: Condition) -> JSON:

@@ -14,6 +14,7 @@ from knet.controllers import (
     cronjob,
     daemonset,
     deployment,
+    disruption,
     endpointslice,
     garbage,
     job,
@@ -54,6 +55,7 @@ CONTROLLERS: dict[str, Build] = {
     "root-ca-certificate-publisher-controller": rootca.build,
     "garbage-collector-controller": garbage.build,
     "pod-garbage-collector-controller": podgc.build,
+    "disruption-controller": disruption.build,
     "resourcequota-controller": resourcequota.build,
 }
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 
 from knet.api.objects import Node, Pod, Taint
 from knet.client import Controller, Index, Key, NotFound, Result, key_of
-from knet.controllers.conditions import conditions_json, set_condition
+from knet.controllers.conditions import conditions_json, disruption_target, set_condition
 from knet.controllers.context import Context
-from knet.controllers.disruption import disruption_target
 
 #: --terminated-pod-gc-threshold
 TERMINATED_THRESHOLD = 12500

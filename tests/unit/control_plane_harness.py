@@ -27,7 +27,7 @@ from knet.api.objects import (
     Pod,
     ReplicaSet,
 )
-from knet.api.policy import ResourceQuota
+from knet.api.policy import PodDisruptionBudget, ResourceQuota
 from knet.api.storage import PersistentVolumeClaim
 from knet.api.workloads import DaemonSet, StatefulSet
 from knet.client import ApiError, Client, Informer, SharedInformers
@@ -126,6 +126,7 @@ class World:
         self.namespaces = informers.of(Namespace)
         self.slices = informers.of(EndpointSlice)
         self.quotas = informers.of(ResourceQuota)
+        self.budgets = informers.of(PodDisruptionBudget)
         self.daemons = informers.of(DaemonSet)
         self.stateful = informers.of(StatefulSet)
         self.claims = informers.of(PersistentVolumeClaim)
@@ -133,8 +134,8 @@ class World:
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         owners: tuple[Informer[Any], ...] = (self.deployments, self.sets, self.daemons, self.stateful, self.jobs)
-        others: tuple[Informer[Any], ...] = (self.nodes, self.namespaces, self.slices, self.claims, self.quotas)
-        for informer in (self.pods, *others, *owners):
+        others: tuple[Informer[Any], ...] = (self.nodes, self.namespaces, self.slices, self.claims)
+        for informer in (self.pods, *others, self.quotas, self.budgets, *owners):
             informer.subscribe(self._wake)
 
     def _wake(self, old: object, new: object) -> None:

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
-import orjson
 
-from knet.api import resources, selectors
+from knet.api import selectors
 from knet.api.autoscaling import HorizontalPodAutoscaler, MetricSpec, PodUsage, Scale
 from knet.api.objects import JSON, Meta, Part, Pod
 from knet.api.quantity import milli
@@ -20,6 +19,7 @@ from knet.controllers.context import Context
 from knet.controllers.podautoscaler.behavior import Change, Follow, Limited, Recommendation
 from knet.controllers.podautoscaler.conditions import with_condition
 from knet.controllers.podautoscaler.usage import NoMetrics, Proposal, propose
+from knet.controllers.scales import read_scale, scale_path
 
 #: how long recommendations and changes are remembered: the longest window that the API allows
 REMEMBERED = timedelta(hours=1)
@@ -35,7 +35,6 @@ class _Usages(Part, frozen=True, kw_only=True):
 
 
 _usages = msgspec.json.Decoder(_Usages)
-_scale = msgspec.json.Decoder(Scale)
 
 
 class Memory(NamedTuple):
@@ -97,8 +96,9 @@ class AutoscalerReconciler:
     async def _pass(self, autoscaler: HorizontalPodAutoscaler) -> None:
         rows = autoscaler.status.conditions
         try:
-            path = await self._path(autoscaler)
-            scale = _scale.decode(await self._client.raw("GET", path))
+            target = autoscaler.spec.scaleTargetRef
+            path = await scale_path(self._client, target.apiVersion, target.kind, autoscaler.namespace, target.name)
+            scale = await read_scale(self._client, path)
         except ApiError as error:
             text = f"the HPA controller was unable to get the target's current scale: {error}"
             self._events.event(autoscaler, "Warning", "FailedGetScale", str(error))
@@ -132,19 +132,6 @@ class AutoscalerReconciler:
             "lastScaleTime": rfc3339(scaled) if scaled else autoscaler.status.lastScaleTime,
         }
         await self._write(autoscaler, rows, status)
-
-    async def _path(self, autoscaler: HorizontalPodAutoscaler) -> str:
-        """Where the target's scale is; ApiError where its kind is not served."""
-        target = autoscaler.spec.scaleTargetRef
-        row = resources.by_kind(target.apiVersion, target.kind)
-        if row is not None:
-            return row.path(autoscaler.namespace, target.name, "scale")
-        served = orjson.loads(await self._client.raw("GET", f"/apis/{target.apiVersion}"))
-        for entry in served["resources"]:
-            if entry["kind"] == target.kind and "/" not in entry["name"]:
-                where = f"/apis/{target.apiVersion}/namespaces/{autoscaler.namespace}"
-                return f"{where}/{entry['name']}/{target.name}/scale"
-        raise NotFound(404, "NotFound", f'no matches for kind "{target.kind}" in group "{target.apiVersion}"')
 
     # ---- deciding ----------------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ class ResourceQuotas:
     async def validate(self, request: Request) -> None:
         """Raises StatusError 403; where there is no quota, it costs next to nothing."""
         resource, namespace = request.resource, request.target.namespace
-        if not resource.namespaced or resource in UNCOUNTED:
+        if not resource.namespaced or resource in UNCOUNTED or request.target.subresource:
             return
         quotas = request.derive(RESOURCEQUOTAS, _enforced, namespace)
         if not quotas:
