@@ -92,7 +92,7 @@ class Struct:
     in them: they are there before anybody sets them, so nobody owns the fact that they are.
     """
 
-    __slots__ = ("always", "atomic", "fields", "fits", "name", "package", "rest")
+    __slots__ = ("always", "atomic", "fields", "fits", "name", "package", "replaced", "rest")
 
     def __init__(self, name: str, package: str = "", *, rest: Type | None = None, atomic: bool = False) -> None:
         """``package`` tells structs of one name apart: core's and discovery's EndpointPort."""
@@ -101,6 +101,8 @@ class Struct:
         self.rest = rest
         self.atomic = atomic
         self.always: frozenset[str] = frozenset()
+        #: structs that a strategic merge patch replaces instead of merging them
+        self.replaced: frozenset[str] = frozenset()
         self.fits: Callable[[Any], bool]
         self.fields: dict[str, Type] = {}
         fields = self.fields
@@ -380,6 +382,9 @@ class Schema:
         for key, property_ in properties.items():
             struct.fields[key] = self._compile(definitions, property_)
         struct.always = _always(struct, definition.get("required", ()))
+        struct.replaced = frozenset(
+            key for key, row in properties.items() if row.get("x-kubernetes-patch-strategy") == "replace"
+        )
         return struct
 
     def _compile(self, definitions: dict[str, dict[str, Any]], property_: dict[str, Any]) -> Type:
@@ -411,7 +416,7 @@ def _with_map_type(type_: Type, map_type: str) -> Type:
         return type_
     other = Struct(type_.name, type_.package, rest=type_.rest, atomic=not type_.atomic)
     other.fields.update(type_.fields)
-    other.always = type_.always
+    other.always, other.replaced = type_.always, type_.replaced
     return other
 
 

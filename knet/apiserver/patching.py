@@ -7,6 +7,7 @@ import orjson
 
 from knet.api import patch as patches
 from knet.api.schema import Type
+from knet.api.strategic import strategic_merge_patch
 from knet.apiserver import applying, representation
 from knet.apiserver.body import object_of, read_body
 from knet.apiserver.call import Call
@@ -65,7 +66,7 @@ class Patcher:
                 return patches.json_patch(document, content)
             if self.media == MERGE_PATCH:
                 return object_of(patches.merge_patch(document, content))
-            return patches.strategic_merge_patch(document, content, self.type)
+            return strategic_merge_patch(document, content, self.type)
         except patches.PatchError as error:
             raise _patch_failed(error) from None
 

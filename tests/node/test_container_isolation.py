@@ -28,9 +28,7 @@ async def test_writes_of_a_container_do_not_reach_the_host() -> None:
 async def test_private_parts_of_the_host_are_hidden() -> None:
     there = await runtime()
     Path("/run/secret").write_text("host's")
-    text = await there.shell(
-        "ls -A /root /home /run /srv /mnt; cat /etc/shadow /etc/passwd", image="debian"
-    )
+    text = await there.shell("ls -A /root /home /run /srv /mnt; cat /etc/shadow /etc/passwd", image="debian")
     assert "secret" not in text and "root:*:" in text
     own = Path("/etc/shadow").read_text()
     assert own not in text

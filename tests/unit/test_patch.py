@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knet.api.patch import PatchError, json_patch, merge_patch, strategic_merge_patch
+from knet.api.patch import PatchError, json_patch, merge_patch
 from knet.api.schema import Struct, schema_of
+from knet.api.strategic import strategic_merge_patch
 
-KINDS = (("", "v1", "Pod"), ("apps", "v1", "Deployment"))
-POD = schema_of(KINDS).type_of("", "v1", "Pod")
-DEPLOYMENT = schema_of(KINDS).type_of("apps", "v1", "Deployment")
+SCHEMA = schema_of(
+    (("", "v1", "Pod"), ("", "v1", "Service"), ("apps", "v1", "Deployment"), ("policy", "v1", "PodDisruptionBudget"))
+)
+POD = SCHEMA.type_of("", "v1", "Pod")
+SERVICE = SCHEMA.type_of("", "v1", "Service")
+DEPLOYMENT = SCHEMA.type_of("apps", "v1", "Deployment")
+BUDGET = SCHEMA.type_of("policy", "v1", "PodDisruptionBudget")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_json_patch_follows_the_rfc(operations: Any, result: Any) -> None:
     [
         ({"op": "add"}, "BadRequest"),
         ([1], "BadRequest"),
-        ([{"op": "fly", "path": "/a"}], "BadRequest"),
+        ([{"op": "fly", "path": "/a"}], "Invalid"),
         ([{"op": "add", "path": 1}], "BadRequest"),
         ([{"op": "remove", "path": "/none"}], "Invalid"),
         ([{"op": "test", "path": "/a/0", "value": 9}], "Invalid"),
@@ -88,8 +93,8 @@ def containers(*rows: Any) -> dict[str, Any]:
         pytest.param(
             containers({"name": "a"}),
             containers({"name": "b"}),
-            containers({"name": "a"}, {"name": "b"}),
-            id="new elements go to the end",
+            containers({"name": "b"}, {"name": "a"}),
+            id="new elements go to the front, as the documentation of kubectl patch shows",
         ),
         pytest.param(
             containers({"name": "a"}, {"name": "b"}),
@@ -112,7 +117,7 @@ def containers(*rows: Any) -> dict[str, Any]:
         pytest.param(
             {"metadata": {"finalizers": ["a", "b"]}},
             {"metadata": {"finalizers": ["c", "a"]}},
-            {"metadata": {"finalizers": ["a", "b", "c"]}},
+            {"metadata": {"finalizers": ["c", "a", "b"]}},
             id="lists of scalars that merge are unions",
         ),
         pytest.param(
@@ -148,8 +153,8 @@ def containers(*rows: Any) -> dict[str, Any]:
         pytest.param(
             containers({"name": "a"}, {"name": "b"}, {"name": "c"}),
             {"spec": {"$setElementOrder/containers": [{"name": "c"}, {"name": "a"}], "containers": [{"name": "c"}]}},
-            containers({"name": "c"}, {"name": "b"}, {"name": "a"}),
-            id="elements come out in the order given, others stay in their places",
+            containers({"name": "b"}, {"name": "c"}, {"name": "a"}),
+            id="elements come out in the order given, others before those they stood before",
         ),
         pytest.param(
             {"spec": {}},
@@ -176,7 +181,14 @@ def test_retain_keys_drops_what_the_patch_does_not_name() -> None:
         containers("text"),
         {"spec": {"$patch": "explode"}},
         {"spec": {"$retainKeys": "type"}},
-        {"metadata": {"$deleteFromPrimitiveList/finalizers": "a"}},
+        {"spec": {"$deleteFromPrimitiveListfinalizers": ["a"]}},
+        {"spec": {"$setElementOrder/containers": {}}},
+        {"spec": {"$setElementOrder/nothing": []}},
+        {"spec": {"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a"}]}},
+        containers({"name": "a", "$patch": "merge"}),
+        containers({"name": "a", "$patch": "explode"}),
+        containers({"$patch": "delete"}),
+        containers(["a"]),
         [],
         "text",
     ],
@@ -184,6 +196,113 @@ def test_retain_keys_drops_what_the_patch_does_not_name() -> None:
 def test_a_malformed_strategic_patch_is_a_bad_request(patch: Any) -> None:
     with pytest.raises(PatchError):
         strategic_merge_patch(containers({"name": "a"}), patch, POD)
+
+
+@pytest.mark.parametrize(
+    ("patch", "message"),
+    [
+        (containers({"image": "x"}), "map: map[image:x] does not contain declared merge key: name"),
+        (containers("x"), "list element types are not identical: [[map[name:a] x]]"),
+        ({"spec": {"$patch": "explode"}}, "unknown patch type: explode in map: map[$patch:explode]"),
+        ({"spec": {"$retainKeys": "type"}}, "invalid patch format of retainKeys"),
+        ({"spec": {"$retainKeys": ["a"], "b": 1}}, "invalid patch format of retainKeys"),
+        (
+            {"spec": {"$setElementOrder/nothing": []}},
+            'unable to find api field in struct PodSpec for the json field "nothing"',
+        ),
+        (containers({"name": "a", "$patch": "merge"}), "merging lists cannot yet be specified in the patch"),
+        (
+            {"spec": {"$setElementOrder/containers": [{"name": "b"}], "containers": [{"name": "a"}]}},
+            "The order in patch list:\n[map[name:a]]\n doesn't match $setElementOrder list:\n[map[name:b]]\n",
+        ),
+    ],
+)
+def test_strategic_merge_refuses_with_upstreams_words(patch: Any, message: str) -> None:
+    with pytest.raises(PatchError) as caught:
+        strategic_merge_patch(containers({"name": "a"}), patch, POD)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("type_", "document", "patch", "result"),
+    [
+        pytest.param(
+            DEPLOYMENT,
+            {"spec": {"template": {"spec": {"tolerations": [{"key": "dedicated"}]}}}},
+            {"spec": {"template": {"spec": {"tolerations": [{"key": "disktype"}]}}}},
+            {"spec": {"template": {"spec": {"tolerations": [{"key": "disktype"}]}}}},
+            id="kubectl patch, notes on the strategic merge patch: tolerations are replaced",
+        ),
+        pytest.param(
+            DEPLOYMENT,
+            {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}},
+            {"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}},
+            {"spec": {"strategy": {"type": "Recreate"}}},
+            id="kubectl patch, use strategic merge patch with retainKeys",
+        ),
+        pytest.param(
+            SERVICE,
+            {"spec": {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}},
+            {"spec": {"ports": [{"port": 53, "protocol": "TCP", "name": "dns-tcp"}]}},
+            {
+                "spec": {
+                    "ports": [
+                        {"port": 53, "protocol": "TCP", "name": "dns-tcp"},
+                        {"port": 53, "protocol": "TCP"},
+                    ]
+                }
+            },
+            id="issue 39188: one of two protocols cannot be patched by the port, which is the merge key",
+        ),
+        pytest.param(
+            BUDGET,
+            {"spec": {"selector": {"matchLabels": {"a": "1"}}}},
+            {"spec": {"selector": {"matchLabels": {"b": "1"}}}},
+            {"spec": {"selector": {"matchLabels": {"b": "1"}}}},
+            id="the selector of a disruption budget is replaced",
+        ),
+        pytest.param(
+            POD,
+            {"metadata": {"finalizers": ["a", "b", "c"]}},
+            {"metadata": {"$setElementOrder/finalizers": ["d", "c", "a"], "finalizers": ["d"]}},
+            {"metadata": {"finalizers": ["d", "b", "c", "a"]}},
+            id="the order of scalars",
+        ),
+        pytest.param(
+            POD,
+            {"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}},
+            {"spec": {"volumes": [{"name": "v", "$retainKeys": ["name", "secret"], "secret": {"secretName": "s"}}]}},
+            {"spec": {"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}},
+            id="a volume's source is exchanged",
+        ),
+        pytest.param(
+            POD,
+            {"spec": {}},
+            {"spec": {"containers": [{"name": "a", "$patch": "delete"}, {"name": "b", "tty": None}]}},
+            {"spec": {"containers": [{"name": "b"}]}},
+            id="directives in what is new go away",
+        ),
+    ],
+)
+def test_strategic_merge_patch_of_documented_cases(type_: Any, document: Any, patch: Any, result: Any) -> None:
+    assert strategic_merge_patch(document, patch, type_) == result
+
+
+def test_copies_cannot_make_a_document_explode() -> None:
+    doubling = [{"op": "copy", "from": "/a", "path": "/a/-"}] * 40
+    with pytest.raises(PatchError) as caught:
+        json_patch({"a": ["x" * 100]}, doubling)
+    assert "the accumulated size increase of copy is" in str(caught.value) and caught.value.reason == "Invalid"
+
+
+def test_indices_count_from_the_end_and_true_is_not_one() -> None:
+    assert json_patch({"a": [1, 2]}, [{"op": "remove", "path": "/a/-1"}]) == {"a": [1]}
+    assert json_patch({"a~/": 1}, [{"op": "move", "from": "/a~0~1", "path": "/b"}]) == {"b": 1}
+    assert json_patch({}, [{"op": "test", "path": "/none", "value": None}]) == {}
+    whole = [{"op": "test", "path": "", "value": {"a": 1}}, {"op": "replace", "path": "", "value": {"b": 2}}]
+    assert json_patch({"a": 1}, whole) == {"b": 2}
+    with pytest.raises(PatchError):
+        json_patch({"a": True}, [{"op": "test", "path": "/a", "value": 1}])
 
 
 _KEYS = st.sampled_from(
@@ -204,6 +323,37 @@ def test_no_patch_does_anything_but_apply_or_be_refused(document: Any, patch: An
             assert isinstance(apply(orjson.loads(orjson.dumps(document)), orjson.loads(orjson.dumps(patch))), dict)
         except PatchError:
             pass
+
+
+def copy(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(value))
+
+
+@given(document=_OBJECTS, patch=_OBJECTS)
+def test_merging_again_changes_nothing_and_nulls_remove(document: Any, patch: Any) -> None:
+    once = merge_patch(copy(document), copy(patch))
+    assert merge_patch(copy(once), copy(patch)) == once
+    assert merge_patch(copy(document), {}) == document
+    for key, value in patch.items():
+        assert (key not in once) if value is None else isinstance(value, dict) or once[key] == value
+
+
+@given(document=_OBJECTS, key=st.text(max_size=3), value=_VALUES)
+def test_what_is_added_can_be_tested_copied_moved_and_removed(document: Any, key: str, value: Any) -> None:
+    path = "/" + key.replace("~", "~0").replace("/", "~1")
+    before = {**document, key: value}
+    operations = [
+        {"op": "add", "path": path, "value": value},
+        {"op": "test", "path": path, "value": value},
+        {"op": "copy", "from": path, "path": "/copied"},
+        {"op": "move", "from": "/copied", "path": "/moved"},
+        {"op": "test", "path": "/moved", "value": value},
+        {"op": "remove", "path": "/moved"},
+    ]
+    for name in ("copied", "moved"):
+        before.pop(name, None)
+    if key not in ("copied", "moved"):
+        assert json_patch(copy(document), copy(operations)) == before
 
 
 def test_the_schema_knows_how_lists_merge() -> None:

@@ -76,7 +76,7 @@ def test_placement() -> None:
         "n4": [pod("d", "n4")],
     }
     nodes = [node("n1"), node("n2"), node("n3"), node("n4", taints=[taint("NoExecute")])]
-    wanted = plan(nodes, placed, judge(daemons()), lambda pods: set())
+    wanted = plan(nodes, placed, judge(daemons()), lambda pods: pods[:1])
     assert wanted.create == ["n3"]
     assert [row.name for row in wanted.delete] == ["b", "d"]
     assert [row.name for row in wanted.failed] == ["c"]
@@ -91,10 +91,10 @@ def test_placement() -> None:
         (Bounds(0, 1), [pod("a", "n1", "new", False), pod("b", "n2", "old")], [], []),
         # an old pod that serves nobody costs nothing
         (Bounds(0, 1), [pod("a", "n1", "old", False), pod("b", "n2", "old")], ["a"], []),
-        # beside each other: first the new one, then the old one goes
+        # beside each other: a new one on so many nodes at a time
         (Bounds(1, 0), [pod("a", "n1", "old"), pod("b", "n2", "old")], [], ["n1"]),
         (Bounds(1, 0), [pod("a", "n1", "old"), pod("x", "n1", "new", False), pod("b", "n2", "old")], [], []),
-        (Bounds(1, 0), [pod("a", "n1", "old"), pod("x", "n1", "new"), pod("b", "n2", "old")], ["a"], ["n2"]),
+        (Bounds(1, 0), [pod("x", "n1", "new"), pod("b", "n2", "old")], [], ["n2"]),
     ],
 )
 def test_a_step_of_a_rolling_update(limits: Bounds, pods: list[Pod], delete: list[str], surge: list[str]) -> None:
@@ -103,6 +103,24 @@ def test_a_step_of_a_rolling_update(limits: Bounds, pods: list[Pod], delete: lis
         placed.setdefault(row.spec.nodeName, []).append(row)
     step = rolling.step(limits, placed, lambda row: row.metadata.labels[HASH_LABEL] == "new", lambda row: row.ready)
     assert ([row.name for row in step.delete], step.surge) == (delete, surge)
+
+
+@pytest.mark.parametrize(
+    ("surge", "pods", "names"),
+    [
+        (1, [pod("a", revision="old"), pod("x", ready=False)], ["x", "a"]),
+        (1, [pod("a", revision="old"), pod("x")], ["x"]),
+        (0, [pod("a", revision="old"), pod("x", ready=False)], ["a"]),
+        (1, [pod("x", ready=False), pod("y", ready=False)], ["x"]),
+    ],
+)
+def test_an_old_daemon_stays_beside_its_successor_until_that_is_available(
+    surge: int, pods: list[Pod], names: list[str]
+) -> None:
+    def is_new(row: Pod) -> bool:
+        return row.metadata.labels[HASH_LABEL] == "new"
+
+    assert [row.name for row in rolling.kept(Bounds(surge, 0), pods, is_new, lambda row: row.ready)] == names
 
 
 def stateful(replicas: int = 3, current: int = 0, **spec: Any) -> StatefulSet:

@@ -6,6 +6,7 @@ from typing import Any
 from knet.api.fields.elements import NoElement, display, element_of
 from knet.api.fields.reading import field_type, is_leaf, resolve
 from knet.api.fields.sets import Fields
+from knet.api.go_text import spelled
 from knet.api.schema import OPAQUE, QUANTITY, TIME, ListOf, MapOf, Scalar, Struct, Type
 
 _ABSENT: Any = object()
@@ -91,17 +92,8 @@ def _go_type(value: Any) -> str:
 
 
 def _go(value: Any) -> str:
-    if isinstance(value, dict):
-        inner = "map[" + " ".join(f"{key}:{_plain(item)}" for key, item in sorted(value.items())) + "]"
-    elif isinstance(value, list):
-        inner = "[" + " ".join(map(_plain, value)) + "]"
-    else:
-        inner = json.dumps(value)
-    return f"&{{{inner}}}"
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else "<nil>" if value is None else _go(value)[2:-1]
+    """As Go prints its wrapper of a value."""
+    return f"&{{{spelled(value) if isinstance(value, dict | list) else json.dumps(value)}}}"
 
 
 def merge(type_: Type, live: Any, config: Any) -> Any:

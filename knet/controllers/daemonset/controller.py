@@ -93,7 +93,7 @@ class DaemonSetReconciler:
 
     async def _place(self, key: Key, daemon_set: DaemonSet, look: "_Look") -> tuple[Failure | None, float | None]:
         """Create and delete; the first refusal, and when to look again at a daemon that keeps failing."""
-        wanted = plan(look.nodes, look.placed, look.eligible, look.side_by_side)
+        wanted = plan(look.nodes, look.placed, look.eligible, look.kept)
         failed, pause = self._failed(daemon_set, wanted.failed)
         delete, create = [*wanted.delete, *failed], wanted.create
         if daemon_set.spec.updateStrategy.type == "RollingUpdate" and not (delete or create):
@@ -143,6 +143,8 @@ class _Look:
         self._daemon_set = daemon_set
         self._now = now
         self._hash = history.current.metadata.labels[HASH_LABEL]
+        self._wanted = [node.name for node in nodes if self.eligible(node).run]
+        self._limits = rolling.bounds(daemon_set, len(self._wanted))
 
     def is_new(self, pod: Pod) -> bool:
         """Of the present template."""
@@ -159,14 +161,14 @@ class _Look:
         """Seconds until a pod that is ready becomes available."""
         return min((left.total_seconds() for pod in self._pods if (left := self._left(pod))), default=None)
 
-    def side_by_side(self, pods: list[Pod]) -> set[str]:
-        return rolling.side_by_side(pods, self.is_new, self.available)
+    def kept(self, pods: list[Pod]) -> list[Pod]:
+        """Of several pods on a node those that stay."""
+        return rolling.kept(self._limits, pods, self.is_new, self.available)
 
     def step(self) -> rolling.Step:
         """The next step of a rolling update."""
-        wanted = [node.name for node in self.nodes if self.eligible(node).run]
-        limits = rolling.bounds(self._daemon_set, len(wanted))
-        return rolling.step(limits, {name: self.placed.get(name, []) for name in wanted}, self.is_new, self.available)
+        placed = {name: self.placed.get(name, []) for name in self._wanted}
+        return rolling.step(self._limits, placed, self.is_new, self.available)
 
 
 def _as_counted(pod: Pod) -> tuple[object, ...]:

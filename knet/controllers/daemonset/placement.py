@@ -39,9 +39,9 @@ def plan(
     nodes: Iterable[Node],
     placed: Mapping[str, list[Pod]],
     eligible: Callable[[Node], Eligible],
-    surge: Callable[[list[Pod]], set[str]],
+    kept: Callable[[list[Pod]], list[Pod]],
 ) -> Placement:
-    """What is missing or too many; ``surge`` names (uid) the pods of a node that may both stay during an update."""
+    """What is missing or too many; ``kept`` says which of several pods of one node stay."""
     create: list[str] = []
     delete: list[Pod] = []
     failed: list[Pod] = []
@@ -59,8 +59,8 @@ def plan(
         if not present and verdict.run:
             create.append(node.name)
         elif len(alive) > 1:
-            kept = surge(alive) or {min(alive, key=_oldest_ready).uid}
-            delete += [pod for pod in alive if pod.uid not in kept]
+            staying = {pod.uid for pod in kept(alive)}
+            delete += [pod for pod in alive if pod.uid not in staying]
     # pods of nodes that are gone are the pod garbage collector's, but one that was never bound has no other
     delete += [
         pod
@@ -70,7 +70,3 @@ def plan(
         if not pod.spec.nodeName and not pod.deleting
     ]
     return Placement(create, delete, failed)
-
-
-def _oldest_ready(pod: Pod) -> tuple[bool, bool, str, str]:
-    return not pod.spec.nodeName, not pod.ready, pod.metadata.creationTimestamp or "", pod.uid

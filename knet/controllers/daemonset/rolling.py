@@ -55,7 +55,6 @@ def _with_surge(
     is_new: Callable[[Pod], bool],
     available: Callable[[Pod], bool],
 ) -> Step:
-    delete: list[Pod] = []
     surge: list[str] = []
     down: list[str] = []
     under_way = 0
@@ -65,21 +64,26 @@ def _with_surge(
         old = [pod for pod in alive if not is_new(pod)]
         if not old:
             continue
-        if any(available(pod) for pod in new):
-            delete += old
-        elif new:
+        if new:
             under_way += 1
         elif any(available(pod) for pod in old):
             surge.append(node)
         else:
             down.append(node)  # nothing to lose there
-    return Step(delete, down + surge[: max(limits.surge - under_way, 0)])
+    return Step([], down + surge[: max(limits.surge - under_way, 0)])
 
 
-def side_by_side(pods: list[Pod], is_new: Callable[[Pod], bool], available: Callable[[Pod], bool]) -> set[str]:
-    """Of several pods on a node, those (uid) that may stay together: an old one until its successor is available."""
-    new = [pod for pod in pods if is_new(pod)]
-    old = [pod for pod in pods if not is_new(pod)]
-    if len(new) == 1 and len(old) == 1 and not available(new[0]):
-        return {new[0].uid, old[0].uid}
-    return set()
+def kept(
+    limits: Bounds, pods: list[Pod], is_new: Callable[[Pod], bool], available: Callable[[Pod], bool]
+) -> list[Pod]:
+    """Of several pods on a node those that stay: with surge an old one beside its successor until that is available."""
+    ranked = sorted(pods, key=_oldest_ready)
+    new = next((pod for pod in ranked if is_new(pod)), None)
+    old = next((pod for pod in ranked if not is_new(pod)), None)
+    if not limits.surge or new is None or old is None:
+        return ranked[:1]
+    return [new] if available(new) else [new, old]
+
+
+def _oldest_ready(pod: Pod) -> tuple[bool, bool, str, str]:
+    return not pod.spec.nodeName, not pod.ready, pod.metadata.creationTimestamp or "", pod.uid
