@@ -1,6 +1,7 @@
 """What knet costs, measured beside its bounds; medians, because machines are noisy.
 
 `core`  a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
+`api`   the API server alone, on one core, beside a real kube-apiserver.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -13,9 +14,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import benchmarks_api
 from rich.console import Console
 from rich.table import Table
 
@@ -36,6 +38,8 @@ class Figure:
     better: str
     bound: float
     goal: float
+    #: the real kube-apiserver's (1.20 with etcd 3.4 on a machine of two such cores), where it is known
+    peer: float | None = None
 
     @property
     def met(self) -> bool:
@@ -206,7 +210,30 @@ def path_rates(rounds: int = 8) -> tuple[list[float], list[float]]:
         hand.wait()
 
 
-SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core}
+# ---- api -------------------------------------------------------------------------------------------------------
+
+API = {
+    "get": Figure("get Pod by name, 32 connections", 0, "/s", "higher", 10_000, 20_000, 2_312),
+    "create": Figure("create Pod, 32 connections", 0, "/s", "higher", 3_000, 5_000, 745),
+    "list": Figure("list of 1,000 Pods", 0, "ms", "lower", 15, 10, 35),
+    "watch": Figure("write → watcher, 50 watchers, p50", 0, "ms", "lower", 2, 1.5, 4),
+    "memory": Figure("resident with 100,000 Pods", 0, "GB", "lower", 1.5, 1),
+    "kubectl 10": Figure("kubectl get pods, 10 Pods", 0, "ms", "lower", 1.2 * 83, 83, 83),
+    "kubectl 500": Figure("kubectl get pods, 500 Pods", 0, "ms", "lower", 1.2 * 175, 175, 175),
+}
+
+
+def api(rounds: int) -> Iterator[Figure]:
+    """``rounds`` measures nothing again: each figure is a median, or a rate, of many already."""
+    for key, value in benchmarks_api.measurements():
+        yield replace(API[key], value=value)
+
+
+SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core, "api": api}
+
+
+def quantity(number: float, unit: str) -> str:
+    return f"{number:,.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
 def main() -> None:
@@ -217,15 +244,17 @@ def main() -> None:
     options = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("bench: machines are network namespaces; try: sudo scripts/bench")
-    table = Table("what", "measured", "bound", "goal", "", box=None, header_style="dim", padding=(0, 3, 0, 0))
+    columns = ("what", "measured", "bound", "goal", "kube-apiserver", "")
+    table = Table(*columns, box=None, header_style="dim", padding=(0, 3, 0, 0))
     figures = []
     for suite in [options.suite] if options.suite else SUITES:
         for row in SUITES[suite](options.rounds):
             figures.append(asdict(row))
             sign = "≤" if row.better == "lower" else "≥"
             verdict = "goal met" if row.goal_met else "bound met" if row.met else "[red]bound missed[/]"
-            value, bound, goal = (f"{number:.3g} {row.unit}" for number in (row.value, row.bound, row.goal))
-            table.add_row(row.name, value, f"{sign} {bound}", f"{sign} {goal}", verdict)
+            value, bound, goal = (quantity(number, row.unit) for number in (row.value, row.bound, row.goal))
+            peer = quantity(row.peer, row.unit) if row.peer else ""
+            table.add_row(row.name, value, f"{sign} {bound}", f"{sign} {goal}", peer, verdict)
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
