@@ -23,7 +23,14 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\
 
 
 class SchemaError(ValueError):
-    """A value has the wrong type; the message is the Go decoder's."""
+    """A value has the wrong type; the message is the Go decoder's.
+
+    ``converting`` is what upstream says of it where objects are not decoded from text: after a strategic merge.
+    """
+
+    def __init__(self, message: str, converting: str = "") -> None:
+        super().__init__(message)
+        self.converting = converting or message
 
 
 class Type(Protocol):
@@ -40,13 +47,14 @@ class Type(Protocol):
         ...
 
 
-def _json_kind(value: Any) -> str:
+def json_kind(value: Any) -> str:
+    """A value's type as Go's decoder calls it."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int | float):
         return "number"
-    if isinstance(value, str):
-        return "string"
+    if value is None or isinstance(value, str):
+        return "string" if value is not None else "null"
     return "array" if isinstance(value, list) else "object"
 
 
@@ -54,10 +62,29 @@ def _mismatch(value: Any, path: str, owner: str, go_type: str) -> SchemaError:
     """``json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32``."""
     field = re.sub(r"\[[^]]*\]", "", path)
     return SchemaError(
-        f"json: cannot unmarshal {_json_kind(value)} into Go struct field {owner}.{field} of type {go_type}"
+        f"json: cannot unmarshal {json_kind(value)} into Go struct field {owner}.{field} of type {go_type}"
         if field
-        else f"json: cannot unmarshal {_json_kind(value)} into Go value of type {go_type}"
+        else f"json: cannot unmarshal {json_kind(value)} into Go value of type {go_type}",
+        _inconvertible(value, go_type),
     )
+
+
+_GO_KINDS: dict[type, str] = {bool: "bool", int: "int64", float: "float64", str: "string", list: "slice", dict: "map"}
+
+
+def _inconvertible(value: Any, go_type: str) -> str:
+    """What runtime.UnstructuredConverter says of a value where that type is wanted."""
+    kind = _GO_KINDS.get(type(value), "invalid")
+    if go_type.startswith("[]"):
+        return f"cannot restore slice from {kind}"
+    if go_type.startswith("map["):
+        return f"cannot restore map from {kind}"
+    if go_type.startswith("v1."):
+        return f"cannot restore struct from: {kind}"
+    numbers = ("int32", "int64", "float64")
+    if (kind in numbers and go_type in numbers) or (kind == "int64" and go_type == "string"):
+        return f"cannot convert {kind} to {go_type}"
+    return f"unrecognized type: {go_type}"
 
 
 class Scalar:

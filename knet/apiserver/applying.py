@@ -12,9 +12,9 @@ from knet.api.fields.client_side import apply_as_kubectl
 from knet.api.fields.elements import NoElement
 from knet.api.fields.merging import NotTyped, check
 from knet.apiserver import creating, ownership, representation, updating
-from knet.apiserver.body import parse_apply, read_body
+from knet.apiserver.body import Parsed, parse_apply, read_body
 from knet.apiserver.call import Call
-from knet.apiserver.decoding import decode
+from knet.apiserver.decoding import decode, unmarshal_errors
 from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, flag, write_options
@@ -29,7 +29,8 @@ async def apply(call: Call, part: Part = "") -> Response:
     options = write_options(call.query, "Patch", call.writer, apply=True)
     parsed = parse_apply(await read_body(call.request))
     target = call.target
-    configuration = Configuration(target, parsed, part, options, flag(call.query, "force"))
+    configuration = Configuration(target, parsed.value, part, options, flag(call.query, "force"))
+    warn_of_repeated(parsed, options)
     for _ in range(creating.ATTEMPTS):
         if part or call.context.store.get(target.kind.key(target.namespace, target.name)) is not None:
             record = await updating.modify(
@@ -63,10 +64,9 @@ class Configuration:
     def __init__(self, target: Target, value: Any, part: Part, options: WriteOptions, force: bool) -> None:
         """Check that it can be applied at all; StatusError 400."""
         self._kind = target.kind
-        self._value = value
+        self._value = value = check_configuration(target.kind, value)
         self._force = force
         self._write = ownership.write_of(target.kind, target.subresource, part, options)
-        check_configuration(target.kind, value)
         #: it names the revision it is meant for
         self.conditional = bool(value["metadata"].get("resourceVersion"))
 
@@ -80,13 +80,25 @@ class Configuration:
         except NoElement as error:
             raise bad_request(f"failed to merge config: {error}") from None
         # a copy, because what is shared with the configuration is changed by what follows
-        decoded = decode(self._kind, orjson.loads(orjson.dumps(merged.value)), "Ignore")
-        ownership.put(decoded.value["metadata"], merged.managed)
-        return decoded.value
+        value = decode(self._kind, Parsed(orjson.loads(orjson.dumps(merged.value))), _IGNORING)
+        ownership.put(value["metadata"], merged.managed)
+        return value
 
 
-def check_configuration(kind: Kind, value: Any) -> None:
-    """Whether it says of which kind it is, and has that kind's schema; StatusError 400."""
+#: what is applied is known to have no unknown fields
+_IGNORING = WriteOptions(validation="Ignore")
+
+
+def warn_of_repeated(parsed: Parsed, options: WriteOptions) -> None:
+    """Warn of keys that are there twice, or refuse them with StatusError 400, as the options have it."""
+    if parsed.lines and options.validation == "Strict":
+        raise bad_request("error strict decoding patch: error converting YAML to JSON: " + unmarshal_errors(parsed))
+    if options.validation == "Warn":
+        options.warnings.extend(parsed.lines)
+
+
+def check_configuration(kind: Kind, value: Any) -> Object:
+    """The configuration, which says of which kind it is, and has that kind's schema; StatusError 400."""
     resource = kind.resource
     if not isinstance(value, dict) or not isinstance(value.get("metadata", {}), dict | None):
         raise bad_request("error decoding patch: the configuration is not an object with metadata")
@@ -101,6 +113,7 @@ def check_configuration(kind: Kind, value: Any) -> None:
     except NotTyped as error:
         named = f"{metadata.get('namespace') or ''}/{metadata.get('name') or ''}"
         raise bad_request(f"failed to create typed patch object ({named}; {_type_name(*given)}): {error}") from None
+    return value
 
 
 def _type_name(api_version: str, kind: str) -> str:

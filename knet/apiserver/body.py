@@ -1,12 +1,13 @@
 """Request bodies: read within upstream's limit, and parsed as JSON, YAML or protobuf by their Content-Type."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import yaml
 
 from knet.api.schema import Type
-from knet.apiserver import protobuf
+from knet.apiserver import protobuf, strict
 from knet.apiserver.http import BodyBroken, BodyTooLarge, Request
 from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
 from knet.apiserver.status import bad_request, timeout, too_large, unsupported_media_type
@@ -31,13 +32,38 @@ async def read_body(request: Request) -> bytes:
         raise timeout("Timeout: request did not complete within the allotted timeout") from None
 
 
-async def parsed_body(request: Request, type_: Type) -> Any:
-    """The body, supposed to be an object of the type, as JSON data; StatusError 400, 413, 415."""
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A body as JSON data, and what its text has twice."""
+
+    value: Any
+    written: strict.Written | None = None
+    #: of YAML: ``line 3: key "a" already set in map``
+    lines: list[str] = field(default_factory=list)
+
+
+async def parsed_body(request: Request, type_: Type) -> Parsed:
+    """The body, supposed to be an object of the type; StatusError 400, 413, 415."""
     return parse(await read_body(request), request.headers.get("Content-Type"), type_)
 
 
 class _Loader(yaml.CSafeLoader):
     """Timestamps stay text: they are JSON strings to Kubernetes."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.repeated: list[tuple[int, str]] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As upstream's decoder, the last of two values counts; that there were two is remembered."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    self.repeated.append((line, f'line {line}: key "{key.value}" already set in map'))
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -49,24 +75,55 @@ _Loader.yaml_implicit_resolvers = {
 _YAML_ERRORS = (yaml.YAMLError, TypeError, ValueError, RecursionError)
 
 
-def _from_yaml(body: bytes) -> Any:
+#: nodes that aliases may make of a document, where they make most of it (goyaml's guard against a billion laughs)
+_MOST_NODES = 400_000
+
+
+def _from_yaml(body: bytes) -> Parsed:
     """Through JSON, because YAML knows keys and values that JSON does not."""
-    return orjson.loads(orjson.dumps(yaml.load(body, _Loader), option=orjson.OPT_NON_STR_KEYS))
+    loader = _Loader(body)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return Parsed(None)
+        known: dict[int, int] = {}
+        if (size := _size(node, known)) > _MOST_NODES and size > 10 * len(known):
+            raise yaml.YAMLError("yaml: document contains excessive aliasing")
+        value = orjson.loads(orjson.dumps(loader.construct_document(node), option=orjson.OPT_NON_STR_KEYS))
+        return Parsed(value, lines=[text for _, text in sorted(loader.repeated)])
+    finally:
+        loader.dispose()
 
 
-def parse(body: bytes, content_type: str, type_: Type) -> Any:
-    """A request body as JSON data; StatusError 400 where it is broken, 415 for media types that are not spoken.
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """The number of nodes with aliases written out."""
+    size = known.get(id(node))
+    if size is None:
+        known[id(node)] = size = 1 << 40  # what contains itself
+        if isinstance(node, yaml.SequenceNode):
+            size = 1 + sum(_size(item, known) for item in node.value)
+        elif isinstance(node, yaml.MappingNode):
+            size = 1 + sum(_size(key, known) + _size(item, known) for key, item in node.value)
+        else:
+            size = 1
+        known[id(node)] = size
+    return size
+
+
+def parse(body: bytes, content_type: str, type_: Type) -> Parsed:
+    """A request body; StatusError 400 where it is broken, 415 for media types that are not spoken.
 
     ``type_`` is needed to read protobuf, which does not describe itself; otherwise types are checked later.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media in ("", JSON) or media.endswith("+json"):
         try:
-            return orjson.loads(body)
+            value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise bad_request(
                 f"the object provided is unrecognized (must be of type a Kubernetes object): {error}"
             ) from None
+        return Parsed(value, strict.repeated(body, value))
     if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
         try:
             return _from_yaml(body)
@@ -74,7 +131,7 @@ def parse(body: bytes, content_type: str, type_: Type) -> Any:
             raise bad_request(f"error converting YAML to JSON: {error}") from None
     if media == protobuf.MEDIA_TYPE:
         try:
-            return protobuf.decode(body, type_)
+            return Parsed(protobuf.decode(body, type_))
         except protobuf.ProtobufError as error:
             raise bad_request(str(error)) from None
     raise unsupported_media_type(
@@ -83,11 +140,13 @@ def parse(body: bytes, content_type: str, type_: Type) -> Any:
     )
 
 
-def parse_apply(body: bytes) -> Any:
+def parse_apply(body: bytes) -> Parsed:
     """An apply configuration, which is YAML and therefore may be JSON; StatusError 400."""
     if body.lstrip()[:1] == b"{":
         try:
-            return orjson.loads(body)
+            value = orjson.loads(body)
+            if strict.repeated(body, value) is None:
+                return Parsed(value)
         except orjson.JSONDecodeError:
             pass  # a flow mapping looks like that, too
     try:

@@ -28,9 +28,9 @@ async def create(call: Call) -> Response:
     """POST to a collection."""
     options = write_options(call.query, "Create", call.writer)
     kind = call.target.kind
-    decoded = decode(kind, await parsed_body(call.request, kind.type), options.validation)
-    record = await create_object(call.context, call.target, decoded.value, options)
-    return representation.written(call, record, 201, decoded.warnings + options.warnings)
+    value = decode(kind, await parsed_body(call.request, kind.type), options)
+    record = await create_object(call.context, call.target, value, options)
+    return representation.written(call, record, 201, options.warnings)
 
 
 async def create_object(

@@ -1,11 +1,10 @@
 """From a body to an object that has the right types, the right place and its defaults."""
 
-from dataclasses import dataclass
-from typing import Any
-
-from knet.api.schema import SchemaError, conform
-from knet.apiserver.body import object_of
+from knet.api.resources import RESOURCES, Resource
+from knet.api.schema import SchemaError, conform, json_kind
+from knet.apiserver.body import Parsed, object_of
 from knet.apiserver.kind import Kind
+from knet.apiserver.options import WriteOptions
 from knet.apiserver.routes import Target
 from knet.apiserver.status import bad_request
 from knet.store import Object
@@ -21,38 +20,74 @@ SERVER_METADATA = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A body that has the right types, and the warnings that its reader deserves."""
-
-    value: Object
-    warnings: list[str]
+_REGISTERED = {(row.api_version, row.kind) for row in RESOURCES}
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
-def decode(kind: Kind, value: Any, validation: str) -> Decoded:
-    """Check the types of a body; unknown fields are dropped, reported or refused (StatusError 400)."""
-    value = object_of(value)
-    resource = kind.resource
-    given = value.setdefault("apiVersion", resource.api_version), value.setdefault("kind", resource.kind)
-    if given != (resource.api_version, resource.kind):
-        if given[1] == resource.kind:
-            raise bad_request(
-                f"the API version in the data ({given[0]}) does not match the expected API version"
-                f" ({resource.api_version})"
-            )
-        raise bad_request(
-            f'{given[1]} in version "{resource.version}" cannot be handled as a {resource.kind}: no kind "{given[1]}"'
-            f' is registered for version "{given[0]}"'
-        )
-    unfit = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+def decode(kind: Kind, body: Parsed, options: WriteOptions) -> Object:
+    """An object of the right types.  StatusError 400.
+
+    What nobody knows or is there twice (of which the last counts) is dropped, put into ``options.warnings``, or
+    refused, as the options have it.
+    """
+    value, resource = object_of(body.value), kind.resource
     try:
-        unknown = conform(kind.type, value)
+        unknown = conformed(kind, value)
+    except OtherVersion as error:
+        raise bad_request(str(error)) from None
     except SchemaError as error:
-        raise bad_request(f"{unfit}: {error}") from None
-    if unknown and validation == "Strict":
-        fields = ", ".join(f'unknown field "{name}"' for name in unknown)
-        raise bad_request(f"{unfit}: strict decoding error: {fields}")
-    return Decoded(value, [f'unknown field "{name}"' for name in unknown] if validation == "Warn" else [])
+        raise bad_request(f"{_unfit(value, resource)}: {error}") from None
+    if options.validation == "Ignore" or not (unknown or body.lines or body.written):
+        return value
+    complaints = complaints_about(body, unknown)
+    if options.validation == "Strict":
+        texts = [unmarshal_errors(body)] * bool(body.lines) + complaints
+        raise bad_request(f"{_unfit(value, resource)}: strict decoding error: {', '.join(texts)}")
+    options.warnings.extend(body.lines + complaints)
+    return value
+
+
+def unmarshal_errors(body: Parsed) -> str:
+    """What a YAML body has twice, in the words of Go's decoder."""
+    return "\n  ".join(("yaml: unmarshal errors:", *body.lines))
+
+
+def complaints_about(body: Parsed, unknown: list[str]) -> list[str]:
+    """What is wrong with the fields of a body, in its order."""
+    return body.written.among(unknown) if body.written else [f'unknown field "{path}"' for path in unknown]
+
+
+def _unfit(value: Object, resource: Resource) -> str:
+    version = value["apiVersion"].rpartition("/")[2]
+    return f'{value["kind"]} in version "{version}" cannot be handled as a {resource.kind}'
+
+
+class OtherVersion(SchemaError):
+    """An object of the right kind came where another version of it is spoken."""
+
+
+def conformed(kind: Kind, value: Object) -> list[str]:
+    """Give an object the types of its kind, in place; the unknown fields that it had.  Raises SchemaError."""
+    resource = kind.resource
+    api_version = value.setdefault("apiVersion", resource.api_version)
+    name = value.setdefault("kind", resource.kind)
+    if (api_version, name) == (resource.api_version, resource.kind):
+        return conform(kind.type, value)
+    for key in ("apiVersion", "kind"):
+        if not isinstance(value[key], str):
+            raise bad_request(
+                f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(value[key])} into Go"
+                f" struct field .{key} of type string"
+            )
+    if name == resource.kind and (resource.custom or (api_version, name) in _REGISTERED):
+        raise OtherVersion(
+            f"the API version in the data ({api_version}) does not match the expected API version"
+            f" ({resource.api_version})"
+        )
+    if (api_version, name) in _REGISTERED:
+        version = api_version.rpartition("/")[2]
+        raise SchemaError(f"converting ({version}.{name}) to (core.{resource.kind}): unknown conversion")
+    raise SchemaError(f'no kind "{name}" is registered for version "{api_version}" in scheme "{_SCHEME}"')
 
 
 def normalise(kind: Kind, value: Object) -> None:

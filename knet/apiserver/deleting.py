@@ -48,7 +48,7 @@ async def _options(call: Call) -> DeleteOptions:
     if not text:
         return delete_options(call.query, {}, call.writer)
     type_ = call.context.auxiliary["DeleteOptions"].type
-    body = object_of(parse(text, call.request.headers.get("Content-Type"), type_))
+    body = object_of(parse(text, call.request.headers.get("Content-Type"), type_).value)
     try:
         conform(type_, body)
     except SchemaError as error:

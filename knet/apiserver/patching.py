@@ -1,4 +1,8 @@
-"""patch: an update whose new state is computed from the present one."""
+"""patch: an update whose new state is computed from the present one.
+
+What is wrong with the patched document is upstream's 422 about a field named ``patch``, with the document or the patch
+in it; what is wrong with the patch itself a 400.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +10,17 @@ from typing import Any
 import orjson
 
 from knet.api import patch as patches
-from knet.api.schema import Type
+from knet.api.go_text import spelled
+from knet.api.schema import SchemaError, Type
 from knet.api.strategic import strategic_merge_patch
-from knet.apiserver import applying, representation
-from knet.apiserver.body import object_of, read_body
+from knet.apiserver import applying, field, representation, strict
+from knet.apiserver.body import Parsed, object_of, read_body
 from knet.apiserver.call import Call
-from knet.apiserver.decoding import decode
+from knet.apiserver.decoding import complaints_about, conformed
 from knet.apiserver.http import Request, Response
-from knet.apiserver.options import write_options
-from knet.apiserver.status import StatusError, bad_request, unprocessable, unsupported_media_type
+from knet.apiserver.kind import Kind
+from knet.apiserver.options import WriteOptions, write_options
+from knet.apiserver.status import StatusError, bad_request, invalid, unprocessable, unsupported_media_type
 from knet.apiserver.updating import Part, modify
 from knet.store import Object
 
@@ -36,15 +42,12 @@ async def patch(call: Call, part: Part = "") -> Response:
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
     patcher = await read_patch(call.request, kind.type, kind.resource.custom)
-    warnings: list[str] = []
 
     def change(old: Object) -> Object:
-        decoded = decode(kind, patcher(old), options.validation)
-        warnings[:] = decoded.warnings
-        return decoded.value
+        return patcher.decoded(kind, old, options)
 
     record = await modify(call.context, call.target, change, options, part, patcher.conditional)
-    return representation.written(call, record, 200, warnings + options.warnings)
+    return representation.written(call, record, 200, options.warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,40 @@ class Patcher:
     type: Type
     #: it names the revision it is meant for
     conditional: bool
+    #: about its own text
+    complaints: list[str]
+
+    def decoded(self, kind: Kind, document: Object, options: WriteOptions) -> Object:
+        """The patched document with the types of its kind; see `knet.apiserver.decoding.decode`.
+
+        StatusError 400, 413, 422.
+        """
+        before = orjson.dumps(document)
+        value = self(document)
+        if self.media == STRATEGIC_PATCH:  # which patches structs, and those know what they are
+            value["apiVersion"], value["kind"] = kind.resource.api_version, kind.resource.kind
+        try:
+            unknown = conformed(kind, value)
+        except SchemaError as error:
+            why = error.converting if self.media == STRATEGIC_PATCH else str(error)
+            raise self._unfit(before, why) from None
+        if options.validation == "Ignore" or not (unknown or self.complaints):
+            return value
+        if self.media == STRATEGIC_PATCH:
+            unknown.sort()
+        complaints = self.complaints + [f'unknown field "{path}"' for path in unknown]
+        if options.validation == "Strict":
+            raise self._unfit(before, f"strict decoding error: {', '.join(complaints)}")
+        options.warnings.extend(complaints)
+        return value
+
+    def _unfit(self, before: bytes, why: str) -> StatusError:
+        """The patched document is no good; what upstream quotes is the document, of a strategic merge the patch."""
+        if self.media == STRATEGIC_PATCH:
+            quoted = spelled(orjson.loads(self.text))
+        else:
+            quoted = orjson.dumps(self(orjson.loads(before))).decode()
+        return invalid("", "", "", [field.invalid("patch", quoted, why)])
 
     def __call__(self, document: Object) -> Object:
         """The patched document, which is used up; StatusError 400, 413, 422."""
@@ -94,7 +131,20 @@ async def read_patch(request: Request, type_: Type, custom: bool = False) -> Pat
         raise bad_request(f"error decoding patch: {error}") from None
     if media != JSON_PATCH:
         object_of(body)
-    return Patcher(text, media, type_, _names_revision(body))
+    return Patcher(text, media, type_, _names_revision(body), _complaints(media, text, body))
+
+
+_OPERATION_FIELDS = ("from", "op", "path", "value")
+
+
+def _complaints(media: str, text: bytes, body: Any) -> list[str]:
+    """Fields that are there twice, and those that no operation of a JSON patch has."""
+    unknown = []
+    if media == JSON_PATCH and isinstance(body, list):
+        rows = [(place, row) for place, row in enumerate(body) if isinstance(row, dict)]
+        unknown = [f"[{place}].{key}" for place, row in rows for key in row if key not in _OPERATION_FIELDS]
+    found = complaints_about(Parsed(body, strict.repeated(text, body)), unknown)
+    return [f"json patch {complaint}" for complaint in found] if media == JSON_PATCH else found
 
 
 def _names_revision(body: Any) -> bool:

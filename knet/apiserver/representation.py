@@ -1,6 +1,6 @@
 """Answers as bytes: objects, lists, Tables and PartialObjectMetadata, from records that are encoded already."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import orjson
 
@@ -15,10 +15,27 @@ from knet.store import Attributes, Object, Record
 def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> Response:
     """An HTTP response; ``warnings`` become Warning headers, which kubectl prints."""
     response = Response(to_yaml(data), status, YAML) if form.yaml else Response(data, status)
-    for warning in dict.fromkeys(warnings):
-        escaped = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.append(("Warning", f'299 - "{escaped}"'))
+    if warnings:
+        response.headers += [("Warning", text) for text in _warnings(warnings)]
     return response
+
+
+#: upstream's limits on the characters of all warnings, and on those of one where all would be too much
+_WARNED, _WARNED_EACH = 4 * 1024, 256
+
+
+def _warnings(texts: Iterable[str]) -> Iterator[str]:
+    """Values of Warning headers, each text once; those with control characters cannot be sent."""
+    texts = [text for text in dict.fromkeys(texts) if text.isprintable()]
+    if sum(map(len, texts)) > _WARNED:
+        texts = [text[:_WARNED_EACH] for text in texts]
+    sent = 0
+    for text in texts:
+        if sent >= _WARNED:
+            return
+        sent += len(text)
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        yield f'299 - "{escaped}"'
 
 
 def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "") -> bytes:

@@ -39,16 +39,16 @@ async def update(call: Call, part: Part = "") -> Response:
     """PUT of an object or of its status."""
     options = write_options(call.query, "Update", call.writer)
     target = call.target
-    decoded = decode(target.kind, await parsed_body(call.request, target.kind.type), options.validation)
-    metadata = decoded.value.get("metadata", {})
+    value = decode(target.kind, await parsed_body(call.request, target.kind.type), options)
+    metadata = value.get("metadata", {})
     check_name(metadata.get("name", ""), target.name)
     if not part and target.kind.strategy.create_on_update and not _exists(call.context, target):
         metadata.pop("resourceVersion", None)
-        record = await creating.create_object(call.context, target, decoded.value, options)
-        return representation.written(call, record, 201, decoded.warnings + options.warnings)
-    text = orjson.dumps(decoded.value)
+        record = await creating.create_object(call.context, target, value, options)
+        return representation.written(call, record, 201, options.warnings)
+    text = orjson.dumps(value)
     record = await modify(call.context, target, lambda _: orjson.loads(text), options, part)
-    return representation.written(call, record, 200, decoded.warnings + options.warnings)
+    return representation.written(call, record, 200, options.warnings)
 
 
 def check_name(given: str, wanted: str) -> None:

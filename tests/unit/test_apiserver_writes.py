@@ -60,7 +60,7 @@ def test_names_are_generated(server: Server) -> None:
         (MAPS, b"{", 400, "unrecognized"),
         (MAPS, b"[]", 400, "cannot unmarshal array"),
         (MAPS, {"kind": "Pod"}, 400, "cannot be handled as a ConfigMap"),
-        (MAPS, {"apiVersion": "v2"}, 400, "does not match the expected API version (v1)"),
+        (MAPS, {"apiVersion": "v2"}, 400, 'no kind "ConfigMap" is registered for version "v2" in scheme'),
         (MAPS, {"metadata": {"name": "a", "namespace": "b"}}, 400, "does not match the namespace sent on the request"),
         (MAPS, {"metadata": {"name": "a", "resourceVersion": "7"}}, 400, "resourceVersion should not be set"),
         (MAPS, {"metadata": {}}, 422, "name or generateName is required"),

@@ -21,7 +21,7 @@ async def update(call: Call) -> Response:
     """PUT."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind
-    wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    wanted = decode(kind, await parsed_body(call.request, kind.type), options)
     return await _decide(call, wanted, options)
 
 
@@ -30,7 +30,7 @@ async def patch(call: Call) -> Response:
     options = write_options(call.query, "Patch", call.writer)
     kind = call.target.kind
     patcher = await read_patch(call.request, kind.type)
-    wanted = decode(kind, patcher(find(call.context, call.target).decode()), options.validation).value
+    wanted = patcher.decoded(kind, find(call.context, call.target).decode(), options)
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _decide(call, wanted, options)
@@ -48,4 +48,4 @@ async def _decide(call: Call, wanted: Object, options: WriteOptions) -> Response
         return value
 
     record = await modify(call.context, call.target, change, options, "status")
-    return representation.written(call, record, 200, ())
+    return representation.written(call, record, 200, options.warnings)

@@ -31,7 +31,7 @@ async def create_legacy(call: Call) -> Response:
 async def _read(call: Call) -> tuple[Object, WriteOptions]:
     options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Binding"]
-    return decode(kind, await parsed_body(call.request, kind.type), options.validation).value, options
+    return decode(kind, await parsed_body(call.request, kind.type), options), options
 
 
 async def _bind(call: Call, target: Target, binding: Object, options: WriteOptions) -> Response:
@@ -50,7 +50,7 @@ async def _bind(call: Call, target: Target, binding: Object, options: WriteOptio
 
     await updating.rewrite(call.context, target, bind, options.dry_run)
     done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
-    return representation.answer(orjson.dumps(done), call.form, 201)
+    return representation.answer(orjson.dumps(done), call.form, 201, options.warnings)
 
 
 def _node_of(binding: Object, name: str) -> str:

@@ -41,7 +41,7 @@ async def create(call: Call) -> Response:
     """POST of a ``policy/v1`` Eviction; its deleteOptions count as in a DELETE.  StatusError 429, …"""
     options = write_options(call.query, "Create", call.writer)
     kind = call.context.auxiliary["Eviction"]
-    eviction = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    eviction = decode(kind, await parsed_body(call.request, kind.type), options)
     if (eviction.get("metadata") or {}).get("name") != call.target.name:
         raise bad_request("name in URL does not match name in Eviction object")
     wanted = eviction.get("deleteOptions") or {}

@@ -14,7 +14,7 @@ async def update(call: Call) -> Response:
     """PUT: spec.finalizers become the given ones; a namespace that is being deleted and has none left, goes."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind
-    wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    wanted = decode(kind, await parsed_body(call.request, kind.type), options)
     revision = wanted.get("metadata", {}).get("resourceVersion", "")
 
     def finalize(value: Object) -> None:
@@ -23,4 +23,4 @@ async def update(call: Call) -> Response:
         value["spec"] = {**value.get("spec", {}), "finalizers": wanted.get("spec", {}).get("finalizers", [])}
 
     record = await updating.rewrite(call.context, call.target, finalize, options.dry_run)
-    return representation.answer(representation.object_bytes(kind, record, call.form), call.form)
+    return representation.written(call, record, 200, options.warnings)

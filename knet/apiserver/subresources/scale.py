@@ -1,5 +1,6 @@
 """scale: the number of replicas of any kind that has some, in the form that every autoscaler understands."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from knet.apiserver import applying, field, representation, updating
@@ -61,18 +62,18 @@ async def get(call: Call) -> Response:
     return _answer(call, find(call.context, call.target).decode())
 
 
-def _answer(call: Call, value: Object) -> Response:
+def _answer(call: Call, value: Object, warnings: Sequence[str] = ()) -> Response:
     record = representation.unstored(scale_of(call.target.kind.from_stored(value), _paths(call)))
     include = call.query.get("includeObject", "")
     data = representation.object_bytes(call.context.auxiliary["Scale"], record, call.form, include)
-    return representation.answer(data, call.form)
+    return representation.answer(data, call.form, warnings=warnings)
 
 
 async def update(call: Call) -> Response:
     """PUT."""
     options = write_options(call.query, "Update", call.writer)
     kind = call.context.auxiliary["Scale"]
-    wanted = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+    wanted = decode(kind, await parsed_body(call.request, kind.type), options)
     return await _rescale(call, wanted, options)
 
 
@@ -84,7 +85,7 @@ async def patch(call: Call) -> Response:
     kind = call.context.auxiliary["Scale"]
     patcher = await read_patch(call.request, kind.type)
     present = call.target.kind.from_stored(find(call.context, call.target).decode())
-    wanted = decode(kind, patcher(scale_of(present, _paths(call))), options.validation).value
+    wanted = patcher.decoded(kind, scale_of(present, _paths(call)), options)
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
@@ -93,8 +94,9 @@ async def patch(call: Call) -> Response:
 async def _apply(call: Call) -> Response:
     """An applied Scale is an applied number of replicas of the object behind it."""
     options = write_options(call.query, "Patch", call.writer, apply=True)
-    scale = parse_apply(await read_body(call.request))
-    applying.check_configuration(call.context.auxiliary["Scale"], scale)
+    parsed = parse_apply(await read_body(call.request))
+    scale = applying.check_configuration(call.context.auxiliary["Scale"], parsed.value)
+    applying.warn_of_repeated(parsed, options)
     target = call.target
     value: Object = {"apiVersion": target.kind.resource.api_version, "kind": target.kind.resource.kind, "metadata": {}}
     if revision := scale["metadata"].get("resourceVersion"):
@@ -105,7 +107,7 @@ async def _apply(call: Call) -> Response:
     record = await updating.modify(
         call.context, target, configuration, options, "", configuration.conditional, tracked=True
     )
-    return _answer(call, record.decode())
+    return _answer(call, record.decode(), options.warnings)
 
 
 async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Response:
@@ -122,4 +124,4 @@ async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Respons
         return value
 
     record = await updating.modify(call.context, call.target, change, options, conditional=bool(revision))
-    return _answer(call, record.decode())
+    return _answer(call, record.decode(), options.warnings)

@@ -35,7 +35,7 @@ class TokenRequests:
         """POST of a TokenRequest; the answer has the token in its status."""
         options = write_options(call.query, "Create", call.writer)
         kind = call.context.auxiliary["TokenRequest"]
-        request = decode(kind, await parsed_body(call.request, kind.type), options.validation).value
+        request = decode(kind, await parsed_body(call.request, kind.type), options)
         account = find(call.context, call.target).decode()
         spec = request.setdefault("spec", {})
         audiences = spec.setdefault("audiences", []) or [AUDIENCE]
@@ -49,7 +49,7 @@ class TokenRequests:
         spec["audiences"] = audiences
         expiry = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         request["status"] = {"token": token, "expirationTimestamp": expiry}
-        return representation.answer(orjson.dumps(request), call.form, 201)
+        return representation.answer(orjson.dumps(request), call.form, 201, options.warnings)
 
 
 def _bound_pod(call: Call, spec: Object) -> dict[str, str] | None:
