@@ -1,12 +1,50 @@
 """The state objects start in, and what updates to the main resource leave alone (pkg/registry/*/strategy.go)."""
 
+from collections.abc import Iterator
+
 from knet.api.pod_resources import qos_class
+from knet.apiserver.context import now
 from knet.store import Object
 
 
 def new_pod(value: Object) -> None:
-    """A Pod starts Pending, its class of service decided for good."""
-    value["status"] = {"phase": "Pending", "qosClass": qos_class(value["spec"])}
+    """A Pod starts Pending, its class of service decided for good; gated until its gates are taken away."""
+    spec = value["spec"]
+    value["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        value["status"]["conditions"] = [
+            {
+                "type": "PodScheduled",
+                "status": "False",
+                "lastTransitionTime": now(),
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }
+        ]
+    if spec.get("affinity"):
+        labels = value["metadata"].get("labels", {})
+        for term in _affinity_terms(spec["affinity"]):
+            _apply_label_keys(term, labels)
+
+
+def _affinity_terms(affinity: Object) -> Iterator[Object]:
+    for kind in ("podAffinity", "podAntiAffinity"):
+        terms = affinity.get(kind) or {}
+        yield from terms.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        for row in terms.get("preferredDuringSchedulingIgnoredDuringExecution") or ():
+            yield row.get("podAffinityTerm") or {}
+
+
+def _apply_label_keys(term: Object, labels: Object) -> None:
+    """The Pod's own values of matchLabelKeys and mismatchLabelKeys become part of the selector (KEP-3633)."""
+    selector = term.get("labelSelector")
+    if selector is None:
+        return
+    for keys, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+        for key in term.get(keys) or ():
+            if key in labels:
+                row = {"key": key, "operator": operator, "values": [labels[key]]}
+                selector["matchExpressions"] = [*(selector.get("matchExpressions") or ()), row]
 
 
 def pod_grace_period(value: Object, requested: int | None) -> int:

@@ -65,6 +65,67 @@ def test_a_pod_is_bound_once(server: Server) -> None:
     server.run(test)
 
 
+def test_a_gated_pod_waits_for_its_gates(server: Server) -> None:
+    async def test(api: Api) -> None:
+        body = pod("gated")
+        body["spec"] |= {"schedulingGates": [{"name": "a"}, {"name": "b"}], "nodeSelector": {"disk": "ssd"}}
+        placed = await api("POST", PODS, {**body, "spec": body["spec"] | {"nodeName": "n1"}})
+        assert placed.message.endswith(
+            "spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared"
+        )
+        created = (await api("POST", PODS, body)).body
+        [condition] = created["status"]["conditions"]
+        assert (condition["type"], condition["status"], condition["reason"], condition["message"]) == (
+            "PodScheduled",
+            "False",
+            "SchedulingGated",
+            "Scheduling is blocked due to non-empty scheduling gates",
+        )
+        bound = await api("POST", PODS + "/gated/binding", {"target": {"name": "n1"}})
+        assert (bound.code, bound.message) == (
+            409,
+            'Operation cannot be fulfilled on pods/binding "gated": pod gated has non-empty .spec.schedulingGates',
+        )
+        more = await api("PATCH", PODS + "/gated", {"spec": {"schedulingGates": [{"name": "a"}, {"name": "c"}]}}, MERGE)
+        assert more.code == 422 and more.message.endswith(
+            "spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new scheduling gate 'c'"
+        )
+        narrower = {"spec": {"schedulingGates": [{"name": "b"}], "nodeSelector": {"zone": "east"}}}
+        assert (await api("PATCH", PODS + "/gated", narrower, MERGE)).body["spec"]["nodeSelector"] == {
+            "disk": "ssd",
+            "zone": "east",
+        }
+        wider = await api("PATCH", PODS + "/gated", {"spec": {"nodeSelector": {"disk": "hdd"}}}, MERGE)
+        assert "only additions to spec.nodeSelector are allowed (no mutations or deletions)" in wider.message
+        assert (await api("PATCH", PODS + "/gated", {"spec": {"schedulingGates": None}}, MERGE)).code == 200
+        late = await api("PATCH", PODS + "/gated", {"spec": {"nodeSelector": {"rack": "1"}}}, MERGE)
+        assert late.code == 422
+        assert (await api("POST", PODS + "/gated/binding", {"target": {"name": "n1"}})).code == 201
+
+    server.run(test)
+
+
+def test_label_keys_of_affinity_become_part_of_its_selectors(server: Server) -> None:
+    async def test(api: Api) -> None:
+        body = pod("keyed")
+        body["metadata"]["labels"] = {"app": "web", "version": "2", "tenant": "a"}
+        term = {
+            "topologyKey": "zone",
+            "labelSelector": {"matchLabels": {"app": "web"}},
+            "matchLabelKeys": ["version", "absent"],
+            "mismatchLabelKeys": ["tenant"],
+        }
+        body["spec"]["affinity"] = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+        created = (await api("POST", PODS, body)).body
+        [row] = created["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert row["labelSelector"]["matchExpressions"] == [
+            {"key": "version", "operator": "In", "values": ["2"]},
+            {"key": "tenant", "operator": "NotIn", "values": ["a"]},
+        ]
+
+    server.run(test)
+
+
 def test_an_eviction_deletes_gracefully(server: Server) -> None:
     async def test(api: Api) -> None:
         body = pod("evicted")

@@ -72,6 +72,8 @@ def _check(value: Object, uid: str) -> None:
         why = f"pod {name} is being deleted, cannot be assigned to a host"
     elif value["spec"].get("nodeName"):
         why = f'pod {name} is already assigned to node "{value["spec"]["nodeName"]}"'
+    elif value["spec"].get("schedulingGates"):
+        why = f"pod {name} has non-empty .spec.schedulingGates"
     if why:
         raise StatusError(
             409,

@@ -12,6 +12,7 @@ from knet.apiserver.validation.containers import (
     init_errors,
     main_errors,
 )
+from knet.apiserver.validation.gates import directive_errors, gate_errors, gated_and_placed, without_directives
 from knet.apiserver.validation.placement import affinity_errors, toleration_errors
 from knet.apiserver.validation.rules import (
     INT32_MAX,
@@ -45,7 +46,8 @@ _IMMUTABLE_SPEC = (
 
 def validate_pod(value: Object) -> Errors:
     """A Pod."""
-    return pod_spec(value.get("spec", {}), "spec")
+    spec = value.get("spec", {})
+    return pod_spec(spec, "spec") + gated_and_placed(spec)
 
 
 def validate_new_pod(value: Object) -> Errors:
@@ -56,7 +58,7 @@ def validate_new_pod(value: Object) -> Errors:
 
 
 def validate_pod_update(value: Object, old: Object) -> Errors:
-    """What may change in a running Pod: images, deadline, additional tolerations."""
+    """What may change in a running Pod: images, deadline, additional tolerations; its placement while it is gated."""
     spec, before = value["spec"], old["spec"]
     errors: Errors = []
     for key in ("containers", "initContainers"):
@@ -69,14 +71,19 @@ def validate_pod_update(value: Object, old: Object) -> Errors:
         errors.append(
             field.forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
         )
-    if _fixed_part(spec) != _fixed_part(before):
+    errors += gate_errors(spec, before)
+    fixed, was = _fixed_part(spec), _fixed_part(before)
+    if before.get("schedulingGates"):
+        errors += directive_errors(spec, before)
+        fixed, was = without_directives(fixed), without_directives(was)
+    if fixed != was:
         errors.append(field.forbidden("spec", _IMMUTABLE_SPEC))
     return errors
 
 
 def _fixed_part(spec: Object) -> Object:
     loose = ("containers", "initContainers", "activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds")
-    fixed = {key: item for key, item in spec.items() if key not in loose and key != "serviceAccount"}
+    fixed = {key: item for key, item in spec.items() if key not in (*loose, "serviceAccount", "schedulingGates")}
     for key in ("containers", "initContainers"):
         fixed[key] = [{name: item for name, item in row.items() if name != "image"} for row in spec.get(key, ())]
     return fixed
