@@ -29,7 +29,7 @@ from knet.apiserver.registry import Registry
 from knet.apiserver.server import ApiServer
 from knet.apiserver.subresources import handlers
 from knet.client import component
-from knet.store import SqliteStore
+from knet.store import opened
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,15 @@ SHUTDOWN = 0.2
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How one API server is run.
 
-    ``pki_dir`` holds ca.crt, apiserver.crt/.key, apiserver-kubelet-client.crt/.key, sa.key and sa.pub;
-    ``listen_fds`` are sockets that listen already (connections wait in their backlogs across restarts); only where
-    there are none, ``advertise_address``:``bind_port`` is bound here.
+    ``store`` is an etcd's URL; "" is a database file in ``data_dir``.  ``pki_dir`` holds ca.crt, apiserver.crt/.key,
+    apiserver-kubelet-client.crt/.key, sa.key and sa.pub; ``listen_fds`` are sockets that listen already (connections
+    wait in their backlogs across restarts); only where there are none, ``advertise_address``:``bind_port`` is bound
+    here.
     """
 
     data_dir: str
     pki_dir: str
+    store: str = ""
     advertise_address: str
     bind_port: int = 6443
     listen_fds: list[int] = []
@@ -67,7 +69,7 @@ async def serve(options: Options) -> None:
     schema = schema_of(schema_kinds())
     kinds = Registry(served(schema).values())
     selectable = Selectable(kinds.values())
-    store = SqliteStore(data / STORE_FILE, selectable)
+    store = await opened(options.store or str(data / STORE_FILE), selectable)
     allocations = Allocations(IPv4Network(options.service_cidr))
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
     context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()))
@@ -85,6 +87,7 @@ async def serve(options: Options) -> None:
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(store.run())
             tasks.create_task(definitions.run())
             tasks.create_task(expire_events(context))
     finally:

@@ -12,10 +12,11 @@ import orjson
 
 from knet.api.resources import Resource
 from knet.api.selectors import Requirement, Selector
-from knet.apiserver import creating, deleting, health, patching, reads, updating, watching
+from knet.apiserver import creating, deleting, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
+from knet.apiserver.health import ENDPOINTS, Health, version
 from knet.apiserver.http import Answer, Request, Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import form_of
@@ -101,6 +102,10 @@ class ApiServer:
         self._documents = documents
         self._routes = Routes(context.kinds.by_plural)
         context.kinds.subscribe(self._methods.clear)
+        self._health = Health(
+            {"etcd": lambda: context.store.trouble},
+            {"poststarthook/bootstrap-controller": lambda: "" if self.ready else "not finished"},
+        )
         self.ready = False
 
     async def handle(self, request: Request) -> Answer:
@@ -121,12 +126,12 @@ class ApiServer:
 
     async def _dispatch(self, request: Request) -> Answer:
         path = request.path
-        if path.startswith(health.ENDPOINTS):
-            answer = health.health(path, "verbose" in request.query, self.ready)
+        if path.startswith(ENDPOINTS):
+            answer = self._health.answer(path, request.raw_query)
             if answer is not None:
                 return answer
         elif path == "/version":
-            return health.version()
+            return version()
         user = self._authenticator.user_of(request)
         if user is None:
             raise unauthorized()

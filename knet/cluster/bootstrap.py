@@ -33,6 +33,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[str]
     dns_ip: str
     dns_upstream: str
+    store: str
     deadline: float
     listen_fds: list[int]
 
@@ -65,7 +66,8 @@ class Bootstrap:
                 await asyncio.sleep(ASK_EVERY)
         for manifest in cluster_dns(self._options.dns_ip, self._options.dns_upstream):
             await apply(self._client, manifest)
-        self._tell("control", "kube-apiserver · controllers · scheduler")
+        etcd = "etcd · " if self._options.store == "etcd" else ""
+        self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")
         await self._nodes()
         self._tell("nodes", " · ".join(f"{name} Ready" for name in self._options.nodes))
         try:

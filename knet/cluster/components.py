@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from knet.cluster import etcd
 from knet.cluster.config import ClusterConfig
 from knet.cluster.state import StateDir
 from knet.underlay.machine import Machine
@@ -56,11 +57,17 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
     def kubeconfig(component: str) -> str:
         return str(state.kubeconfig(machine.name, component))
 
+    store = ""
+    if config.store == "etcd":
+        store = etcd.URL
+        directory = str(state.machine(machine.name) / "etcd")
+        yield Component("etcd", machine.name, "knet.cluster.etcd", {"name": machine.name, "data_dir": directory})
     yield Component(
         "kube-apiserver",
         machine.name,
         "knet.apiserver.main",
         {
+            "store": store,
             "data_dir": str(state.machine(machine.name) / "apiserver"),
             "pki_dir": str(state.pki),
             "advertise_address": machine.address,

@@ -12,7 +12,7 @@ from knet.cluster.errors import KnetError
 
 CNI_BACKENDS = ("vxlan", "host-gw")
 PROXY_MODES = ("iptables",)
-STORES = ("sqlite",)
+STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 
 #: a cluster's name becomes a directory, a kubeconfig context and part of process titles

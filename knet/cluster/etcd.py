@@ -10,6 +10,8 @@ import msgspec
 
 PROGRAM = "etcd"
 CLIENT_PORT, PEER_PORT = 2379, 2380
+#: where the API server finds it, on its own machine
+URL = f"http://127.0.0.1:{CLIENT_PORT}"
 #: a list of 3 MiB is the largest body that the API server takes; etcd's default is half of that
 _MAX_REQUEST = 8 << 20
 

@@ -30,7 +30,8 @@ def check(config: ClusterConfig) -> None:
     """Raise KnetError or FeatureMissing with one line, or change nothing but the limits of `RAISED`."""
     if os.geteuid() != 0:
         raise KnetError(f"machines are network namespaces, which only root may make; try: sudo {command_line()}")
-    if lacking := {package: name for name, package in PROGRAMS.items() if shutil.which(name) is None}:
+    programs = PROGRAMS | ({"etcd": "etcd-server"} if config.store == "etcd" else {})
+    if lacking := {package: name for name, package in programs.items() if shutil.which(name) is None}:
         raise KnetError(
             f"{', '.join(lacking.values())} not found; install with: apt-get install {' '.join(lacking)}"
             " (or run scripts/install once)"

@@ -132,6 +132,7 @@ class Supervisor:
                 "nodes": [machine.name for machine in workers],
                 "dns_ip": self.config.dns_ip,
                 "dns_upstream": self.config.dns_upstream,
+                "store": self.config.store,
                 "deadline": UP_DEADLINE,
             },
         )
