@@ -402,6 +402,7 @@ class Container(Part, frozen=True, kw_only=True):
     stdinOnce: bool = False
     tty: bool = False
     restartPolicy: str = ""
+    targetContainerName: str = ""  # of an ephemeral container: whose processes it sees
     terminationMessagePath: str = "/dev/termination-log"
     terminationMessagePolicy: str = "File"
 
@@ -559,6 +560,7 @@ class ReadinessGate(Part, frozen=True, kw_only=True):
 class PodSpec(Part, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     initContainers: tuple[Container, ...] = ()
+    ephemeralContainers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
     nodeName: str = ""
     nodeSelector: dict[str, str] = {}
@@ -575,6 +577,9 @@ class PodSpec(Part, frozen=True, kw_only=True):
     serviceAccountName: str = ""
     automountServiceAccountToken: bool | None = None
     hostNetwork: bool = False
+    hostPID: bool = False
+    hostIPC: bool = False
+    shareProcessNamespace: bool = False
     hostname: str = ""
     subdomain: str = ""
     hostAliases: tuple[HostAlias, ...] = ()
@@ -637,6 +642,7 @@ class PodStatus(Part, frozen=True, kw_only=True):
     startTime: str | None = None
     containerStatuses: tuple[ContainerStatus, ...] = ()
     initContainerStatuses: tuple[ContainerStatus, ...] = ()
+    ephemeralContainerStatuses: tuple[ContainerStatus, ...] = ()
     qosClass: str = ""
 
 

@@ -110,7 +110,7 @@ PODS = _row(
     "Pod",
     "pods",
     "po",
-    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "status"),
+    subresources=("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "status"),
     **_ALL,
 )
 PODTEMPLATES = _row(CORE, "PodTemplate", "podtemplates")

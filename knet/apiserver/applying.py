@@ -20,12 +20,11 @@ from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, flag, write_options
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, bad_request, conflict
-from knet.apiserver.updating import Part
 from knet.store import Object
 
 
-async def apply(call: Call, part: Part = "") -> Response:
-    """PATCH of type apply of an object or of its status; 201 where it was made."""
+async def apply(call: Call, part: str = "") -> Response:
+    """PATCH of type apply of an object or of a part of it; 201 where it was made."""
     options = write_options(call.query, "Patch", call.writer, apply=True)
     parsed = parse_apply(await read_body(call.request))
     target = call.target
@@ -61,7 +60,7 @@ def _new(target: Target, configuration: "Configuration") -> Object:
 class Configuration:
     """An applied configuration, to be laid over an object as often as it takes."""
 
-    def __init__(self, target: Target, value: Any, part: Part, options: WriteOptions, force: bool) -> None:
+    def __init__(self, target: Target, value: Any, part: str, options: WriteOptions, force: bool) -> None:
         """Check that it can be applied at all; StatusError 400."""
         self._kind = target.kind
         self._value = value = check_configuration(target.kind, value)

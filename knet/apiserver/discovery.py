@@ -29,6 +29,7 @@ SUBRESOURCES: Mapping[str, Sub] = {
     "approval": _STATUS,
     "scale": Sub(("get", "patch", "update"), "Scale", "autoscaling", "v1"),
     "binding": Sub(("create",), "Binding"),
+    "ephemeralcontainers": _STATUS,
     "eviction": Sub(("create",), "Eviction", "policy", "v1"),
     "log": Sub(("get",)),
     "exec": Sub(("create", "get"), "PodExecOptions"),

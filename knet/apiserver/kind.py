@@ -44,6 +44,18 @@ class ScalePaths:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """A subresource that writes one part of an object, as status does."""
+
+    #: (new, old) → the new object with everything but that part, and managedFields, put back
+    restrict: Callable[[Object, Object], Object]
+    #: what is wrong with the change, besides what is wrong with the new object
+    validate: Callable[[Object, Object], Errors] = _valid_change
+    #: the part belongs to the status
+    of_status: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Strategy:
     """How one kind differs from the plain case.  Every function gets objects whose types are right."""
 
@@ -74,6 +86,8 @@ class Strategy:
     grace_period: Callable[[Object, int | None], int] | None = None
     #: metadata that a write to the status leaves alone; the rest it may write
     status_keeps: tuple[str, ...] = ()
+    #: further subresources that write a part
+    parts: Mapping[str, Part] = field(default_factory=dict)
     #: a node registers itself with its status; all others start without
     status_on_create: bool = False
     #: changes an object that is marked for deletion and will not go at once: adds its own finalizers

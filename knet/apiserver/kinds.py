@@ -15,7 +15,7 @@ from knet.apiserver.defaults import core as core_defaults
 from knet.apiserver.defaults import pod as pod_defaults
 from knet.apiserver.defaults import policy as policy_defaults
 from knet.apiserver.defaults import storage as storage_defaults
-from knet.apiserver.kind import Conversion, Kind, Strategy
+from knet.apiserver.kind import Conversion, Kind, Part, Strategy
 from knet.apiserver.validation import (
     access,
     apps,
@@ -74,6 +74,11 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         grace_period=prepare.pod_grace_period,
         status_keeps=("ownerReferences",),
         returns_deleted=True,
+        parts={
+            "ephemeralcontainers": Part(
+                restrict=prepare.only_ephemeral_containers, validate=pod.validate_ephemeral_containers_update
+            )
+        },
         fields=_fields(
             "spec.nodeName",
             "spec.restartPolicy",
@@ -257,7 +262,10 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.RUNTIMECLASSES: Strategy(validate=access.validate_runtime_class),
     resources.CERTIFICATESIGNINGREQUESTS: Strategy(
-        validate=access.validate_request, check_name=formats.path_segment, fields=_fields("spec.signerName")
+        validate=access.validate_request,
+        check_name=formats.path_segment,
+        fields=_fields("spec.signerName"),
+        parts={"approval": Part(restrict=prepare.only_decision, of_status=True)},
     ),
     resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),
     resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),

@@ -19,13 +19,14 @@ from knet.store import Object
 
 @lru_cache(maxsize=4096)
 def _reset(kind: Kind, part: str) -> frozenset[tuple[str, ...]]:
-    """Paths that a write to the object, or to its status, leaves alone."""
-    if part != "status":
+    """Paths that a write to the object, or to a part of it, leaves alone."""
+    strategy = kind.stored.strategy
+    if part != "status" and not (part and strategy.parts[part].of_status):
         return frozenset([("status",)]) if kind.has_status else frozenset()
     others = kind.type.fields if isinstance(kind.type, Struct) else {}
     return frozenset(
         {(name,) for name in others if name not in ("metadata", "status")}
-        | {("metadata", name) for name in kind.stored.strategy.status_keeps}
+        | {("metadata", name) for name in strategy.status_keeps}
     )
 
 

@@ -21,7 +21,7 @@ from knet.apiserver.http import Request, Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.status import StatusError, bad_request, invalid, unprocessable, unsupported_media_type
-from knet.apiserver.updating import Part, modify
+from knet.apiserver.updating import modify
 from knet.store import Object
 
 JSON_PATCH = "application/json-patch+json"
@@ -35,8 +35,8 @@ def patch_types(custom: bool) -> list[str]:
     return [JSON_PATCH, MERGE_PATCH, *[STRATEGIC_PATCH] * (not custom), APPLY_PATCH]
 
 
-async def patch(call: Call, part: Part = "") -> Response:
-    """PATCH of an object or of its status, by content type."""
+async def patch(call: Call, part: str = "") -> Response:
+    """PATCH of an object or of a part of it, by content type."""
     if media_of(call.request) == APPLY_PATCH:
         return await applying.apply(call, part)
     options = write_options(call.query, "Patch", call.writer)

@@ -6,6 +6,8 @@ from knet.api.pod_resources import qos_class
 from knet.apiserver.context import now
 from knet.store import Object
 
+_DECISIONS = ("Approved", "Denied")
+
 
 def new_pod(value: Object) -> None:
     """A Pod starts Pending, its class of service decided for good; gated until its gates are taken away."""
@@ -54,6 +56,22 @@ def pod_grace_period(value: Object, requested: int | None) -> int:
         return 0
     grace: int = spec.get("terminationGracePeriodSeconds", 30) if requested is None else requested
     return 1 if grace < 0 else grace
+
+
+def only_ephemeral_containers(value: Object, old: Object) -> Object:
+    """pods/ephemeralcontainers: nothing else of the Pod changes."""
+    containers = value.get("spec", {}).get("ephemeralContainers", [])
+    others = {key: item for key, item in old["spec"].items() if key != "ephemeralContainers"}
+    return {**old, "spec": {**others, "ephemeralContainers": containers} if containers else others}
+
+
+def only_decision(value: Object, old: Object) -> Object:
+    """certificatesigningrequests/approval: the conditions that decide; those of the signer stay as they are."""
+    status: Object = old.get("status", {})
+    others = [row for row in status.get("conditions", ()) if row.get("type") not in _DECISIONS]
+    given = value.get("status", {}).get("conditions", ())
+    decided = [row for row in given if row.get("type") in _DECISIONS]
+    return {**old, "status": {**status, "conditions": decided + others}}
 
 
 def new_namespace(value: Object) -> None:

@@ -54,12 +54,16 @@ async def _object_get(call: Call) -> Answer:
     return watching.watch(call, replace(options, selection=named))
 
 
-async def _put_status(call: Call) -> Answer:
-    return await updating.update(call, "status")
+def _part(name: str) -> Mapping[str, Handler]:
+    """Method → handler, of a subresource that writes a part of an object."""
 
+    async def put(call: Call) -> Answer:
+        return await updating.update(call, name)
 
-async def _patch_status(call: Call) -> Answer:
-    return await patching.patch(call, "status")
+    async def patch(call: Call) -> Answer:
+        return await patching.patch(call, name)
+
+    return {"GET": reads.get, "PUT": put, "PATCH": patch}
 
 
 #: method → verb and handler
@@ -76,7 +80,7 @@ _OBJECT: Mapping[str, tuple[str, Handler]] = {
 }
 #: subresources that work alike for every kind
 _GENERIC: Mapping[str, Mapping[str, Handler]] = {
-    "status": {"GET": reads.get, "PUT": _put_status, "PATCH": _patch_status},
+    "status": _part("status"),
     "scale": {"GET": scale.get, "PUT": scale.update, "PATCH": scale.patch},
 }
 
@@ -163,6 +167,8 @@ class ApiServer:
         own = self._handlers.get((kind.resource, subresource))
         if own is not None:
             return own
+        if subresource in kind.stored.strategy.parts:
+            return _part(subresource)
         if subresource:
             return _GENERIC.get(subresource, {})
         methods = _OBJECT if named else _COLLECTION

@@ -6,7 +6,6 @@ An update that changes nothing writes nothing and keeps its resourceVersion.
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import orjson
 
@@ -31,12 +30,11 @@ ATTEMPTS = 8
 #: metadata that a status can be written with, unless the kind says otherwise
 _STATUS_METADATA = frozenset(("annotations", "finalizers", "labels", "managedFields", "ownerReferences"))
 
-#: what a request writes: the object but its status, or the status and some metadata
-Part = Literal["", "status"]
+async def update(call: Call, part: str = "") -> Response:
+    """PUT of an object, or of a part of it.
 
-
-async def update(call: Call, part: Part = "") -> Response:
-    """PUT of an object or of its status."""
+    ``part`` is "" for all but the status, "status" for that and some metadata, or one of the kind's own parts.
+    """
     options = write_options(call.query, "Update", call.writer)
     target = call.target
     value = decode(target.kind, await parsed_body(call.request, target.kind.type), options)
@@ -68,7 +66,7 @@ async def modify(
     target: Target,
     change: Callable[[Object], Object],
     options: WriteOptions,
-    part: Part = "",
+    part: str = "",
     conditional: bool | None = None,
     tracked: bool = False,
 ) -> Record:
@@ -162,7 +160,7 @@ def _check_preconditions(kind: Kind, name: str, value: Object, old: Object) -> b
     return True
 
 
-def _prepare_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
+def _prepare_update(kind: Kind, value: Object, old: Object, part: str) -> None:
     """Put back whatever this operation does not write, and count the generation."""
     metadata, before = value["metadata"], old["metadata"]
     for key in ("name", "namespace", "generateName"):
@@ -173,6 +171,14 @@ def _prepare_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
             metadata[key] = before[key]
         else:
             metadata.pop(key, None)
+    if part in kind.strategy.parts:
+        restricted = kind.strategy.parts[part].restrict(value, old)
+        restricted["metadata"] = dict(before)
+        if "managedFields" in metadata:
+            restricted["metadata"]["managedFields"] = metadata["managedFields"]
+        value.clear()
+        value.update(restricted)
+        return
     if part == "status":
         status = value.get("status")
         writes = _STATUS_METADATA.difference(kind.strategy.status_keeps)
@@ -198,10 +204,12 @@ def _content(value: Object) -> Object:
     return {key: item for key, item in value.items() if key != "metadata"}
 
 
-def _validate_update(kind: Kind, value: Object, old: Object, part: Part) -> None:
+def _validate_update(kind: Kind, value: Object, old: Object, part: str) -> None:
     errors = metadata_validation.validate_update(value["metadata"], old["metadata"], kind)
     if part == "status":
         errors += kind.strategy.validate_status_update(value, old)
+    elif part:
+        errors += kind.strategy.validate(value) + kind.strategy.parts[part].validate(value, old)
     else:
         if kind.strategy.update_is_new:
             errors += kind.strategy.validate(value)

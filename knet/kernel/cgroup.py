@@ -12,7 +12,9 @@ period of the whole kernel, 1 to 4 ms.
 import errno
 import logging
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +87,17 @@ class Hierarchies:
         except OSError:
             return False
         return int(rows.get("oom_kill", "0")) > 0
+
+    def kill(self, path: str) -> None:
+        """SIGKILL to all processes of a group, and to those that they start meanwhile."""
+        file = self.account / path / "cgroup.procs"
+        killed: set[int] = set()
+        with suppress(FileNotFoundError):
+            while pids := set(map(int, file.read_text().split())) - killed:
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                killed |= pids
 
     def remove_tree(self, path: str) -> None:
         """Remove a group and all below it; groups that still hold processes stay, and are named in the log."""

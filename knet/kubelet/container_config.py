@@ -1,5 +1,6 @@
 """From a container's spec and its image to what the runtime starts: a pure step, but for directories of subPaths."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,16 +11,23 @@ from knet.kernel import privileges
 from knet.kernel.cgroup import Limits
 from knet.kubelet.environment import ConfigError
 from knet.kubelet.expansion import expand
-from knet.kubelet.runtime.containers import ContainerConfig, Mount
+from knet.kubelet.runtime.containers import ContainerConfig, Mount, Running
+from knet.kubelet.runtime.sandbox import Sandbox
 from knet.kubelet.volumes import read_only
 
 
 def container_config(
-    pod: Pod, container: Container, number: int, image: Image, env: dict[str, str], volumes: Mapping[str, Path]
+    pod: Pod,
+    container: Container,
+    number: int,
+    image: Image,
+    env: dict[str, str],
+    volumes: Mapping[str, Path],
+    beside: int = 0,
 ) -> ContainerConfig:
     """The runtime's order for run ``number``; ``env`` is the spec's, ``volumes`` where each one is on the machine.
 
-    Raises ConfigError for what the spec asks and nobody can give.
+    ``beside`` is the answer of `process_namespace`.  Raises ConfigError for what the spec asks and nobody can give.
     """
     security = container.securityContext
     try:
@@ -45,7 +53,20 @@ def container_config(
         tty=container.tty,
         limits=limits(container),
         messages=container.terminationMessagePath,
+        beside=beside,
     )
+
+
+def process_namespace(pod: Pod, container: Container, sandbox: Sandbox, running: Mapping[str, Running | None]) -> int:
+    """The process whose PID namespace a container is to share, 0 for one of its own; ConfigError if it does not run."""
+    if target := container.targetContainerName:
+        found = running.get(target)
+        if found is None:
+            raise ConfigError(f"unable to find target container {target}")
+        return found.record.pid
+    if pod.spec.hostPID:
+        return os.getpid()
+    return sandbox.process.pid if pod.spec.shareProcessNamespace else 0
 
 
 def arguments(container: Container, image: Image, env: Mapping[str, str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from knet.api.objects import Container, Pod
 from knet.client import ApiError, Unavailable
 from knet.images import Image
 from knet.kubelet.backoff import duration
-from knet.kubelet.container_config import container_config
+from knet.kubelet.container_config import container_config, process_namespace
 from knet.kubelet.environment import ConfigError, Facts, Sources, environment, referenced
 from knet.kubelet.etc_files import hostname
 from knet.kubelet.handlers import Answer, Target, ask
@@ -42,7 +42,10 @@ SHIM_RETRY = 0.2
 
 
 class ContainerRun:
-    """State and deeds of one container; ``changed`` is called whenever `view` may have changed."""
+    """State and deeds of one container, of the kind "init", "app" or "ephemeral".
+
+    ``changed`` is called whenever `view` may have changed.
+    """
 
     def __init__(
         self,
@@ -50,11 +53,11 @@ class ContainerRun:
         paths: PodPaths,
         pod: Pod,
         spec: Container,
-        init: bool,
+        kind: str,
         changed: Callable[[], None],
     ) -> None:
         self.spec = spec
-        self.init = init
+        self.kind = kind
         self._machine = machine
         self._pod = pod
         self._changed = changed
@@ -77,7 +80,8 @@ class ContainerRun:
     def view(self) -> ContainerView:
         return ContainerView(
             spec=self.spec,
-            init=self.init,
+            init=self.kind == "init",
+            ephemeral=self.kind == "ephemeral",
             current=self.current,
             previous=self._previous,
             started=self._started,
@@ -103,8 +107,15 @@ class ContainerRun:
             self._ready = bool(status and status.ready)
             self._attend(running, address)
 
-    async def start(self, pod: Pod, sandbox: Sandbox, facts: Facts, volumes: Mapping[str, Path]) -> None:
-        """Start the next run, or note why that does not work and when to try again."""
+    async def start(
+        self,
+        pod: Pod,
+        sandbox: Sandbox,
+        facts: Facts,
+        volumes: Mapping[str, Path],
+        runs: "Mapping[str, ContainerRun]",
+    ) -> None:
+        """Start the next run, or note why that does not work and when to try again; ``runs`` are all of the pod."""
         self._pod = pod
         number = self._first if self.current is None else self.current.number + 1
         image = self._pull()
@@ -113,7 +124,8 @@ class ContainerRun:
         try:
             env = await self._environment(facts)
             env = {"HOSTNAME": self._machine.node_name if pod.spec.hostNetwork else hostname(pod), **env}
-            config = container_config(pod, self.spec, number, image, env, volumes)
+            beside = process_namespace(pod, self.spec, sandbox, {name: run.running for name, run in runs.items()})
+            config = container_config(pod, self.spec, number, image, env, volumes, beside)
         except (ConfigError, ApiError, Unavailable) as error:
             self._wait_for("CreateContainerConfigError", str(error), CONFIG_RETRY)
             self._event("Warning", "Failed", f"Error: {error}")

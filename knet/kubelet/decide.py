@@ -91,10 +91,13 @@ def _run(view: PodView, now: float) -> Plan:
 
 
 def _wanted(view: PodView) -> list[ContainerView]:
-    """The containers whose turn has come: sidecars and one init container at a time, then all others."""
-    wanted: list[ContainerView] = []
+    """The containers whose turn has come: sidecars and one init container at a time, then all others.
+
+    Ephemeral containers are there to find out why the others do not get on: it is always their turn.
+    """
+    wanted = [*view.ephemeral_containers]
     if view.initialized:
-        return [row for row in view.containers if row.sidecar or not row.init]
+        return wanted + [row for row in view.containers if row.sidecar or row.app]
     for row in view.init_containers:
         if row.sidecar:
             wanted.append(row)

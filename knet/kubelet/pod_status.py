@@ -38,6 +38,8 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
     status["containerStatuses"] = [_container(view, row) for row in view.app_containers]
     if view.init_containers:
         status["initContainerStatuses"] = [_container(view, row) for row in view.init_containers]
+    if view.ephemeral_containers:
+        status["ephemeralContainerStatuses"] = [_container(view, row) for row in view.ephemeral_containers]
     if view.ip:
         # a strategic patch would add the address of a new sandbox to those of former ones
         status |= {"podIP": view.ip, "podIPs": [{"$patch": "replace"}, {"ip": view.ip}]}
@@ -139,6 +141,9 @@ def _container(view: PodView, row: ContainerView) -> JSON:
         "state": {},
         "lastState": {},
     }
+    if row.ephemeral:  # nobody is to wait for it
+        body["ready"] = False
+        del body["started"]
     if attempt is not None and attempt.id:
         body["containerID"] = f"knet://{attempt.id}"
     if row.running and attempt is not None:

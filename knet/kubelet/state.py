@@ -52,6 +52,7 @@ class ContainerView:
 
     spec: Container
     init: bool = False
+    ephemeral: bool = False
     current: Attempt | None = None
     previous: Attempt | None = None
     started: bool = False
@@ -64,6 +65,11 @@ class ContainerView:
     @property
     def running(self) -> bool:
         return self.current is not None and self.current.running
+
+    @property
+    def app(self) -> bool:
+        """One of those that the pod is for."""
+        return not self.init and not self.ephemeral
 
     @property
     def sidecar(self) -> bool:
@@ -81,7 +87,7 @@ class ContainerView:
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod and its containers, the init containers first, each group in the spec's order.
+    """A pod and its containers: init, app and ephemeral ones, each group in the spec's order.
 
     ``sandbox`` is "absent", "ready" or "lost" (its pause process died).  ``doomed`` is (reason, message) of a pod that
     the kubelet itself ends: DeadlineExceeded, Evicted, a failed admission.  ``removed``: the API has it no more.
@@ -110,7 +116,11 @@ class PodView:
 
     @property
     def app_containers(self) -> tuple[ContainerView, ...]:
-        return tuple(row for row in self.containers if not row.init)
+        return tuple(row for row in self.containers if row.app)
+
+    @property
+    def ephemeral_containers(self) -> tuple[ContainerView, ...]:
+        return tuple(row for row in self.containers if row.ephemeral)
 
     @property
     def initialized(self) -> bool:
@@ -122,8 +132,8 @@ class PodView:
 
 def restarts(policy: str, container: ContainerView) -> bool:
     """Whether a container that has ended is to run again."""
-    if container.sidecar:
-        return True
+    if container.sidecar or container.ephemeral:
+        return container.sidecar
     if container.init:
         return container.failed and policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and container.failed)

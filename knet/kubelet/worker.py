@@ -77,17 +77,29 @@ class PodWorker:
         self._known: tuple[Condition, ...] = pod.status.conditions
         self._shown: _Shown | None = None
         self._reported_at = 0.0
-        self._runs = {
-            spec.name: ContainerRun(machine, self._paths, pod, spec, init, self._wake.set)
-            for init, specs in ((True, pod.spec.initContainers), (False, pod.spec.containers))
-            for spec in specs
-        }
+        self._runs: dict[str, ContainerRun] = {}
+        self._take_up_containers()
+
+    def _take_up_containers(self) -> None:
+        """Those of the spec that are new: all at first, ephemeral ones later."""
+        spec = self._pod.spec
+        for kind, containers in (
+            ("init", spec.initContainers),
+            ("app", spec.containers),
+            ("ephemeral", spec.ephemeralContainers),
+        ):
+            for row in containers:
+                if row.name not in self._runs:
+                    self._runs[row.name] = ContainerRun(
+                        self._machine, self._paths, self._pod, row, kind, self._wake.set
+                    )
 
     # ---- from outside ----------------------------------------------------------------------------------------
 
     def update(self, pod: Pod) -> None:
         """A new version of the pod. Our own status coming back is no news."""
         old, self._pod = self._pod, pod
+        self._take_up_containers()
         if (old.metadata.deletionTimestamp, old.metadata.deletionGracePeriodSeconds, old.spec) != (
             pod.metadata.deletionTimestamp,
             pod.metadata.deletionGracePeriodSeconds,
@@ -222,7 +234,7 @@ class PodWorker:
         final = status["phase"] if status["phase"] in ("Succeeded", "Failed") else ""
         ready = next(row.status for row in self._known if row.type == "Ready")
         reasons = tuple(run.waiting.reason for run in view.containers if run.waiting is not None)
-        restarts = sum(run.current.number for run in view.containers if run.current is not None)
+        restarts = sum(run.current.number + run.ephemeral for run in view.containers if run.current is not None)
         before, self._shown = self._shown, _Shown(final, ready, restarts, reasons)
         urgent = before is not None and (before[:3] != self._shown[:3] or (before.reasons != reasons and bool(reasons)))
         self._machine.statuses.publish(self._pod, status, urgent)
@@ -245,7 +257,8 @@ class PodWorker:
             await remove_sandbox(self._sandbox, self._paths.directory)
             self._sandbox = None
         elif step.do is Do.START and isinstance(self._sandbox, Sandbox) and not self._view().terminating:
-            await self._runs[step.container].start(self._pod, self._sandbox, self._facts(), self._volumes or {})
+            run = self._runs[step.container]
+            await run.start(self._pod, self._sandbox, self._facts(), self._volumes or {}, self._runs)
         elif step.do is Do.STOP:
             self._runs[step.container].stop(self._grace(step.container), step.why)
 
@@ -287,10 +300,12 @@ class PodWorker:
     def _create_sandbox(self) -> None:
         pod, directory, network = self._pod, self._paths.directory, self._machine.network()
         try:
+            ipc, processes = pod.spec.hostIPC, pod.spec.shareProcessNamespace
             if pod.spec.hostNetwork:
-                sandbox = create_host_sandbox(directory, self._machine.node_ip)
+                sandbox = create_host_sandbox(directory, self._machine.node_ip, ipc, processes)
             elif network is not None:
-                sandbox = create_sandbox(directory, f"{pod.namespace}/{pod.name}", hostname(pod), network)
+                name = f"{pod.namespace}/{pod.name}"
+                sandbox = create_sandbox(directory, name, hostname(pod), network, ipc, processes)
             else:
                 self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
                 self._try_later()

@@ -108,12 +108,14 @@ async def test_standard_input_reaches_the_container_and_ends() -> None:
 @isolated
 async def test_a_terminal_controls_the_containers_session() -> None:
     there = await runtime()
-    running = await there.start("busybox", "sh", "-c", "tty; read x; echo got $x", stdin=True, tty=True)
+    script = "tty; echo $(ls /proc/self/fd); read x; echo got $x"
+    running = await there.start("busybox", "sh", "-c", script, stdin=True, tty=True)
     terminal = await there.containers.input(running.id)
     os.write(terminal, b"line\n")
     assert (await running.exit).code == 0
     os.close(terminal)
-    assert "got line\r\n" in await there.output()
+    output = await there.output()
+    assert "/dev/pts/0\r\n0 1 2 3\r\n" in output and "got line\r\n" in output
 
 
 @isolated

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -18,8 +19,9 @@ import pytest
 from kubelet_harness import isolated
 
 import knet.apiserver.main as apiserver
-from knet.api.objects import ConfigMap, Event, Lease, Node, Pod, ServiceAccount
+from knet.api.objects import ConfigMap, ContainerState, Event, Lease, Node, Pod, ServiceAccount
 from knet.client import ApiError, Client
+from knet.client.client import STRATEGIC
 from knet.cluster import kubeconfig
 from knet.cluster.pki import Authority, write_service_account_key
 from knet.kernel import mounts
@@ -125,8 +127,8 @@ class Machine:
             return await answer.text()
 
     async def execute(self, name: str, *command: str, stdin: bytes | None = None) -> tuple[int, str]:
-        """Run a command in a pod by way of the API server; exit code and output."""
-        query = [("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
+        """Run a command in a pod's container c by way of the API server; exit code and output."""
+        query = [("container", "c"), ("stdout", "true"), ("stderr", "true"), *(("command", word) for word in command)]
         if stdin is not None:
             query.append(("stdin", "true"))
         path = Pod.resource.path("default", name, "exec")
@@ -409,6 +411,91 @@ async def test_only_administrators_may_use_the_kubelets_port() -> None:
         nobody = ssl.create_default_context(cafile=ROOT / "pki/ca.crt")
         async with aiohttp.ClientSession() as session, session.get(url, ssl=nobody) as answer:
             assert (answer.status, await answer.text()) == (401, "Unauthorized")
+
+
+async def debug(there: Machine, pod: str, *command: str, **more: Any) -> Callable[[Pod], ContainerState]:
+    """Add an ephemeral container to a pod and wait until it runs, has ended, or cannot; how to tell its state."""
+    name = f"d{len((await there.client.get(Pod, pod, 'default')).spec.ephemeralContainers)}"
+    body = {"spec": {"ephemeralContainers": [{"name": name, "image": "busybox", "command": command, **more}]}}
+    await there.client.patch(Pod, pod, body, "default", "ephemeralcontainers", kind=STRATEGIC)
+
+    def state(found: Pod) -> ContainerState:
+        rows = {row.name: row.state for row in found.status.ephemeralContainerStatuses}
+        return rows.get(name, ContainerState())
+
+    def settled(found: Pod) -> bool:
+        waiting = state(found).waiting
+        return state(found) != ContainerState() and (waiting is None or bool(waiting.message))
+
+    await there.until(pod, settled)
+    return state
+
+
+@isolated
+async def test_an_ephemeral_container_sees_its_targets_processes() -> None:
+    async with machine() as there:
+        spec = {"initContainers": [{"name": "over", "image": "busybox", "command": ["true"]}]}
+        spec["containers"] = [{"name": "c", "image": "busybox", "command": ["sleep", "1111"]}]
+        await there.create("web", spec=spec)
+        await there.until("web", ready)
+        may = {"capabilities": {"add": ["SYS_PTRACE"]}}
+        script = "tr '\\0' ' ' < /proc/1/cmdline; ls /proc/1/root > /dev/null; exec sleep 2222"
+        inside = await debug(there, "web", "sh", "-c", script, targetContainerName="c", securityContext=may)
+        while "sleep 1111" not in await there.log("web", container="d0"):
+            pass
+        assert "sleep 2222" in (await there.execute("web", "ps", "-o", "args"))[1]
+        beside = await debug(there, "web", "sh", "-c", "ps -o args; exit 3")
+        found = await there.until("web", lambda pod: beside(pod).terminated is not None)
+        ended = beside(found).terminated
+        assert ended is not None and ended.exitCode == 3
+        assert "1111" not in await there.log("web", container="d1")
+        lost = await debug(there, "web", "true", targetContainerName="over")
+        found = await there.client.get(Pod, "web", "default")
+        waiting = lost(found).waiting
+        assert waiting is not None and waiting.message == "unable to find target container over"
+        assert inside(found).running is not None and found.ready and found.status.phase == "Running"
+        await there.client.delete(Pod, "web", "default")
+        await there.until_gone("web")
+        assert not [row for row in commands() if b"2222" in row]
+
+
+@isolated
+async def test_containers_may_share_their_processes_or_the_machines() -> None:
+    async with machine() as there:
+        pair = [
+            {"name": "c", "image": "busybox", "command": ["sleep", "1111"]},
+            {"name": "d", "image": "busybox", "command": ["sh", "-c", "(sleep 0.1 &); exec sleep 2222"]},
+        ]
+        await there.create("pair", spec={"containers": pair, "shareProcessNamespace": True})
+        host = {"hostPID": True, "hostIPC": True, "hostNetwork": True}
+        await there.create("host", spec=host, command=["sleep", "3333"])
+        for name in ("pair", "host"):
+            await there.until(name, ready)
+        shared = {row.strip() for row in (await there.execute("pair", "ps", "-o", "pid,args"))[1].splitlines()}
+        # busybox says where a process' name is not that of its program
+        assert any(re.fullmatch(r"1 (\{sleep\} )?/pause infinity", row) for row in shared), shared
+        assert not any("3333" in row for row in shared)
+        assert {row.partition(" ")[2] for row in shared} >= {"sleep 1111", "sleep 2222"}
+        # orphans are the pause process' to reap
+        while "[sleep]" in (text := (await there.execute("pair", "ps", "-o", "args"))[1]) or "sleep 0.1" in text:
+            pass
+        everything = (await there.execute("host", "ps", "-o", "args"))[1]
+        assert all(f"sleep {number}" in everything for number in ("1111", "2222", "3333"))
+        ipc = (await there.execute("host", "readlink", "/proc/self/ns/ipc"))[1]
+        assert ipc.strip() == os.readlink("/proc/self/ns/ipc")
+        for name in ("pair", "host"):
+            await there.client.delete(Pod, name, "default")
+            await there.until_gone(name)
+        assert not [row for row in commands() if row.startswith(b"sleep")]
+
+
+def commands() -> list[bytes]:
+    """The command lines of all processes."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found.append((process / "cmdline").read_bytes().replace(b"\0", b" "))
+    return found
 
 
 @isolated

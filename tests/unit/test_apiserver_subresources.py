@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import WSMsgType, web
-from apiserver_harness import JSON, MERGE, TABLE, Api, Server, deployment, free_port, pod, running
+from apiserver_harness import JSON, MERGE, STRATEGIC, TABLE, Api, Server, deployment, free_port, pod, running
 
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -122,6 +122,36 @@ def test_label_keys_of_affinity_become_part_of_its_selectors(server: Server) -> 
             {"key": "version", "operator": "In", "values": ["2"]},
             {"key": "tenant", "operator": "NotIn", "values": ["a"]},
         ]
+
+    server.run(test)
+
+
+def test_containers_for_debugging_come_and_stay(server: Server) -> None:
+    path = PODS + "/debugged/ephemeralcontainers"
+
+    def with_(*containers: JSON) -> JSON:
+        return {"spec": {"ephemeralContainers": list(containers), "restartPolicy": "Never"}}
+
+    async def test(api: Api) -> None:
+        await api("POST", PODS, pod("debugged"))
+        debugger = {"name": "debugger", "image": "busybox", "targetContainerName": "main"}
+        changed = await api("PATCH", path, with_(debugger), STRATEGIC)
+        assert changed.code == 200 and changed.body["spec"]["restartPolicy"] == "Always"
+        [stored] = changed.body["spec"]["ephemeralContainers"]
+        assert stored["imagePullPolicy"] == "Always" and stored["terminationMessagePath"] == "/dev/termination-log"
+        assert changed.body["metadata"]["managedFields"][-1]["subresource"] == "ephemeralcontainers"
+        more = (await api("PATCH", path, with_({"name": "second", "image": "alpine"}), STRATEGIC)).body
+        assert {row["name"] for row in more["spec"]["ephemeralContainers"]} == {"debugger", "second"}
+        removed = {**more, "spec": {**more["spec"], "ephemeralContainers": [stored]}}
+        for body, done in ((removed, '"second" may not be removed'), (None, '"debugger" may not be changed')):
+            if body:
+                refused = await api("PUT", path, body)
+            else:
+                refused = await api("PATCH", path, with_({"name": "debugger", "image": "other"}), STRATEGIC)
+            assert refused.code == 422 and f"existing ephemeral containers {done}" in refused.message
+        whole = await api("PATCH", PODS + "/debugged", with_({"name": "third", "image": "alpine"}), STRATEGIC)
+        assert whole.code == 422
+        assert (await api("GET", path)).body["spec"]["containers"][0]["name"] == "main"
 
     server.run(test)
 

@@ -27,6 +27,10 @@ def init(name: str, current: Attempt | None = None, sidecar: bool = False, **mor
     return ContainerView(spec, init=True, current=current, **more)
 
 
+def debugger(current: Attempt | None = None, **more: Any) -> ContainerView:
+    return ContainerView(Container(name="d"), ephemeral=True, current=current, **more)
+
+
 def view(*containers: ContainerView, policy: str = "Always", **more: Any) -> PodView:
     pod = msgspec.convert({"metadata": {"name": "p"}, "spec": {"restartPolicy": policy}}, Pod)
     return replace(PodView(pod, containers, sandbox="ready", volumes_ready=True), **more)
@@ -84,6 +88,21 @@ def test_containers_start_and_restart_by_policy(given: PodView, expected: list[t
     ],
 )
 def test_init_containers_run_one_after_the_other(given: PodView, expected: list[tuple[Do, str]]) -> None:
+    assert steps(given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (view(app(current=run()), debugger()), [(Do.START, "d")]),
+        (view(init("i", run()), app(), debugger()), [(Do.START, "d")]),
+        (view(app(current=run()), debugger(run(1))), []),
+        # nobody waits for it, and it keeps nobody
+        (view(app(current=run(0)), debugger(run()), policy="Never"), [(Do.STOP, "d")]),
+        (deleted(view(app(current=run()), debugger(run()))), [(Do.STOP, "c"), (Do.STOP, "d")]),
+    ],
+)
+def test_ephemeral_containers_run_once_whatever_the_others_do(given: PodView, expected: list[tuple[Do, str]]) -> None:
     assert steps(given) == expected
 
 

@@ -91,6 +91,14 @@ def test_a_pod_with_init_containers_is_initializing() -> None:
     assert status(given)["initContainerStatuses"][0]["state"] == {"running": {"startedAt": TEXT}}
 
 
+def test_an_ephemeral_container_counts_for_nothing() -> None:
+    given = view(running(), running("d", ephemeral=True))
+    [row] = status(given)["ephemeralContainerStatuses"]
+    assert (row["name"], row["ready"], row["state"]) == ("d", False, {"running": {"startedAt": TEXT}})
+    assert "started" not in row and len(status(given)["containerStatuses"]) == 1
+    assert conditions(given) == conditions(view(running()))
+
+
 def test_containers_that_are_not_ready_are_named() -> None:
     given = view(running("a"), container("b", current=attempt(), started=True), container("c", current=attempt()))
     rows = {row["type"]: row for row in status(given)["conditions"]}

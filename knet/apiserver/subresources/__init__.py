@@ -1,17 +1,16 @@
 """Subresources that are a kind's own: each file is one of them, and the table here says which methods it answers.
 
-status and scale are the same for every kind that has them (`knet.apiserver.server`).
+status, scale and a kind's other parts (`knet.apiserver.kind.Part`) work alike for all (`knet.apiserver.server`).
 """
 
 from collections.abc import Mapping
 
 from knet.api import resources
 from knet.api.resources import Resource
-from knet.apiserver import reads
 from knet.apiserver.authentication import Tokens
 from knet.apiserver.call import Handler
 from knet.apiserver.reach import Reach
-from knet.apiserver.subresources import approval, binding, componentstatus, eviction, finalize, streams
+from knet.apiserver.subresources import binding, componentstatus, eviction, finalize, streams
 from knet.apiserver.subresources.metrics import Metrics
 from knet.apiserver.subresources.token import TokenRequests
 
@@ -27,11 +26,6 @@ def handlers(reach: Reach, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapp
         (resources.COMPONENTSTATUSES, ""): {"GET": componentstatus.read},
         (resources.NODEMETRICS, ""): {"GET": metrics.nodes},
         (resources.PODMETRICS, ""): {"GET": metrics.pods},
-        (resources.CERTIFICATESIGNINGREQUESTS, "approval"): {
-            "GET": reads.get,
-            "PUT": approval.update,
-            "PATCH": approval.patch,
-        },
         (resources.PODS, "binding"): {"POST": binding.create},
         (resources.PODS, "eviction"): {"POST": eviction.create},
         (resources.PODS, "log"): {"GET": streaming.log},

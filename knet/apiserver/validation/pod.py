@@ -81,6 +81,19 @@ def validate_pod_update(value: Object, old: Object) -> Errors:
     return errors
 
 
+def validate_ephemeral_containers_update(value: Object, old: Object) -> Errors:
+    """Ephemeral containers come, and stay as they are."""
+    present = {row["name"]: row for row in value["spec"].get("ephemeralContainers", ())}
+    errors: Errors = []
+    for row in old["spec"].get("ephemeralContainers", ()):
+        name = row["name"]
+        if row != present.get(name):
+            done = "changed" if name in present else "removed"
+            detail = f'existing ephemeral containers "{name}" may not be {done}\n'
+            errors.append(field.forbidden("spec.ephemeralContainers", detail))
+    return errors
+
+
 def _fixed_part(spec: Object) -> Object:
     loose = ("containers", "initContainers", "activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds")
     fixed = {key: item for key, item in spec.items() if key not in (*loose, "serviceAccount", "schedulingGates")}

@@ -11,11 +11,13 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import termios
 
 from knet.kernel import mounts, privileges
-from knet.kernel.libc import CLONE_NEWNS, setns, unshare
+from knet.kernel.libc import CLONE_NEWNS, close_on_exec, setns, unshare
 from knet.kernel.programs import DEFAULT_PATH, find_program
+from knet.kernel.terminals import open_terminal
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
 if TYPE_CHECKING:
@@ -31,12 +33,13 @@ MASKED = ("/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts")
 def become_container(
     message: Message,
     namespaces: list[int],
-    stdio: tuple[int, int, int],
-    report: int,
+    stdio: list[int],
+    report: socket.socket,
 ) -> None:
     """Turn this forked process into the container's program; never returns.
 
-    What goes wrong is written to ``report``, which a successful exec closes.
+    ``stdio`` is empty for one that has a terminal instead, whose other end is sent to ``report``.  What goes wrong is
+    told there, too; a successful exec closes it.
     """
     try:
         signal.set_wakeup_fd(-1)
@@ -45,8 +48,6 @@ def become_container(
         os.setsid()
         for target, fd in enumerate(stdio):
             os.dup2(fd, target)
-        if message["tty"]:
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         for file in message["cgroups"]:
             with open(file, "w") as group:
                 group.write("0")
@@ -54,6 +55,8 @@ def become_container(
             setns(fd)
         root = _make_root(message)
         mounts.change_root(root)
+        if message["tty"]:
+            _take_terminal(report)
         if message["read_only"]:
             mounts.mount("none", "/", flags=mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY)
         if not message["privileged"]:
@@ -72,12 +75,25 @@ def become_container(
         privileges.become(uid, gid, tuple(groups))
         if message["no_new_privileges"]:
             privileges.forbid_new_privileges()
+        close_on_exec()
         os.execve(program, message["argv"], environment)
     except BaseException as error:  # noqa: BLE001 - told to the shim, and this process ends
         text = str(error) if isinstance(error, OSError) and error.errno is None else _sentence(message, error)
-        os.write(report, text.encode()[:4096] or b"unknown error")
+        report.send(text.encode()[:4096] or b"unknown error")
     finally:
         os._exit(128)
+
+
+def _take_terminal(report: socket.socket) -> None:
+    """Be controlled by a terminal of this root's own devpts, which is the console, too."""
+    master, path = open_terminal("/dev/pts")
+    socket.send_fds(report, [b"terminal"], [master])
+    terminal = os.open(path, os.O_RDWR)
+    for target in range(3):
+        os.dup2(terminal, target)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.close(os.open("/dev/console", os.O_CREAT | os.O_WRONLY, 0o600))
+    mounts.bind(path, "/dev/console")
 
 
 def _sentence(message: Message, error: BaseException) -> str:

@@ -55,7 +55,7 @@ class ContainerConfig:
     """One run of a container, ready to start.
 
     ``user`` is a name or id of the container's /etc/passwd, ``group`` None for that user's own.  ``messages`` is the
-    path of the termination message inside.
+    path of the termination message inside.  ``beside`` is a process whose PID namespace it shares, 0 for a new one.
     """
 
     name: str
@@ -74,6 +74,7 @@ class ContainerConfig:
     tty: bool = False
     limits: cgroup.Limits = field(default_factory=cgroup.Limits)
     messages: str = "/dev/termination-log"
+    beside: int = 0
 
 
 class Running:
@@ -139,12 +140,14 @@ class Containers:
             stop_signal=config.image.stop_signal,
             cgroup=group,
             limited=config.limits != cgroup.Limits(),
+            shares=config.beside != 0,
         )
         write_record(directory, record)
         message = self._message(config, paths, record, log_file)
         fds = [sandbox.namespaces.fds[kind] for kind in KINDS]
+        processes = Namespaces.of(config.beside, ("pid",)) if config.beside else Namespaces({})
         try:
-            started = await self._shim.start(record.id, message, fds)
+            started = await self._shim.start(record.id, message, [*fds, *processes.fds.values()])
         except ShimLost:
             (directory / f"{config.number}.json").unlink()  # it was no attempt of the container's
             raise
@@ -153,6 +156,8 @@ class Containers:
             ending = Exited(START_ERROR, time.time(), "StartError", text)
             (directory / f"{config.number}.exit").write_bytes(msgspec.json.encode(ending))
             raise StartError(text) from None
+        finally:
+            processes.close()
         pidfd, ticks = _hold(started.pid)
         record = msgspec.structs.replace(record, pid=started.pid, ticks=ticks, started_at=started.at)
         write_record(directory, record)
@@ -205,6 +210,7 @@ class Containers:
             "read_only": config.read_only,
             "stdin": config.stdin,
             "tty": config.tty,
+            "shares": record.shares,
             **self._membership(record.cgroup),
         }
 
@@ -240,6 +246,8 @@ class Containers:
     def _settle(self, running: Running, exit_: Exit) -> None:
         running.process.close()
         if self._cgroups and running.record.cgroup:
+            if running.record.shares:
+                self._cgroups.kill(running.record.cgroup)
             self._cgroups.remove_tree(running.record.cgroup)
         if not running.exit.done():
             running.exit.set_result(exit_)

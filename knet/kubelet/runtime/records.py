@@ -36,6 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     stop_signal: int
     cgroup: str = ""
     limited: bool = False
+    shares: bool = False  # a PID namespace that goes on without it
     pid: int = 0
     ticks: int = 0
     started_at: float = 0.0

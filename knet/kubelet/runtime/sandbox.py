@@ -12,12 +12,14 @@ import secrets
 import shutil
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from knet import cni
+from knet.kernel.libc import CLONE_NEWPID, unshare
 from knet.kernel.namespaces import Namespaces, create
 from knet.kernel.process import Process, Program, adopt, spawn_here, start_time
 from knet.kernel.programs import DEFAULT_PATH
@@ -28,6 +30,8 @@ KINDS = ("net", "ipc", "uts")
 RECORD = "sandbox.json"
 #: the command line of a pause process
 _PAUSE = [b"/pause", b"infinity"]
+#: as process 1 it inherits orphans: the kernel reaps them for one that ignores SIGCHLD
+_REAPING_PAUSE = "trap '' CHLD; exec -a /pause $0 infinity"
 
 
 class SandboxError(RuntimeError):
@@ -56,16 +60,26 @@ class Sandbox:
     lost: "asyncio.Task[int | None]"
 
 
-def create_sandbox(directory: Path, pod: str, host_name: str, network: cni.NetworkConfig) -> Sandbox:
-    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError."""
+def create_sandbox(
+    directory: Path,
+    pod: str,
+    host_name: str,
+    network: cni.NetworkConfig,
+    host_ipc: bool = False,
+    share_processes: bool = False,
+) -> Sandbox:
+    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError.
+
+    ``host_ipc``: with the machine's IPC namespace; ``share_processes``: the pause process is process 1 of them all.
+    """
     name = secrets.token_hex(32)
     started: list[Process] = []
 
     def inside() -> None:
         socket.sethostname(host_name)
-        started.append(_pause())
+        started.append(_pause(share_processes))
 
-    namespaces = create(*KINDS, setup=inside)
+    namespaces = _create(("ipc",) if host_ipc else (), inside)
     try:
         address = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).address
     except cni.CniError as error:
@@ -79,17 +93,28 @@ def create_sandbox(directory: Path, pod: str, host_name: str, network: cni.Netwo
     return _recorded(directory, name, address, False, started[0], namespaces)
 
 
-def create_host_sandbox(directory: Path, node_ip: str) -> Sandbox:
+def create_host_sandbox(
+    directory: Path, node_ip: str, host_ipc: bool = False, share_processes: bool = False
+) -> Sandbox:
     """The sandbox of a pod in the machine's network: it shares network and UTS namespaces, and the address."""
     started: list[Process] = []
-    own = create("ipc", setup=lambda: started.append(_pause()))
-    namespaces = Namespaces({**own.fds, **Namespaces.of("thread-self", ("net", "uts")).fds})
+    shared = ("net", "uts", "ipc") if host_ipc else ("net", "uts")
+    namespaces = _create(shared, lambda: started.append(_pause(share_processes)))
     return _recorded(directory, secrets.token_hex(32), node_ip, True, started[0], namespaces)
 
 
-def _pause() -> Process:
-    """Start the pause process in the calling thread's namespaces."""
-    return spawn_here(Program([word.decode() for word in _PAUSE], executable=_sleep(), cwd="/"))
+def _create(shared: tuple[str, ...], inside: Callable[[], None]) -> Namespaces:
+    """Namespaces for a sandbox: new ones, in which ``inside`` has been called, but for the machine's that it shares."""
+    own = create(*(kind for kind in KINDS if kind not in shared), setup=inside)
+    return Namespaces({**own.fds, **Namespaces.of("thread-self", shared).fds})
+
+
+def _pause(of_processes: bool) -> Process:
+    """Start the pause process in the calling thread's namespaces, in a PID namespace of its own where it has to be."""
+    if not of_processes:
+        return spawn_here(Program([word.decode() for word in _PAUSE], executable=_sleep(), cwd="/"))
+    unshare(CLONE_NEWPID)
+    return spawn_here(Program(["bash", "-c", _REAPING_PAUSE, _sleep()], {"PATH": DEFAULT_PATH}, cwd="/"))
 
 
 @functools.cache

@@ -9,9 +9,10 @@ child does between fork and exec is in `container_init`.
 
     kubelet                                shim                                  container
        | start + fds of net, ipc, uts  →    | unshare(pid), fork                →  setns, mounts, pivot_root, exec
-       |                                    |   ← end of file on the error pipe: exec succeeded
+       |                                    |   ← its terminal, if it has one
+       |                                    |   ← end of file on the socket for reports: exec succeeded
        | ← {"started": id, "pid": …}        |
-       |                                    |   ← output on two pipes (or a pseudo terminal)
+       |                                    |   ← output on two pipes (or the terminal)
        |                                    |     appended to the log in CRI format
        | ← {"exited": id, "code": …}        |   ← SIGCHLD; output drained; record written
 """
@@ -47,11 +48,11 @@ _PR_SET_NAME = 15
 class Container:
     """One that this process started: its output streams, and what is to be written when it ends."""
 
-    def __init__(self, message: Message, pid: int, errors: int, log: int) -> None:
+    def __init__(self, message: Message, pid: int, reports: socket.socket, log: int) -> None:
         self.id: str = message["id"]
         self.record: str = message["record"]
         self.pid = pid
-        self.errors = errors
+        self.reports: socket.socket | None = reports
         self.log = log
         self.streams: dict[int, bytes] = {}
         self.input = -1
@@ -144,51 +145,70 @@ class Shim:
     # ---- starting --------------------------------------------------------------------------------------------
 
     def _start(self, message: Message, namespaces: list[int]) -> None:
+        """Start a container in its pod's namespaces; a fourth one is of processes, for it to share."""
         try:
             log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             self._send({"failed": message["id"], "error": f"log file: {error}"})
             return
-        errors, report = os.pipe2(os.O_CLOEXEC)
+        reports, report = socket.socketpair()
         keep: list[int] = []
-        if message["tty"]:
-            master, terminal = os.openpty()
-            given = (terminal, terminal, terminal)
-            keep, given_away = [master], [terminal]
-        else:
+        given: list[int] = []
+        source_end = -1
+        if not message["tty"]:
             out, out_end = os.pipe2(os.O_CLOEXEC)
             err, err_end = os.pipe2(os.O_CLOEXEC)
-            keep, given_away = [out, err], [out_end, err_end]
             if message["stdin"]:
                 source, source_end = os.pipe2(os.O_CLOEXEC)
             else:
-                source, source_end = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1
-            given_away.append(source)
-            given = (source, out_end, err_end)
-        pid = self._fork(message)
+                source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+            keep, given = [out, err], [source, out_end, err_end]
+        try:
+            pid = self._fork(message, namespaces[3:])
+        except OSError as error:  # nobody can join processes of which the first has ended
+            for fd in {*keep, *given, log, source_end} - {-1}:
+                os.close(fd)
+            for end in (reports, report):
+                end.close()
+            self._send({"failed": message["id"], "error": f"fork: {error.strerror}"})
+            return
         if pid == 0:
-            become_container(message, namespaces, given, report)
-        for fd in (*given_away, report):
+            become_container(message, namespaces[:3], given, report)
+        for fd in given:
             os.close(fd)
-        container = Container(message, pid, errors, log)
-        container.input = keep[0] if message["tty"] else source_end
+        report.close()
+        container = Container(message, pid, reports, log)
+        container.input = source_end
         self._containers[container.id] = container
         for fd, name in zip(keep, (b"stdout", b"stderr"), strict=False):
-            os.set_blocking(fd, False)
-            container.streams[fd] = name
-            self._watch(fd, container)
-        self._watch(errors, container)
+            self._collect(fd, name, container)
+        self._watch(reports.fileno(), container)
 
-    def _fork(self, message: Message) -> int:
-        """Fork process 1 of a new PID namespace, into its control group; where that fails it will have to join it."""
-        unshare(CLONE_NEWPID)
+    def _collect(self, fd: int, name: bytes, container: Container) -> None:
+        """Take what comes from a descriptor as output of a container."""
+        os.set_blocking(fd, False)
+        container.streams[fd] = name
+        self._watch(fd, container)
+
+    def _fork(self, message: Message, processes: list[int]) -> int:
+        """Fork process 1 of a new PID namespace, or one more of that which is given; OSError if that one has ended.
+
+        It is born into its control group; where that fails it will have to join it.
+        """
+        if processes:
+            setns(processes[0], CLONE_NEWPID)
+        else:
+            unshare(CLONE_NEWPID)
+        pid = -1
         try:
-            pid = self._fork_into(message["group"]) if message["group"] else os.fork()
-        except OSError:
-            message["cgroups"].append(message["group"] + "/cgroup.procs")
-            pid = os.fork()
-        if pid:
-            setns(self._own_pids, CLONE_NEWPID)
+            try:
+                pid = self._fork_into(message["group"]) if message["group"] else os.fork()
+            except OSError:
+                message["cgroups"].append(message["group"] + "/cgroup.procs")
+                pid = os.fork()
+        finally:
+            if pid:
+                setns(self._own_pids, CLONE_NEWPID)
         return pid
 
     @staticmethod
@@ -224,8 +244,8 @@ class Shim:
 
     def _read(self, fd: int) -> None:
         container = self._by_fd[fd]
-        if fd == container.errors:
-            self._learn_of_exec(container)
+        if container.reports is not None and fd == container.reports.fileno():
+            self._learn(container, container.reports)
             return
         try:
             data = os.read(fd, CHUNK)
@@ -254,12 +274,16 @@ class Shim:
                 self._poll.register(fd, select.EPOLLIN)
         return max(0.0, min(self._muted.values()) - now) if self._muted else None
 
-    def _learn_of_exec(self, container: Container) -> None:
-        """The error pipe: closed by a successful exec, else a sentence that says why there was none."""
-        sentence = os.read(container.errors, CHUNK).decode(errors="replace")
-        self._drop(container.errors)
-        container.errors = -1
-        if sentence:
+    def _learn(self, container: Container, reports: socket.socket) -> None:
+        """Its terminal; then nothing, if exec has closed the socket, or a sentence that says why there was none."""
+        data, fds, _, _ = socket.recv_fds(reports, CHUNK, 1)
+        if fds:
+            container.input = fds[0]
+            self._collect(fds[0], b"stdout", container)
+            return
+        self._drop(reports.detach())
+        container.reports = None
+        if sentence := data.decode(errors="replace"):
             container.failed = True
             self._send({"failed": container.id, "error": sentence})
         else:
@@ -283,8 +307,8 @@ class Shim:
 
     def _finish(self, container: Container) -> None:
         """All processes of its PID namespace are gone: what is in the pipes is the last of its output."""
-        if container.errors >= 0:
-            self._learn_of_exec(container)
+        while container.reports is not None:
+            self._learn(container, container.reports)
         for fd, name in list(container.streams.items()):
             while True:
                 try:

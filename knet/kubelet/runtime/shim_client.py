@@ -128,6 +128,8 @@ class ShimClient:
             return
         except OSError:
             data, fds = b"", []
+        for fd in fds:
+            os.set_inheritable(fd, False)
         if not data:
             self._break()
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from knet.kernel.process import Process
+from knet.kernel.terminals import open_terminal
 from knet.kubelet.runtime.containers import Containers, Running
 from knet.kubelet.server import channels
 from knet.kubelet.server.channels import Wanted
@@ -22,7 +23,6 @@ _CANNOT = (
     'error executing command in container: failed to exec in container: failed to start exec "{}": OCI runtime exec '
     "failed: exec failed: unable to start container process: {}: unknown"
 )
-_TIOCGPTN, _TIOCSPTLCK = 0x80045430, 0x40045431
 
 
 @dataclass
@@ -116,12 +116,11 @@ def _start(containers: Containers, running: Running, command: tuple[str, ...], w
 
 
 def _open_terminal(pid: int) -> tuple[int, str]:
-    """A new pseudo terminal of a container's own devpts: our end, and the path of the other one in there."""
-    master = os.open(f"/proc/{pid}/root/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
-    number = struct.unpack("i", fcntl.ioctl(master, _TIOCGPTN, b"\0\0\0\0"))[0]
-    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    """A new terminal of a container's own: our end, and the path of the other one in there."""
+    master, path = open_terminal(f"/proc/{pid}/root/dev/pts")
+    os.set_blocking(master, False)
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    return master, f"/dev/pts/{number}"
+    return master, path
 
 
 def _shell_code(code: int | None) -> int:
