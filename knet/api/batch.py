@@ -104,7 +104,7 @@ class JobTemplate(Part, frozen=True, kw_only=True):
 
 
 class CronJobSpec(Part, frozen=True, kw_only=True):
-    schedule: str
+    schedule: str = ""
     timeZone: str | None = None
     startingDeadlineSeconds: int | None = None
     concurrencyPolicy: str = "Allow"
@@ -122,5 +122,5 @@ class CronJobStatus(Part, frozen=True, kw_only=True):
 
 class CronJob(KubeObject, frozen=True, kw_only=True):
     resource = resources.CRONJOBS
-    spec: CronJobSpec
+    spec: CronJobSpec = CronJobSpec()
     status: CronJobStatus = CronJobStatus()

@@ -23,6 +23,15 @@ UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 FOREGROUND_FINALIZER = "foregroundDeletion"
 ORPHAN_FINALIZER = "orphan"
+#: on a Pod that shows what a kubelet was told by a file
+MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+
+ACCOUNT_NAME_ANNOTATION = "kubernetes.io/service-account.name"
+ACCOUNT_UID_ANNOTATION = "kubernetes.io/service-account.uid"
+#: the issuer, and the beginning of the claims, of tokens that lie in Secrets
+LEGACY_TOKEN_ISSUER = "kubernetes/serviceaccount"
+BOOTSTRAP_TOKEN_SECRET = "bootstrap.kubernetes.io/token"
+ACCOUNT_TOKEN_SECRET = "kubernetes.io/service-account-token"
 
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 SYSTEM_NAMESPACE = "kube-system"

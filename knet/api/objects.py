@@ -250,6 +250,27 @@ class ServiceAccount(KubeObject, frozen=True, kw_only=True):
     automountServiceAccountToken: bool | None = None
 
 
+# ---- who may do what -------------------------------------------------------------------------------------------
+
+
+class PolicyRule(Part, frozen=True, kw_only=True):
+    verbs: tuple[str, ...] = ()
+    apiGroups: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    resourceNames: tuple[str, ...] = ()
+    nonResourceURLs: tuple[str, ...] = ()
+
+
+class AggregationRule(Part, frozen=True, kw_only=True):
+    clusterRoleSelectors: tuple[LabelSelector, ...] = ()
+
+
+class ClusterRole(KubeObject, frozen=True, kw_only=True):
+    resource = resources.CLUSTERROLES
+    rules: tuple[PolicyRule, ...] = ()
+    aggregationRule: AggregationRule | None = None
+
+
 # ---- pods ------------------------------------------------------------------------------------------------------
 
 

@@ -80,12 +80,16 @@ APIREGISTRATION = "apiregistration.k8s.io/v1"
 APPS = "apps/v1"
 BATCH = "batch/v1"
 NETWORKING = "networking.k8s.io/v1"
+AUTHENTICATION = "authentication.k8s.io/v1"
+AUTHORIZATION = "authorization.k8s.io/v1"
 RBAC = "rbac.authorization.k8s.io/v1"
 STORAGE = "storage.k8s.io/v1"
 ADMISSION = "admissionregistration.k8s.io/v1"
 METRICS = "metrics.k8s.io/v1beta1"
 FLOWCONTROL = "flowcontrol.apiserver.k8s.io/v1"
 
+#: asked and answered, never stored
+_REVIEW: Any = {"verbs": ("create",)}
 _ALL: Any = {"categories": ("all",)}
 _EXTENSIONS: Any = {"categories": ("api-extensions",)}
 _CLUSTER: Any = {"namespaced": False}
@@ -129,6 +133,18 @@ REPLICASETS = _row(APPS, "ReplicaSet", "replicasets", "rs", **_SCALED, **_ALL)
 STATEFULSETS = _row(APPS, "StatefulSet", "statefulsets", "sts", **_SCALED, **_ALL)
 
 EVENTS_V1 = _row("events.k8s.io/v1", "Event", "events", "ev", storage=EVENTS)
+
+SELFSUBJECTREVIEWS = _row(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", **_CLUSTER, **_REVIEW)
+TOKENREVIEWS = _row(AUTHENTICATION, "TokenReview", "tokenreviews", **_CLUSTER, **_REVIEW)
+
+LOCALSUBJECTACCESSREVIEWS = _row(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", **_REVIEW)
+SELFSUBJECTACCESSREVIEWS = _row(
+    AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews", **_CLUSTER, **_REVIEW
+)
+SELFSUBJECTRULESREVIEWS = _row(
+    AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews", **_CLUSTER, **_REVIEW
+)
+SUBJECTACCESSREVIEWS = _row(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews", **_CLUSTER, **_REVIEW)
 
 HORIZONTALPODAUTOSCALERS = _row(
     "autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa", **_STATUS, **_ALL

@@ -40,7 +40,7 @@ IDENTITIES = {
     "kube-scheduler": Identity("system:kube-scheduler"),
     "kube-proxy": Identity("system:kube-proxy", ("system:node-proxier",)),
     "flanneld": Identity("system:serviceaccount:kube-flannel:flannel", ("system:serviceaccounts",)),
-    "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins", "system:masters")),
+    "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins",)),
 }
 
 
@@ -84,6 +84,7 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "kubeconfig": kubeconfig("kube-controller-manager"),
             "cluster_cidr": config.cluster_cidr,
             "timing": config.timing,
+            "account_key_file": str(state.pki / "sa.key"),
         },
     )
     yield Component(

@@ -16,6 +16,7 @@ class Context:
     informers: SharedInformers
     timing: Timing
     cluster_cidr: IPv4Network
+    account_key_file: str
     recorders: list[EventRecorder] = field(default_factory=list)
 
     def recorder(self, component: str) -> EventRecorder:

@@ -11,6 +11,8 @@ from knet.api.names import CLUSTER_CIDR
 from knet.api.timing import PROFILES
 from knet.client import Client, Controller, LeaderElector, SharedInformers, component
 from knet.controllers import (
+    accounttokens,
+    clusterroleaggregation,
     cronjob,
     daemonset,
     deployment,
@@ -28,6 +30,7 @@ from knet.controllers import (
     rootca,
     serviceaccount,
     statefulset,
+    tokencleaner,
     ttlafterfinished,
 )
 from knet.controllers.context import Context
@@ -53,6 +56,9 @@ CONTROLLERS: dict[str, Build] = {
     "namespace-controller": namespace.build,
     "serviceaccount-controller": serviceaccount.build,
     "root-ca-certificate-publisher-controller": rootca.build,
+    "serviceaccount-token-controller": accounttokens.build,
+    "clusterrole-aggregation-controller": clusterroleaggregation.build,
+    "token-cleaner-controller": tokencleaner.build,
     "garbage-collector-controller": garbage.build,
     "pod-garbage-collector-controller": podgc.build,
     "disruption-controller": disruption.build,
@@ -61,12 +67,16 @@ CONTROLLERS: dict[str, Build] = {
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """``controllers``: names of `CONTROLLERS` to run, all where it is empty (upstream's --controllers)."""
+    """``controllers``: names of `CONTROLLERS` to run, all where it is empty (upstream's --controllers).
+
+    ``account_key_file`` signs the tokens of service accounts; without one, Secrets get none.
+    """
 
     kubeconfig: str
     cluster_cidr: str = CLUSTER_CIDR
     timing: str = "lab"
     controllers: list[str] = []
+    account_key_file: str = ""
 
 
 def main(options: Options) -> None:
@@ -76,7 +86,13 @@ def main(options: Options) -> None:
 
 async def serve(options: Options) -> None:
     async with Client.from_kubeconfig(options.kubeconfig, NAME) as client:
-        context = Context(client, SharedInformers(client), PROFILES[options.timing], IPv4Network(options.cluster_cidr))
+        context = Context(
+            client,
+            SharedInformers(client),
+            PROFILES[options.timing],
+            IPv4Network(options.cluster_cidr),
+            options.account_key_file,
+        )
         controllers = build_all(context, options.controllers)
         leader = LeaderElector(client, NAME, socket.gethostname())
         async with asyncio.TaskGroup() as group:
