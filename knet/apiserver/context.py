@@ -9,6 +9,7 @@ from functools import lru_cache
 from knet.api.timing import Timing
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.admission import Admission
+from knet.apiserver.authorization import Authorizer
 from knet.apiserver.kind import Kind
 from knet.apiserver.registry import Registry
 from knet.store import Attributes, Object, Store
@@ -28,6 +29,7 @@ class Context:
     timing: Timing
     allocations: Allocations = field(repr=False)
     admission: Admission = field(repr=False)
+    authorizer: Authorizer = field(repr=False)
 
 
 def now() -> str:

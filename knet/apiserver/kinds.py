@@ -64,7 +64,6 @@ def _replicas(value: Object) -> str:
 
 
 _PLAIN = Strategy()
-
 STRATEGIES: Mapping[Resource, Strategy] = {
     resources.PODS: Strategy(
         default=pod_defaults.default_pod,

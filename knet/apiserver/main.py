@@ -13,10 +13,13 @@ from knet.api.names import SERVICE_CIDR
 from knet.api.resources import SERVICES
 from knet.api.schema import schema_of
 from knet.api.timing import PROFILES
+from knet.apiserver import reviews
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.admission import Admission
 from knet.apiserver.admission.plugins import plugins
 from knet.apiserver.authentication import Authenticator, Tokens, user_of_subject
+from knet.apiserver.authorization import Authorizer
+from knet.apiserver.authorization.reconcile import reconcile
 from knet.apiserver.bootstrap import bootstrap
 from knet.apiserver.context import Context, Selectable
 from knet.apiserver.custom.controller import Definitions
@@ -72,18 +75,26 @@ async def serve(options: Options) -> None:
     store = await opened(options.store or str(data / STORE_FILE), selectable)
     allocations = Allocations(IPv4Network(options.service_cidr))
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
-    context = Context(store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()))
+    authorizer = Authorizer(store)
+    context = Context(
+        store, kinds, auxiliary(schema), PROFILES[options.timing], allocations, Admission(plugins()), authorizer
+    )
     definitions = Definitions(context, selectable)
     definitions.load()
     tokens = Tokens(pki, store)
     reach = Reach(context, pki)
-    api = ApiServer(context, Authenticator(tokens), handlers(reach, tokens), Documents(kinds).find)
+    authenticator = Authenticator(tokens, store)
+    handling = {**handlers(reach, tokens), **reviews.handlers(authenticator)}
+    api = ApiServer(context, authenticator, handling, Documents(kinds).find)
+    following = asyncio.ensure_future(authorizer.run())
     server = HttpServer(api.handle, user_of_subject)
     try:
+        # connections wait in the backlog until everybody may do what is theirs
+        await bootstrap(context, options.advertise_address, options.bind_port)
+        await reconcile(context)
         tls = server_tls(pki)
         for listener in listeners(options):
             await server.listen(listener, tls)
-        await bootstrap(context, options.advertise_address, options.bind_port)
         api.ready = True
         log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
         async with asyncio.TaskGroup() as tasks:
@@ -92,6 +103,8 @@ async def serve(options: Options) -> None:
             tasks.create_task(expire_events(context))
     finally:
         await server.close(SHUTDOWN)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         await store.close()
     log.info("stopped at revision %d", store.revision)
 

@@ -169,7 +169,7 @@ def selection(query: Query, kind: Kind) -> Selection:
         labels = selectors.parse(query.get("labelSelector", ""))
     except ValueError as error:
         raise bad_request(str(error)) from None
-    fields = _field_selector(query.get("fieldSelector", ""))
+    fields = field_selector(query.get("fieldSelector", ""))
     for row in fields.requirements:
         if row.key not in kind.field_labels:
             raise bad_request(f"field label not supported: {row.key}")
@@ -178,7 +178,7 @@ def selection(query: Query, kind: Kind) -> Selection:
     return Selection(labels, fields)
 
 
-def _field_selector(text: str) -> Selector:
+def field_selector(text: str) -> Selector:
     """``a=b,c!=d``; a backslash takes the special meaning from the comma, backslash or equals sign after it."""
     requirements = []
     for part in _FIELD_SEPARATOR.split(text):

@@ -13,7 +13,8 @@ import orjson
 from knet.api.resources import Resource
 from knet.api.selectors import Requirement, Selector
 from knet.apiserver import creating, deleting, patching, reads, updating, watching
-from knet.apiserver.authentication import Authenticator
+from knet.apiserver.authentication import Authenticator, impersonation
+from knet.apiserver.authorization.attributes import of_path, of_target, refusal
 from knet.apiserver.call import Call, Handler
 from knet.apiserver.context import Context
 from knet.apiserver.health import ENDPOINTS, Health, version
@@ -21,14 +22,13 @@ from knet.apiserver.http import Answer, Request, Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import form_of
 from knet.apiserver.options import Selection, list_options
-from knet.apiserver.routes import Routes
+from knet.apiserver.routes import Routes, Target
 from knet.apiserver.status import (
     StatusError,
     bad_request,
     internal_error,
     method_not_allowed,
     no_such_path,
-    unauthorized,
     unavailable,
 )
 from knet.apiserver.subresources import scale
@@ -129,27 +129,36 @@ class ApiServer:
             return _error(internal_error(f"{type(error).__name__}: {error}"))
 
     async def _dispatch(self, request: Request) -> Answer:
+        authorizer = self._context.authorizer
+        user = self._authenticator.user_of(request)
+        if acting := request.headers.prefixed(impersonation.PREFIX):
+            user = impersonation.impersonated(user, acting, authorizer)
+        target = self._routes.find(request.path)
+        wanted = of_target(user, request, target) if target is not None else of_path(user, request)
+        decision = authorizer.decide(wanted)
+        if not decision.allowed:
+            raise refusal(wanted, decision.reason)
+        if target is not None:
+            return await self._handler(request, target, user)
+        return self._document(request)
+
+    def _document(self, request: Request) -> Response:
+        """What is no resource."""
         path = request.path
         if path.startswith(ENDPOINTS):
             answer = self._health.answer(path, request.raw_query)
             if answer is not None:
                 return answer
-        elif path == "/version":
+        elif path in ("/version", "/version/"):
             return version()
-        user = self._authenticator.user_of(request)
-        if user is None:
-            raise unauthorized()
         document = self._documents(path)
-        if document is not None:
-            if request.method not in ("GET", "HEAD"):
-                raise method_not_allowed()
-            return document(request)
-        return await self._handler(request, path, user)
-
-    async def _handler(self, request: Request, path: str, user: User) -> Answer:
-        target = self._routes.find(path)
-        if target is None:
+        if document is None:
             raise no_such_path()
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        return document(request)
+
+    async def _handler(self, request: Request, target: Target, user: User) -> Answer:
         if not target.name and target.kind.resource.namespaced and not target.namespace and request.method != "GET":
             raise method_not_allowed()
         what = target.kind, target.subresource, bool(target.name)

@@ -22,6 +22,8 @@ class Writer:
     manager: str
 
 
+#: who shows nothing that says who it is
+ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 #: the API server's own writes
 SERVER = Writer(User("system:apiserver", ("system:masters", "system:authenticated")), "kube-apiserver")
 

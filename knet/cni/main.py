@@ -158,7 +158,7 @@ class Flanneld:
         wanted = annotations(own)
         if wanted.items() <= node.metadata.annotations.items():
             return
-        await self._client.patch(Node, node.name, {"metadata": {"annotations": wanted}})
+        await self._client.patch(Node, node.name, {"metadata": {"annotations": wanted}}, subresource="status")
         log.info("lease announced: %s at %s (%s)", own.subnet, own.public_ip, own.backend)
 
     def _tell_refusals(self, node: Node, wanted: State) -> None:

@@ -109,12 +109,13 @@ def free_port() -> int:
 
 
 def make_pki(pki: Path) -> None:
-    """What the API server needs, and certificates of an administrator and of a kubelet."""
+    """What the API server needs, and certificates of an administrator and of a kubelet (as client: ``node``)."""
     authority = Authority.create("kubernetes")
     authority.write(pki)
     authority.sign("kube-apiserver", names=("127.0.0.1", "localhost"), server=True).write(pki, "apiserver")
     authority.sign("kube-apiserver-kubelet-client", ("system:masters",)).write(pki, "apiserver-kubelet-client")
     authority.sign("kubernetes-admin", ("system:masters",)).write(pki, "admin")
+    authority.sign("system:node:n1", ("system:nodes",)).write(pki, "node")
     authority.sign("system:node:n1", ("system:nodes",), ("127.0.0.1",), server=True).write(pki, "kubelet")
     Authority.create("somebody else").sign("kubernetes-admin", ("system:masters",)).write(pki, "forged")
     write_service_account_key(pki)

@@ -52,6 +52,7 @@ def test_the_order_is_upstreams() -> None:
         "ValidatingAdmissionWebhook",
         "ResourceQuota",
     ]
+    names.remove("PrivilegeEscalation")  # which upstream has in the registry of RBAC's kinds
     assert names == [name for name in upstream if name in names]
 
 

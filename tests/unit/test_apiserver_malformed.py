@@ -142,7 +142,7 @@ def test_no_content_of_the_right_types_makes_the_server_fail(server: Server, see
                 value["metadata"] = {"name": name, "labels": {"a": "b"}}
                 answer = await api("POST", row.path("default"), value)
                 assert answer.code < 500, (row.kind, value, answer.body)
-                if answer.code == 201:
+                if answer.code == 201 and "get" in row.verbs:
                     await changed_and_read(api, row, name)
 
     server.run(test)

@@ -19,12 +19,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_anonymous_requests_get_health_and_version_only(server: Server) -> None:
     async def test(api: Api) -> None:
-        for path in ("/healthz", "/livez", "/readyz", "/version", "/readyz/ping", "/livez?verbose"):
+        for path in ("/healthz", "/livez", "/readyz", "/version", "/version/", "/livez?verbose"):
             assert (await api("GET", path)).code == 200, path
         for path in ("/api", "/apis", "/api/v1/pods", "/openapi/v3", "/nothing"):
             answer = await api("GET", path)
+            assert (answer.code, answer.body["reason"]) == (403, "Forbidden")
+            assert 'User "system:anonymous" cannot' in answer.message
+        for path in ("/api", "/healthz"):
+            answer = await api("GET", path, Authorization="Bearer made-up")
             assert (answer.code, answer.body["reason"], answer.message) == (401, "Unauthorized", "Unauthorized")
-        assert (await api("GET", "/api", Authorization="Bearer made-up")).code == 401
 
     server.run(test, name="")
 

@@ -184,7 +184,8 @@ def test_a_service_account_token_opens_the_api_as_long_as_its_pod_lives(server: 
         assert (await api("POST", path, wrong)).code == 409
 
     async def use(api: Api) -> None:
-        assert (await api("GET", PODS, Authorization=f"Bearer {token}")).code == 200
+        assert (await api("GET", "/api/v1", Authorization=f"Bearer {token}")).code == 200
+        assert (await api("GET", PODS, Authorization=f"Bearer {token}")).code == 403
         assert (await api("GET", PODS, Authorization=f"Bearer {token[:-4]}AAAA")).code == 401
 
     async def drop(api: Api) -> None:

@@ -24,8 +24,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 async def access(server: Server, api: Api) -> Access:
-    """What a pod finds in its service account's volume."""
-    answer = await api("POST", SERVICEACCOUNTS.path("default", "default", "token"), {"spec": {}})
+    """What a pod of the account that the cluster DNS has finds in its service account's volume."""
+    await api("POST", SERVICEACCOUNTS.path("kube-system"), {"metadata": {"name": "coredns"}})
+    answer = await api("POST", SERVICEACCOUNTS.path("kube-system", "coredns", "token"), {"spec": {}})
     token = server.directory / "token"
     token.write_text(answer.body["status"]["token"])
     return Access("127.0.0.1", int(server.url.rpartition(":")[2]), server.tls(""), token)
@@ -67,8 +68,8 @@ def test_a_refusal_is_told(server: Server):
     async def test(api: Api) -> None:
         connection = await Connection.open(await access(server, api))
         with pytest.raises(Refused) as refused:
-            [piece async for piece in connection.get("/api/v1/namespaces/default/services/nothing")]
-        assert refused.value.status == 404
+            [piece async for piece in connection.get("/api/v1/nothing")]
+        assert refused.value.status == 403
         connection.close()
 
     server.run(test)

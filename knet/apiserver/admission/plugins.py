@@ -8,6 +8,7 @@ from knet.apiserver.admission import (
     default_toleration_seconds,
     limit_ranger,
     namespace_lifecycle,
+    node_restriction,
     priority,
     runtime_class,
     service_account,
@@ -18,6 +19,7 @@ from knet.apiserver.admission.chain import Plugin
 from knet.apiserver.admission.pod_security import plugin as pod_security
 from knet.apiserver.admission.request import Operation
 from knet.apiserver.admission.resource_quota.plugin import ResourceQuotas
+from knet.apiserver.authorization import escalation
 
 _CREATE: tuple[Operation, ...] = ("CREATE",)
 _WRITE: tuple[Operation, ...] = ("CREATE", "UPDATE")
@@ -34,6 +36,12 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("LimitRanger", ("UPDATE",), ("pods/resize",), validate=limit_ranger.validate_pod),
         Plugin("LimitRanger", _WRITE, _CLAIMS, validate=limit_ranger.validate_claim),
         Plugin("ServiceAccount", _CREATE, _PODS, service_account.admit),
+        Plugin(
+            "NodeRestriction",
+            ("CREATE", "UPDATE", "DELETE"),
+            node_restriction.RESOURCES,
+            validate=node_restriction.validate,
+        ),
         Plugin("TaintNodesByCondition", _CREATE, ("nodes",), taint_nodes.admit),
         Plugin(
             "PodSecurity",
@@ -50,6 +58,8 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("PersistentVolumeClaimResize", ("UPDATE",), _CLAIMS, validate=volume_resize.validate),
         Plugin("RuntimeClass", _CREATE, _PODS, runtime_class.admit, runtime_class.validate),
         Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),
+        # upstream has it in the registry of these kinds
+        Plugin("PrivilegeEscalation", _WRITE, escalation.RESOURCES, validate=escalation.check),
         Plugin("ResourceQuota", _CREATE, validate=quotas.validate),
         Plugin("ResourceQuota", ("UPDATE",), ("services", *_CLAIMS), validate=quotas.validate),
     )

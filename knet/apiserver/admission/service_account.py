@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#
 
 from random import choices
 
+from knet.api.names import MIRROR_ANNOTATION
 from knet.api.resources import SERVICEACCOUNTS
 from knet.apiserver.admission.request import Request
 from knet.apiserver.context import NAME_ALPHABET
@@ -19,7 +20,7 @@ _TOKEN_SECONDS = 3607
 def admit(request: Request) -> None:
     """Name the account and mount its token; StatusError 403 where there is no such account."""
     spec = request.new.get("spec")
-    if spec is None:
+    if spec is None or MIRROR_ANNOTATION in (request.new["metadata"].get("annotations") or {}):
         return
     name = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name

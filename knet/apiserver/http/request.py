@@ -55,6 +55,12 @@ class Headers:
         wanted = name.lower().encode("latin-1")
         return [value.decode("latin-1") for key, value in self.raw if key.lower() == wanted]
 
+    def prefixed(self, prefix: bytes) -> list[tuple[str, str]]:
+        """Every field whose name begins like that, the names in lower case as the prefix is."""
+        size, raw = len(prefix), self.raw
+        found = [row for row in raw if row[0][:size].lower() == prefix]
+        return [(key.decode("latin-1").lower(), value.decode("latin-1")) for key, value in found]
+
     def has_token(self, name: str, token: str) -> bool:
         """Whether a comma-separated list, in one field or several, has that element."""
         wanted = token.lower()

@@ -4,6 +4,7 @@ import base64
 
 import orjson
 
+from knet.api.names import ACCOUNT_NAME_ANNOTATION, ACCOUNT_TOKEN_SECRET
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.store import Object
@@ -36,6 +37,9 @@ def validate_secret(value: Object) -> Errors:
     for key in _SECRET_KEYS.get(value.get("type", ""), ()):
         if key not in data:
             errors.append(field.required(f"data[{key}]"))
+    annotations = value["metadata"].get("annotations") or {}
+    if value.get("type") == ACCOUNT_TOKEN_SECRET and not annotations.get(ACCOUNT_NAME_ANNOTATION):
+        errors.append(field.required(f"metadata.annotations[{ACCOUNT_NAME_ANNOTATION}]"))
     if value.get("type") == "kubernetes.io/dockerconfigjson" and ".dockerconfigjson" in data:
         try:
             orjson.loads(base64.b64decode(data[".dockerconfigjson"]))

@@ -1,0 +1,55 @@
+"""Authentication: who is asking?
+
+By a client certificate of the cluster's CA (CN is the user, every O a group), a service account's token (`accounts`) or
+a bootstrap token; without any of them it is system:anonymous, who may read no more than health and version.  A
+token that does not hold is refused, whatever is asked.  `impersonation` lets those act as others who may.
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/
+"""
+
+from knet.apiserver.authentication import bootstrap_tokens
+from knet.apiserver.authentication.accounts import AUDIENCE, InvalidToken, Tokens
+from knet.apiserver.http import Request, Subject
+from knet.apiserver.status import unauthorized
+from knet.apiserver.user import ANONYMOUS, User
+from knet.store import Store
+
+__all__ = ["AUDIENCE", "Authenticator", "InvalidToken", "Tokens", "user_of_subject"]
+
+
+class Authenticator:
+    """Finds the user of a request."""
+
+    def __init__(self, tokens: Tokens, store: Store) -> None:
+        self._tokens = tokens
+        self._store = store
+
+    def user_of(self, request: Request) -> User:
+        """The user; StatusError 401 for a token that does not hold."""
+        if request.peer.user is not None:
+            return request.peer.user
+        scheme, _, token = request.headers.get("Authorization").partition(" ")
+        if scheme.lower() != "bearer":
+            return ANONYMOUS
+        try:
+            return self.user_of_token(token.strip())[0]
+        except InvalidToken:
+            raise unauthorized() from None
+
+    def user_of_token(self, token: str, audiences: tuple[str, ...] = (AUDIENCE,)) -> tuple[User, list[str]]:
+        """Whom a token of any sort stands for, and for which of the audiences; raises InvalidToken."""
+        user = bootstrap_tokens.user_of(token, self._store)
+        if user is not None:
+            if AUDIENCE not in audiences:
+                raise InvalidToken("invalid bearer token")
+            return user, [AUDIENCE]
+        return self._tokens.check(token, audiences)
+
+
+def user_of_subject(subject: Subject) -> User | None:
+    """The user in the subject of a verified certificate; None without a common name.  Asked once per connection."""
+    pairs = [pair for names in subject for pair in names]
+    name = next((value for key, value in pairs if key == "commonName"), "")
+    if not name:
+        return None
+    groups = tuple(value for key, value in pairs if key == "organizationName")
+    return User(name, (*groups, "system:authenticated"))
