@@ -1,9 +1,9 @@
 """The embedded store: SQLite in WAL mode behind one writer thread, everything else in memory.
 
-A write is decided on the event loop (is the key at the expected revision?), gets its revision and its bytes there,
-and goes to the writer thread.  That thread takes whatever has gathered during the previous transaction and commits it
-as one.  Only after the commit are the writes made visible, in the order of their revisions, and acknowledged: nobody
-ever reads what a crash of this process could take back.
+A write is decided on the event loop (is the key at the expected revision?) and gets its revision and its bytes there.
+All that gather in one turn of the loop, or while a transaction is under way, go to the writer thread together and are
+committed as one.  Only after the commit are the writes made visible, in the order of their revisions, and acknowledged:
+nobody ever reads what a crash of this process could take back.
 
 synchronous=NORMAL: the commit returns when the write-ahead log has been handed to the kernel, so an acknowledged write
 survives ``kill -9``; the log is synced to the disk at checkpoints.  A power cut can take the writes since the last
@@ -16,7 +16,7 @@ The database is opened exclusively: a second API server on the same directory is
 import asyncio
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
@@ -26,14 +26,20 @@ import orjson
 from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable
 from knet.store.state import State, collection_of
 
-#: writes committed by one transaction at most, so that the first of them does not wait for long
-GROUP = 512
+#: rows that one statement writes, as many as there are, else one by one: between statements Python's interpreter lock
+#: changes hands
+_ROWS = (64, 16, 4, 1)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL);
 INSERT OR IGNORE INTO counter VALUES (1, 1);
 """
+_INSERT = {
+    rows: f"INSERT INTO objects VALUES {', '.join(['(?, ?, ?)'] * rows)} ON CONFLICT (key) DO UPDATE"
+    " SET revision = excluded.revision, value = excluded.value"
+    for rows in _ROWS
+}
 
 
 @dataclass(slots=True)
@@ -41,7 +47,16 @@ class _Write:
     """A write on its way to the disk."""
 
     event: Event
+    #: cancelled where nobody waits any longer
     done: asyncio.Future[None]
+    #: other writes to the key that wait for this one
+    rivals: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def settle(self, error: Exception | None = None) -> None:
+        """It is visible, or has failed."""
+        _resolve(self.done, error)
+        for rival in self.rivals:
+            _resolve(rival, None)
 
 
 _Group = list[_Write]
@@ -69,7 +84,11 @@ class SqliteStore(State):
         self._assigned = revision
         #: writes that are not yet visible, one per key at most: the next one to a key waits for it
         self._pending: dict[str, _Write] = {}
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        #: those of them that the writer thread has not been given
+        self._gathered: _Group = []
+        #: the thread has been given some, or will be at the end of this turn
+        self._busy = False
+        self._queue: SimpleQueue[_Group | None] = SimpleQueue()
         self._trouble = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write_forever, name="store", daemon=True)
@@ -81,8 +100,10 @@ class SqliteStore(State):
 
     async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
         """Store or delete one object and wait until that is durable; Conflict, Unavailable."""
+        loop = self._running_loop()
         while rival := self._pending.get(key):
-            await asyncio.wait([rival.done])
+            rival.rivals.append(turn := loop.create_future())
+            await turn
         previous = self.get(key)
         if (previous.revision if previous else 0) != expected:
             raise Conflict(key)
@@ -90,20 +111,30 @@ class SqliteStore(State):
         value["metadata"]["resourceVersion"] = str(self._assigned)
         record = Record(key, self._assigned, orjson.dumps(value), self._attributes_of(collection_of(key), value))
         event = Event("DELETED" if delete else "MODIFIED" if previous else "ADDED", record, previous)
-        write = _Write(event, self._running_loop().create_future())
-        self._pending[key] = write
-        self._queue.put(write)
+        write = self._pending[key] = _Write(event, loop.create_future())
+        self._gathered.append(write)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._hand_over)
         # A client that hangs up does not take its write back: it is already in the queue, in order.
-        await asyncio.shield(write.done)
+        await write.done
         return record
 
     async def close(self) -> None:
         """Finish the writes under way and release the file."""
         if self._thread.is_alive():
+            self._hand_over()
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join)
         self._loop = None
         self._database.close()
+
+    def _hand_over(self) -> None:
+        """Give the thread what has gathered."""
+        self._busy = bool(self._gathered)
+        if self._gathered:
+            group, self._gathered = self._gathered, []
+            self._queue.put(group)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -112,22 +143,10 @@ class SqliteStore(State):
         return self._loop
 
     def _write_forever(self) -> None:
-        """The writer thread: gather, commit, report."""
+        """The writer thread: commit, report."""
         loop = self._loop
         assert loop is not None
-        closing = False
-        while not closing:
-            first = self._queue.get()
-            group = [first] if first else []
-            closing = first is None
-            while not closing and len(group) < GROUP and not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
-                    closing = True
-                else:
-                    group.append(following)
-            if not group:
-                continue
+        while group := self._queue.get():
             try:
                 _commit(self._database, [write.event for write in group])
             except sqlite3.Error as error:
@@ -140,14 +159,16 @@ class SqliteStore(State):
         for write in group:
             self.apply(write.event)
             del self._pending[write.event.record.key]
-            _resolve(write.done, None)
+            write.settle()
+        self._hand_over()
 
     def _failed(self, group: _Group, reason: str) -> None:
         """A transaction failed: its writes never happened.  The revisions they were given stay unused."""
         self._trouble = reason
         for write in group:
             del self._pending[write.event.record.key]
-            _resolve(write.done, Unavailable(reason))
+            write.settle(Unavailable(reason))
+        self._hand_over()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -167,17 +188,23 @@ def _commit(database: sqlite3.Connection, events: list[Event]) -> None:
             if deletes:
                 database.executemany("DELETE FROM objects WHERE key = ?", [(event.record.key,) for event in run])
             else:
-                database.executemany(
-                    "INSERT INTO objects VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
-                    " SET revision = excluded.revision, value = excluded.value",
-                    [(event.record.key, event.record.revision, event.record.data) for event in run],
-                )
+                _insert(database, [event.record for event in run])
         database.execute("UPDATE counter SET revision = ?", (events[-1].record.revision,))
         database.execute("COMMIT")
     except sqlite3.Error:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
+
+
+def _insert(database: sqlite3.Connection, records: list[Record]) -> None:
+    done = 0
+    for rows in _ROWS:
+        while len(records) - done >= rows:
+            part = records[done : done + rows]
+            values = [value for record in part for value in (record.key, record.revision, record.data)]
+            database.execute(_INSERT[rows], values)
+            done += rows
 
 
 def _resolve(future: "asyncio.Future[None]", error: Exception | None) -> None:
