@@ -1,5 +1,6 @@
 """Whatever arrives, the answer is a Status with a 4xx code, and stored data stay as they are."""
 
+import http.client
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -217,6 +218,19 @@ def test_extreme_bodies_are_refused(server: Server, body: bytes, code: int) -> N
         assert (await api("GET", "/readyz")).code == 200
 
     server.run(test)
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=bad"])  # the body is read; nobody reads it
+@pytest.mark.parametrize("size", [60_000, 70_000, 200_000])
+def test_a_connection_goes_on_after_a_large_body(server: Server, size: int, query: str) -> None:
+    connection = http.client.HTTPSConnection(server.url.removeprefix("https://"), context=server.tls(), timeout=20)
+    for _ in range(2):
+        connection.request("POST", f"{PATHS['Pod']}{query}", b"x" * size)
+        answer = connection.getresponse()
+        assert answer.status in (400, 422) and answer.read()
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().read() == b"ok"
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -232,8 +232,9 @@ class Connection(Flow):
 
     def _discard(self, body: Body) -> None:
         """Nobody has read the request's body to its end: the next request comes after it."""
-        if not body.ended:
+        if not body.ended or body.full:
             body.discard()
+        if not body.ended:
             self._read_by = self._server.now + self._server.limits.linger_seconds
 
     async def _send(self, request: Request, answer: Response) -> None:

@@ -146,7 +146,10 @@ class Body:
             await self._more()
         if self._size > limit:
             raise BodyTooLarge
+        held = self._size > AHEAD  # all of it, before anybody read
         chunks, self._chunks, self._size = self._chunks, [], 0
+        if held:
+            self._throttle()
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def some(self) -> bytes:
