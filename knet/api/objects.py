@@ -489,6 +489,15 @@ class ProjectedVolume(Part, frozen=True, kw_only=True):
     defaultMode: int | None = None
 
 
+class ClaimVolume(Part, frozen=True, kw_only=True):
+    claimName: str
+    readOnly: bool = False
+
+
+class EphemeralVolume(Part, frozen=True, kw_only=True):
+    volumeClaimTemplate: JSON = {}
+
+
 class Volume(Part, frozen=True, kw_only=True):
     name: str
     emptyDir: EmptyDirVolume | None = None
@@ -497,6 +506,14 @@ class Volume(Part, frozen=True, kw_only=True):
     hostPath: HostPathVolume | None = None
     downwardAPI: DownwardAPIVolume | None = None
     projected: ProjectedVolume | None = None
+    persistentVolumeClaim: ClaimVolume | None = None
+    ephemeral: EphemeralVolume | None = None
+
+    def claim_of(self, pod: str) -> str:
+        """The claim behind this volume of the pod of that name; "" where it is of another kind."""
+        if self.persistentVolumeClaim is not None:
+            return self.persistentVolumeClaim.claimName
+        return f"{pod}-{self.name}" if self.ephemeral is not None else ""
 
 
 class Toleration(Part, frozen=True, kw_only=True):

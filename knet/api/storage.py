@@ -3,7 +3,16 @@
 from msgspec import field
 
 from knet.api import resources
-from knet.api.objects import JSON, Condition, KubeObject, NodeSelector, ObjectReference, Part
+from knet.api.objects import (
+    JSON,
+    Condition,
+    HostPathVolume,
+    KubeObject,
+    LabelSelector,
+    NodeSelector,
+    ObjectReference,
+    Part,
+)
 
 
 class ClaimSpec(Part, frozen=True, kw_only=True):
@@ -12,6 +21,7 @@ class ClaimSpec(Part, frozen=True, kw_only=True):
     storageClassName: str | None = None
     volumeName: str = ""
     volumeMode: str = "Filesystem"
+    selector: LabelSelector | None = None
     resources: JSON = field(default_factory=dict)
 
 
@@ -32,7 +42,7 @@ class VolumeNodeAffinity(Part, frozen=True, kw_only=True):
     required: NodeSelector = NodeSelector()
 
 
-class HostPath(Part, frozen=True, kw_only=True):
+class LocalVolume(Part, frozen=True, kw_only=True):
     path: str = ""
 
 
@@ -44,8 +54,8 @@ class VolumeSpec(Part, frozen=True, kw_only=True):
     persistentVolumeReclaimPolicy: str = "Retain"
     volumeMode: str = "Filesystem"
     nodeAffinity: VolumeNodeAffinity | None = None
-    hostPath: HostPath | None = None
-    local: HostPath | None = None
+    hostPath: HostPathVolume | None = None
+    local: LocalVolume | None = None
 
 
 class VolumeStatus(Part, frozen=True, kw_only=True):

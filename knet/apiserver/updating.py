@@ -30,6 +30,7 @@ ATTEMPTS = 8
 #: metadata that a status can be written with, unless the kind says otherwise
 _STATUS_METADATA = frozenset(("annotations", "finalizers", "labels", "managedFields", "ownerReferences"))
 
+
 async def update(call: Call, part: str = "") -> Response:
     """PUT of an object, or of a part of it.
 

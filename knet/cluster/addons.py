@@ -1,5 +1,6 @@
-"""What every cluster starts with: the cluster DNS, as objects like any user's."""
+"""What every cluster starts with: the cluster DNS and a class of volumes, as objects like any user's."""
 
+from knet.api.local_volumes import CLASS, PROVISIONER
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.objects import JSON
 
@@ -57,6 +58,18 @@ def cluster_dns(dns_ip: str, dns_upstream: str) -> list[JSON]:
             },
         },
     ]
+
+
+def storage_class() -> JSON:
+    """The default class: directories of the machines."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
 
 
 def _meta(name: str, labels: dict[str, str] | None = None) -> JSON:

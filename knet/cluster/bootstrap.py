@@ -16,7 +16,7 @@ from knet.api.objects import EndpointSlice, Lease, Node, condition
 from knet.client import ApiError, Client, Informer, Unavailable
 from knet.client.component import run
 from knet.cluster import channel
-from knet.cluster.addons import cluster_dns
+from knet.cluster.addons import cluster_dns, storage_class
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 
@@ -64,7 +64,7 @@ class Bootstrap:
                 break
             except (ApiError, Unavailable):  # a 500 says that its own start-up is not over
                 await asyncio.sleep(ASK_EVERY)
-        for manifest in cluster_dns(self._options.dns_ip, self._options.dns_upstream):
+        for manifest in (*cluster_dns(self._options.dns_ip, self._options.dns_upstream), storage_class()):
             await apply(self._client, manifest)
         etcd = "etcd · " if self._options.store == "etcd" else ""
         self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")

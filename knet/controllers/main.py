@@ -32,6 +32,7 @@ from knet.controllers import (
     statefulset,
     tokencleaner,
     ttlafterfinished,
+    volumes,
 )
 from knet.controllers.context import Context
 
@@ -63,6 +64,11 @@ CONTROLLERS: dict[str, Build] = {
     "pod-garbage-collector-controller": podgc.build,
     "disruption-controller": disruption.build,
     "resourcequota-controller": resourcequota.build,
+    "persistentvolume-binder-controller": volumes.build_binder,
+    "persistentvolumeclaim-protection-controller": volumes.build_claim_protection,
+    "persistentvolume-protection-controller": volumes.build_volume_protection,
+    "ephemeral-volume-controller": volumes.build_ephemeral,
+    "local-volume-provisioner": volumes.build_provisioner,
 }
 
 

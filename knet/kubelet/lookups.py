@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from knet.api.objects import ConfigMap, KubeObject, Meta, Part, Pod, Secret, ServiceAccount, TokenProjection
+from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.client import ApiError, Client, NotFound, Unavailable
 from knet.kubelet.environment import ConfigError
 from knet.kubelet.volumes import Lookups
@@ -72,6 +73,12 @@ class ApiLookups:
     async def secret(self, namespace: str, name: str) -> Secret | None:
         return await self._get(Secret, namespace, name)
 
+    async def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
+        return await self._get(PersistentVolumeClaim, namespace, name)
+
+    async def volume(self, name: str) -> PersistentVolume | None:
+        return await self._get(PersistentVolume, "", name)
+
     async def token(self, pod: Pod, projection: TokenProjection) -> str:
         """A token bound to the pod, by the TokenRequest API; raises ConfigError if there is no such account."""
         key = (pod.uid, projection.audience)
@@ -100,7 +107,7 @@ class ApiLookups:
 
     def as_volumes(self) -> Lookups:
         """These lookups in the form that volumes ask for."""
-        return Lookups(self.config_map, self.secret, self.token)
+        return Lookups(self.config_map, self.secret, self.claim, self.volume, self.token)
 
     def forget(self, uid: str) -> None:
         """Drop what was kept for a pod."""

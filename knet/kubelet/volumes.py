@@ -14,10 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from knet.api.local_volumes import PROVISIONED_BY, PROVISIONER
 from knet.api.objects import (
     ConfigMap,
     ConfigMapVolume,
     DownwardAPIVolume,
+    EmptyDirVolume,
+    HostPathVolume,
     KeyToPath,
     Pod,
     ProjectedVolume,
@@ -27,6 +30,7 @@ from knet.api.objects import (
     Volume,
 )
 from knet.api.quantity import whole
+from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.kernel import mounts
 from knet.kubelet.environment import ConfigError, Facts, field_value, resource_value
 from knet.kubelet.runtime.paths import PodPaths
@@ -49,44 +53,64 @@ Content = dict[str, File]
 
 @dataclass(frozen=True)
 class Lookups:
-    """How volumes get at objects; None where there is no such object. ``token``: a bound service account token."""
+    """How volumes get at objects; None where there is no such object.
+
+    ``volume`` is asked for a PersistentVolume by name, ``token`` for a bound service account token.
+    """
 
     config_map: Callable[[str, str], Awaitable[ConfigMap | None]]
     secret: Callable[[str, str], Awaitable[Secret | None]]
+    claim: Callable[[str, str], Awaitable[PersistentVolumeClaim | None]]
+    volume: Callable[[str], Awaitable[PersistentVolume | None]]
     token: Callable[[Pod, TokenProjection], Awaitable[str]]
 
 
-def kind_of(volume: Volume) -> str:
-    """The directory name of a volume's plugin, as below /var/lib/kubelet/pods on a real node."""
-    for kind, given in (
-        ("configmap", volume.configMap),
-        ("secret", volume.secret),
-        ("downward-api", volume.downwardAPI),
-        ("projected", volume.projected),
-        ("host-path", volume.hostPath),
-    ):
-        if given is not None:
-            return f"kubernetes.io~{kind}"
-    return "kubernetes.io~empty-dir"
+#: the plugins, by the field of a Volume that asks for one: its name in /var/lib/kubelet/pods/UID/volumes, and whether
+#: containers may only read what it shows, whatever they ask for
+_PLUGINS = {
+    "configMap": ("configmap", True),
+    "secret": ("secret", True),
+    "downwardAPI": ("downward-api", True),
+    "projected": ("projected", True),
+    "hostPath": ("host-path", False),
+    "emptyDir": ("empty-dir", False),
+    "persistentVolumeClaim": ("host-path", False),
+    "ephemeral": ("host-path", False),
+}
+
+
+def _plugin(volume: Volume) -> tuple[str, bool]:
+    """VolumeError for one that no plugin is there for (nfs, csi, iscsi …)."""
+    for field, plugin in _PLUGINS.items():
+        if getattr(volume, field) is not None:
+            return plugin
+    raise VolumeError(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
+
+
+def shows_objects(volume: Volume) -> bool:
+    """Whether it is made of API objects, which may change; containers can only read it."""
+    return _plugin(volume)[1]
 
 
 def read_only(volume: Volume) -> bool:
     """Whether containers may only read it, whatever they ask for."""
-    return kind_of(volume) in (
-        "kubernetes.io~configmap",
-        "kubernetes.io~secret",
-        "kubernetes.io~downward-api",
-        "kubernetes.io~projected",
-    )
+    claim = volume.persistentVolumeClaim
+    return shows_objects(volume) or (claim is not None and claim.readOnly)
+
+
+def _place(volume: Volume, paths: PodPaths) -> Path:
+    return paths.volumes / f"kubernetes.io~{_plugin(volume)[0]}" / volume.name
 
 
 async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookups: Lookups) -> Path:
     """Make a volume of the pod and return its path; raises VolumeError, OSError."""
     if volume.hostPath is not None:
-        return _host_path(volume.hostPath.path, volume.hostPath.type)
-    place = paths.volumes / kind_of(volume) / volume.name
-    if volume.emptyDir is not None or not read_only(volume):
-        return _empty_dir(place, paths.disk / volume.name, volume)
+        return _host_path(volume.hostPath)
+    place = _place(volume, paths)
+    if name := volume.claim_of(pod.name):
+        return _link(place, _persistent(await _bound(pod, volume, name, lookups)))
+    if volume.emptyDir is not None:
+        return _empty_dir(place, paths.disk / volume.name, volume.emptyDir)
     try:
         content = await _content(pod, volume, facts, lookups)
     except ConfigError as error:
@@ -98,11 +122,61 @@ async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookup
 def places(pod: Pod, paths: PodPaths) -> dict[str, Path]:
     """Where the volumes of a pod are that were set up before."""
     return {
-        volume.name: Path(volume.hostPath.path)
-        if volume.hostPath is not None
-        else (paths.volumes / kind_of(volume) / volume.name).resolve()
+        volume.name: Path(volume.hostPath.path) if volume.hostPath is not None else _place(volume, paths).resolve()
         for volume in pod.spec.volumes
     }
+
+
+async def _bound(pod: Pod, volume: Volume, name: str, lookups: Lookups) -> PersistentVolume:
+    """The PersistentVolume behind a claim; VolumeError in upstream's words where the claim is not ready for use."""
+    where = f"error processing PVC {pod.namespace}/{name}: "
+    claim = await lookups.claim(pod.namespace, name)
+    if claim is None:
+        raise VolumeError(f'{where}failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found')
+    holder = claim.controller()
+    if volume.ephemeral is not None and (holder is None or holder.uid != pod.uid):
+        raise VolumeError(
+            f'{where}PVC "{pod.namespace}/{name}" was not created for pod "{pod.namespace}/{pod.name}"'
+            " (pod is not owner)"
+        )
+    if claim.deleting:
+        raise VolumeError(f"{where}PVC is being deleted")
+    if claim.status.phase != "Bound" or not claim.spec.volumeName:
+        raise VolumeError(f"{where}PVC is not bound")
+    found = await lookups.volume(claim.spec.volumeName)
+    if found is None:
+        text = f'failed to fetch PV "{claim.spec.volumeName}" from API server'
+        raise VolumeError(f'{where}{text}: persistentvolumes "{claim.spec.volumeName}" not found')
+    if found.spec.claimRef is None or found.spec.claimRef.uid != claim.uid:
+        raise VolumeError(f"{where}PV {found.name} does not have a claimRef of the PVC (uid {claim.uid})")
+    return found
+
+
+def _persistent(volume: PersistentVolume) -> Path:
+    """A directory of this machine; one of our own class is made when it is first used, for containers of any user."""
+    if volume.spec.hostPath is not None:
+        ours = volume.metadata.annotations.get(PROVISIONED_BY) == PROVISIONER
+        path = Path(volume.spec.hostPath.path)
+        if ours and not path.exists():
+            path.mkdir(parents=True)
+            path.chmod(0o777)
+        return _host_path(volume.spec.hostPath)
+    if volume.spec.local is not None:
+        path = Path(volume.spec.local.path)
+        if not path.exists():
+            raise VolumeError(
+                f'MountVolume.NewMounter initialization failed for volume "{volume.name}" : '
+                f'path "{path}" does not exist'
+            )
+        return path
+    raise VolumeError(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
+
+
+def _link(place: Path, target: Path) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if not place.is_symlink():
+        place.symlink_to(target)
+    return target
 
 
 async def _content(pod: Pod, volume: Volume, facts: Facts, lookups: Lookups) -> Content:
@@ -222,23 +296,20 @@ def _written(data: Path, content: Content) -> bool:
     return there == set(content) and all((data / name).read_bytes() == file.content for name, file in content.items())
 
 
-def _empty_dir(place: Path, on_disk: Path, volume: Volume) -> Path:
-    if volume.emptyDir is not None and volume.emptyDir.medium == "Memory":
+def _empty_dir(place: Path, on_disk: Path, volume: EmptyDirVolume) -> Path:
+    if volume.medium == "Memory":
         place.mkdir(parents=True, exist_ok=True)
         if not mounts.is_mount_point(str(place.resolve())):
-            limit = volume.emptyDir.sizeLimit
+            limit = volume.sizeLimit
             mounts.tmpfs(str(place), size=whole(limit) if limit else 0, mode=0o777)
         return place
     on_disk.mkdir(parents=True, exist_ok=True)
     on_disk.chmod(0o777)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if not place.is_symlink():
-        place.symlink_to(on_disk)
-    return on_disk
+    return _link(place, on_disk)
 
 
-def _host_path(text: str, kind: str) -> Path:
-    path = Path(text)
+def _host_path(volume: HostPathVolume) -> Path:
+    path, text, kind = Path(volume.path), volume.path, volume.type
     checks: dict[str, tuple[Callable[[], bool], str]] = {
         "Directory": (path.is_dir, "is not a directory"),
         "File": (path.is_file, "is not a file"),

@@ -292,7 +292,9 @@ class PodWorker:
             if not again:
                 self._try_later()
                 return
-        self._refresh_at = self._machine.now() + REFRESH if any(map(volumes.read_only, self._pod.spec.volumes)) else 0.0
+        self._refresh_at = (
+            self._machine.now() + REFRESH if any(map(volumes.shows_objects, self._pod.spec.volumes)) else 0.0
+        )
         if not again:
             self._volumes = places
             self._retry, self._retry_at = RETRY[0], 0.0

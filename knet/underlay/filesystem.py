@@ -16,7 +16,12 @@ from knet.kernel import mounts, sysctl
 from knet.underlay.plan import CONTROL_PLANE, ROUTER, WORKER, MachineSpec, Plan
 
 #: a Node's own directories and where they lie below STATE/machines/NAME
-NODE_DIRECTORIES = {"/var/lib/kubelet": "kubelet", "/var/log/pods": "pods", "/var/lib/cni": "cni"}
+NODE_DIRECTORIES = {
+    "/var/lib/kubelet": "kubelet",
+    "/var/log/pods": "pods",
+    "/var/lib/cni": "cni",
+    "/var/lib/local-volumes": "volumes",
+}
 
 _MS_MOVE = 0x2000
 

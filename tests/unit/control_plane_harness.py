@@ -20,6 +20,7 @@ from knet.api.batch import Job
 from knet.api.objects import (
     Deployment,
     EndpointSlice,
+    Event,
     KubeObject,
     Lease,
     Namespace,
@@ -28,7 +29,7 @@ from knet.api.objects import (
     ReplicaSet,
 )
 from knet.api.policy import PodDisruptionBudget, ResourceQuota
-from knet.api.storage import PersistentVolumeClaim
+from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.api.workloads import DaemonSet, StatefulSet
 from knet.client import ApiError, Client, Informer, SharedInformers
 from knet.client.events import rfc3339, rfc3339_micro
@@ -130,11 +131,20 @@ class World:
         self.daemons = informers.of(DaemonSet)
         self.stateful = informers.of(StatefulSet)
         self.claims = informers.of(PersistentVolumeClaim)
+        self.volumes = informers.of(PersistentVolume)
+        self.events = informers.of(Event)
         self.jobs = informers.of(Job)
         self._changed = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         owners: tuple[Informer[Any], ...] = (self.deployments, self.sets, self.daemons, self.stateful, self.jobs)
-        others: tuple[Informer[Any], ...] = (self.nodes, self.namespaces, self.slices, self.claims)
+        others: tuple[Informer[Any], ...] = (
+            self.nodes,
+            self.namespaces,
+            self.slices,
+            self.claims,
+            self.volumes,
+            self.events,
+        )
         for informer in (self.pods, *others, self.quotas, self.budgets, *owners):
             informer.subscribe(self._wake)
 

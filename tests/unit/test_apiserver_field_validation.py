@@ -14,8 +14,7 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 PATCHED = "/apis/apps/v1/namespaces/default/deployments/web"
 
 TWICE = (
-    b'{"metadata":{"name":"twice","labels":{"a":"1","a":"2"}},"dta":{"x":1,"x":2},'
-    b'"data":{"k":"1"},"data":{"k":"2"}}'
+    b'{"metadata":{"name":"twice","labels":{"a":"1","a":"2"}},"dta":{"x":1,"x":2},"data":{"k":"1"},"data":{"k":"2"}}'
 )
 TWICE_YAML = b"""\
 metadata:

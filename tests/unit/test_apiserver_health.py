@@ -28,7 +28,7 @@ FINE = Health({"etcd": lambda: ""}, {"poststarthook/x": lambda: ""})
             "/healthz",
             "verbose&exclude=no",
             200,
-            "[+]ping ok\n[+]log ok\n[+]etcd ok\nwarn: some health checks cannot be excluded: no matches for \"no\"\n"
+            '[+]ping ok\n[+]log ok\n[+]etcd ok\nwarn: some health checks cannot be excluded: no matches for "no"\n'
             "healthz check passed\n",
         ),
     ],

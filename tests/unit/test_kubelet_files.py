@@ -1,19 +1,23 @@
 """What pods find in /etc, in their volumes and in their arguments."""
 
+import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from knet.api.objects import Container, DownwardAPIVolume, KeyToPath, Pod, Volume
+from knet.api.objects import Container, DownwardAPIVolume, KeyToPath, Pod, TokenProjection, Volume
+from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.images import Image
 from knet.kernel.cgroup import Limits, settings
 from knet.kubelet.admission import Needs, capacity, needs, reject
 from knet.kubelet.container_config import arguments, container_config, limits
 from knet.kubelet.environment import ConfigError, Facts
 from knet.kubelet.etc_files import ClusterDNS, fqdn, hostname, hosts, resolv_conf
-from knet.kubelet.volumes import File, downward, kind_of, read_only, select, write
+from knet.kubelet.runtime.paths import Identity, PodPaths
+from knet.kubelet.volumes import File, Lookups, VolumeError, downward, read_only, select, set_up, write
 
 DNS = ClusterDNS("10.96.0.10", "cluster.local")
 MACHINE = "search lab.example\nnameserver 172.18.0.1\n"
@@ -221,5 +225,56 @@ def test_init_containers_need_no_room_beside_the_others() -> None:
     assert needs(given) == Needs(1000, 0)
 
 
-def test_volumes_without_a_source_are_empty_directories() -> None:
-    assert kind_of(Volume(name="v")) == "kubernetes.io~empty-dir" and not read_only(Volume(name="v"))
+@pytest.mark.parametrize(
+    ("claim", "volume", "message"),
+    [
+        (None, None, 'failed to fetch PVC from API server: persistentvolumeclaims "data" not found'),
+        ({"status": {}}, None, "PVC is not bound"),
+        ({}, None, 'failed to fetch PV "pv" from API server: persistentvolumes "pv" not found'),
+        ({}, {"claimRef": {"uid": "another"}}, "PV pv does not have a claimRef of the PVC (uid c1)"),
+        ({}, {"claimRef": {"uid": "c1"}, "nfs": {}}, "no volume plugin matched"),
+        ({}, {"claimRef": {"uid": "c1"}, "local": {"path": "/nowhere"}}, 'path "/nowhere" does not exist'),
+    ],
+)
+def test_a_claim_that_is_not_ready_for_use_says_why(
+    tmp_path: Path, claim: dict[str, Any] | None, volume: dict[str, Any] | None, message: str
+) -> None:
+    with pytest.raises(VolumeError, match=re.escape(message)):
+        asyncio.run(mounted(tmp_path, claim, volume))
+
+
+def test_a_claim_shows_the_directory_of_its_volume(tmp_path: Path) -> None:
+    directory = tmp_path / "volumes" / "pv"
+    source = {"hostPath": {"path": str(directory), "type": "DirectoryOrCreate"}, "claimRef": {"uid": "c1"}}
+    assert asyncio.run(mounted(tmp_path, {}, source)) == directory
+    assert directory.stat().st_mode & 0o777 == 0o777
+    link = tmp_path / "pods/u1/volumes/kubernetes.io~host-path/v"
+    assert link.resolve() == directory
+
+
+async def mounted(tmp_path: Path, claim: dict[str, Any] | None, volume: dict[str, Any] | None) -> Path:
+    """Where a pod's volume of that claim is; the claim is bound unless it says otherwise."""
+    bound = {"metadata": {"uid": "c1"}, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}}
+    ours = {"name": "pv", "annotations": {"pv.kubernetes.io/provisioned-by": "knet.io/local"}}
+
+    async def nothing(*_: object) -> None:
+        return None
+
+    async def claims(namespace: str, name: str) -> PersistentVolumeClaim | None:
+        return None if claim is None else msgspec.convert(bound | claim, PersistentVolumeClaim)
+
+    async def volumes(name: str) -> PersistentVolume | None:
+        return None if volume is None else msgspec.convert({"metadata": ours, "spec": volume}, PersistentVolume)
+
+    async def token(pod: Pod, projection: TokenProjection) -> str:
+        return ""
+
+    given = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+    paths = PodPaths(Identity("shop", "web", "u1"), tmp_path, tmp_path / "logs")
+    lookups = Lookups(nothing, nothing, claims, volumes, token)
+    return await set_up(given, given.spec.volumes[0], paths, Facts("192.0.2.1"), lookups)
+
+
+def test_a_volume_that_no_plugin_is_there_for() -> None:
+    with pytest.raises(VolumeError, match="no volume plugin matched"):
+        read_only(Volume(name="v"))

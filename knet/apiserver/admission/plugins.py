@@ -12,6 +12,7 @@ from knet.apiserver.admission import (
     priority,
     runtime_class,
     service_account,
+    storage_protection,
     taint_nodes,
     volume_resize,
 )
@@ -55,6 +56,8 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("Priority", _WRITE, ("priorityclasses.scheduling.k8s.io",), validate=priority.validate),
         Plugin("DefaultTolerationSeconds", _WRITE, _PODS, default_toleration_seconds.admit),
         Plugin("DefaultStorageClass", _CREATE, _CLAIMS, default_class.storage),
+        Plugin("StorageObjectInUseProtection", _CREATE, _CLAIMS, storage_protection.claim),
+        Plugin("StorageObjectInUseProtection", _CREATE, ("persistentvolumes",), storage_protection.volume),
         Plugin("PersistentVolumeClaimResize", ("UPDATE",), _CLAIMS, validate=volume_resize.validate),
         Plugin("RuntimeClass", _CREATE, _PODS, runtime_class.admit, runtime_class.validate),
         Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),

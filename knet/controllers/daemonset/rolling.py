@@ -73,9 +73,7 @@ def _with_surge(
     return Step([], down + surge[: max(limits.surge - under_way, 0)])
 
 
-def kept(
-    limits: Bounds, pods: list[Pod], is_new: Callable[[Pod], bool], available: Callable[[Pod], bool]
-) -> list[Pod]:
+def kept(limits: Bounds, pods: list[Pod], is_new: Callable[[Pod], bool], available: Callable[[Pod], bool]) -> list[Pod]:
     """Of several pods on a node those that stay: with surge an old one beside its successor until that is available."""
     ranked = sorted(pods, key=_oldest_ready)
     new = next((pod for pod in ranked if is_new(pod)), None)
