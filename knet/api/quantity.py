@@ -31,6 +31,11 @@ _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE
 
 def parse_quantity(text: str | int | float) -> Decimal:
     """The value in base units (cores, bytes, pieces); ValueError with upstream's wording if it is none."""
+    return _parse(text) if isinstance(text, str) and len(text) < 32 else _parse.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str | int | float) -> Decimal:
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
         raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")

@@ -1,6 +1,8 @@
 """The formats of names, labels and keys, and upstream's sentences about them (apimachinery/pkg/util/validation)."""
 
 import re
+from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address as parse_ip_address
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -9,13 +11,19 @@ _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 
-_is_label = re.compile(LABEL).fullmatch
+
+def _remembering(pattern: str) -> Callable[[str], object]:
+    """Whether a short text matches: names of containers, keys and values of labels come again and again."""
+    return lru_cache(maxsize=8192)(re.compile(pattern).fullmatch)
+
+
+_is_label = _remembering(LABEL)
 _is_subdomain = re.compile(SUBDOMAIN).fullmatch
 _is_label_1035 = re.compile(_LABEL_1035).fullmatch
-_is_qualified = re.compile(_QUALIFIED).fullmatch
-_is_label_value = re.compile(_LABEL_VALUE).fullmatch
+_is_qualified = _remembering(_QUALIFIED)
+_is_label_value = _remembering(_LABEL_VALUE)
 _is_config_key = re.compile("[-._a-zA-Z0-9]+").fullmatch
-_is_port_name = re.compile("[-a-z0-9]+").fullmatch
+_is_port_name = _remembering("[-a-z0-9]+")
 _is_env_name = re.compile(r"[\x20-\x3c\x3e-\x7e]+").fullmatch
 
 

@@ -46,6 +46,8 @@ _NODE_OPERATORS = ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn")
 def affinity_errors(affinity: Object, path: str) -> Errors:
     """Node affinity terms, and the topology keys of pod (anti-)affinity."""
     errors: Errors = []
+    if not affinity:
+        return errors
     node = affinity.get("nodeAffinity", {})
     here = f"{path}.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
     needed = node.get("requiredDuringSchedulingIgnoredDuringExecution")

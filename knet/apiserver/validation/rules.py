@@ -36,21 +36,19 @@ def anything(_value: Any, _path: str) -> Errors:
 
 def shape(fields: Mapping[str, Rule | Required], *whole: Rule) -> Rule:
     """An object: its fields in this order, then the rules for all of it."""
+    rows = [
+        (key, rule.rule, rule) if isinstance(rule, Required) else (key, rule, None) for key, rule in fields.items()
+    ]
 
     def check(value: Any, path: str) -> Errors:
         errors: Errors = []
-        for key, rule in fields.items():
+        for key, rule, required in rows:
             item = value.get(key)
-            place = f"{path}.{key}" if path else key
-            if isinstance(rule, Required):
-                if item is None or item in ("", [], {}):
-                    errors.append(field.required(place, rule.detail))
-                    continue
-                if rule.rule is None:
-                    continue
-                rule = rule.rule
-            if item is not None and item != "":
-                errors += rule(item, place)
+            if item is None or item == "" or (required and item in ([], {})):
+                if required:
+                    errors.append(field.required(f"{path}.{key}" if path else key, required.detail))
+            elif rule is not None:
+                errors += rule(item, f"{path}.{key}" if path else key)
         for one in whole:
             errors += one(value, path)
         return errors
