@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from knet.api.objects import NodeSelectorTerm, PodSpec
 from knet.api.selectors import Requirement
 
+_BY_NAME = ("metadata.name", "In")
+
 #: asked with a node's name and labels
 Matcher = Callable[[str, Mapping[str, str]], bool]
 
@@ -27,6 +29,18 @@ def required(spec: PodSpec) -> Matcher | None:
         return terms is None or any(meets(name, labels) for meets in terms)
 
     return matches
+
+
+def named_nodes(spec: PodSpec) -> frozenset[str] | None:
+    """The nodes that the required terms name, where all of them name some: a DaemonSet's pods do."""
+    affinity = spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution
+    found: frozenset[str] = frozenset()
+    for row in affinity.nodeSelectorTerms if affinity is not None else ():
+        fields = [set(field.values) for field in row.matchFields if (field.key, field.operator) == _BY_NAME]
+        if not fields:
+            return None
+        found |= set.intersection(*fields)
+    return found if affinity is not None and affinity.nodeSelectorTerms else None
 
 
 def term(row: NodeSelectorTerm) -> Matcher:

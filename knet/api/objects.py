@@ -573,6 +573,10 @@ class TopologySpreadConstraint(Part, frozen=True, kw_only=True):
     topologyKey: str
     whenUnsatisfiable: str
     labelSelector: LabelSelector | None = None
+    minDomains: int = 1
+    nodeAffinityPolicy: str = "Honor"
+    nodeTaintsPolicy: str = "Ignore"
+    matchLabelKeys: tuple[str, ...] = ()
 
 
 class DNSConfigOption(Part, frozen=True, kw_only=True):
@@ -595,6 +599,10 @@ class ReadinessGate(Part, frozen=True, kw_only=True):
     conditionType: str
 
 
+class SchedulingGate(Part, frozen=True, kw_only=True):
+    name: str
+
+
 class PodSpec(Part, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     initContainers: tuple[Container, ...] = ()
@@ -608,6 +616,8 @@ class PodSpec(Part, frozen=True, kw_only=True):
     schedulerName: str = "default-scheduler"
     priority: int = 0
     priorityClassName: str = ""
+    preemptionPolicy: str = "PreemptLowerPriority"
+    schedulingGates: tuple[SchedulingGate, ...] = ()
     overhead: dict[str, str | int | float] = {}
     restartPolicy: str = "Always"
     terminationGracePeriodSeconds: int = 30
@@ -678,6 +688,7 @@ class PodStatus(Part, frozen=True, kw_only=True):
     podIP: str = ""
     podIPs: tuple[PodIP, ...] = ()
     startTime: str | None = None
+    nominatedNodeName: str = ""
     containerStatuses: tuple[ContainerStatus, ...] = ()
     initContainerStatuses: tuple[ContainerStatus, ...] = ()
     ephemeralContainerStatuses: tuple[ContainerStatus, ...] = ()

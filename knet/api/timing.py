@@ -25,6 +25,7 @@ class Timing:
     proxy_sync: float  # kube-proxy iptables.syncPeriod
     pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
     pod_max_backoff: float  # scheduler podMaxBackoffSeconds
+    pod_max_in_unschedulable_pods_duration: float  # scheduler: tried again after so long even without a hint
     job_backoff: float  # job controller DefaultJobPodFailureBackOff: before a failed pod is replaced; doubled each time
     job_backoff_max: float  # job controller MaxJobPodFailureBackOff
     hpa_sync: float  # --horizontal-pod-autoscaler-sync-period
@@ -48,6 +49,7 @@ UPSTREAM = Timing(
     proxy_sync=30,
     pod_initial_backoff=1,
     pod_max_backoff=10,
+    pod_max_in_unschedulable_pods_duration=300,
     job_backoff=10,
     job_backoff_max=600,
     hpa_sync=15,
@@ -71,6 +73,7 @@ LAB = Timing(
     proxy_sync=10,
     pod_initial_backoff=0.05,
     pod_max_backoff=5,
+    pod_max_in_unschedulable_pods_duration=60,
     job_backoff=1,
     job_backoff_max=60,
     hpa_sync=2,

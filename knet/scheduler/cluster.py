@@ -1,110 +1,29 @@
 """The scheduler's picture of the cluster: nodes, what runs on each, and what has just been placed there.
 
 A placed pod is assumed here before its bind has even been sent, so the next decision reckons with it; the informer
-confirms it later, or the failed bind takes it back.  Sums are kept by addition and subtraction: a decision over a
-thousand nodes reads them and adds up nothing.
+confirms it later, or the failed bind takes it back.  Pods that are alike are counted together by node, so affinity
+and spreading look at a handful of groups and not at thousands of pods.
 """
 
-from collections import Counter
-from typing import NamedTuple
+from collections.abc import Iterator
 
-from knet.api.objects import Node, Pod, Taint
-from knet.client import Key, key_of
-from knet.scheduler.requests import Amounts, Requests, amounts, pod_requests
-
-#: pods per node where a Node does not say
-DEFAULT_MAX_PODS = 110
-
-
-class HostPort(NamedTuple):
-    ip: str
-    protocol: str
-    port: int
-
-    def conflicts(self, other: "HostPort") -> bool:
-        """Same port and protocol, on the same address or with one of them on all addresses."""
-        if (self.port, self.protocol) != (other.port, other.protocol):
-            return False
-        return self.ip == other.ip or "0.0.0.0" in (self.ip, other.ip)
+from knet.api.objects import Affinity, Node, Pod, Service
+from knet.api.policy import PodDisruptionBudget
+from knet.api.selectors import Selector
+from knet.client import Key
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.pod import Likeness, PodInfo
 
 
-def host_ports(pod: Pod) -> tuple[HostPort, ...]:
-    sidecars = [row for row in pod.spec.initContainers if row.restartPolicy == "Always"]
-    return tuple(
-        HostPort(port.hostIP or "0.0.0.0", port.protocol, port.hostPort)
-        for container in (*pod.spec.containers, *sidecars)
-        for port in container.ports
-        if port.hostPort
-    )
+class Group:
+    """Pods that are alike, and how many of them run on which node."""
 
-
-class Placed(NamedTuple):
-    """A pod on a node, with what is needed to take it off again."""
-
-    pod: Pod
-    requests: Requests
-    ports: tuple[HostPort, ...]
-    owner: str
-
-
-def owner_uid(pod: Pod) -> str:
-    """The uid of its controller; "" for a pod of its own."""
-    holder = pod.controller()
-    return holder.uid if holder is not None else ""
-
-
-class NodeInfo:
-    """One node: its object, its sums, its pods. Only `Cluster` changes it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.node = Node()
-        self.allocatable: Amounts = {}
-        self.max_pods = 0
-        self.repelling: tuple[Taint, ...] = ()
-        self.discouraging: tuple[Taint, ...] = ()
-        self.requested: Amounts = {}
-        self.scored_cpu = 0
-        self.scored_memory = 0
-        self.pods: dict[Key, Placed] = {}
-        self.ports: Counter[HostPort] = Counter()
-        #: how many pods of each controller run here, for spreading
-        self.owners: Counter[str] = Counter()
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return self.node.metadata.labels
-
-    def set_node(self, node: Node) -> None:
-        self.node = node
-        self.allocatable = amounts(node.status.allocatable)
-        self.max_pods = self.allocatable.pop("pods", DEFAULT_MAX_PODS)
-        self.repelling = tuple(taint for taint in node.spec.taints if taint.effect in ("NoSchedule", "NoExecute"))
-        self.discouraging = tuple(taint for taint in node.spec.taints if taint.effect == "PreferNoSchedule")
-
-    def put(self, placed: Placed) -> None:
-        key = key_of(placed.pod)
-        if key in self.pods:
-            self.take(key)
-        self.pods[key] = placed
-        self._count(placed, 1)
-
-    def take(self, key: Key) -> None:
-        self._count(self.pods.pop(key), -1)
-
-    def _count(self, placed: Placed, sign: int) -> None:
-        requests = placed.requests
-        for name, value in requests.asked.items():
-            self.requested[name] = self.requested.get(name, 0) + sign * value
-        self.scored_cpu += sign * requests.scored[0]
-        self.scored_memory += sign * requests.scored[1]
-        for port in placed.ports:
-            self.ports[port] += sign
-            if not self.ports[port]:
-                del self.ports[port]
-        self.owners[placed.owner] += sign
-        if not self.owners[placed.owner]:
-            del self.owners[placed.owner]
+    def __init__(self, pod: PodInfo) -> None:
+        self.likeness = pod.likeness
+        self.namespace = pod.namespace
+        self.labels = pod.labels
+        self.affinity: Affinity = pod.spec.affinity
+        self.nodes: dict[NodeInfo, int] = {}
 
 
 class Cluster:
@@ -112,50 +31,101 @@ class Cluster:
 
     def __init__(self) -> None:
         self._infos: dict[str, NodeInfo] = {}
-        self._home: dict[Key, str] = {}
+        self._home: dict[Key, NodeInfo] = {}
         self._assumed: set[Key] = set()
-        self.namespaces: dict[str, dict[str, str]] = {}
+        self._nominated: dict[Key, NodeInfo] = {}
         #: nodes that exist; a NodeInfo may outlive (or precede) its Node for the sake of pods bound to it
         self.nodes: list[NodeInfo] = []
-        #: pods whose own (anti-)affinity other pods have to respect
-        self.with_affinity: dict[Key, Placed] = {}
+        #: of these: cordoned, with taints that keep pods off, with taints that only discourage
+        self.unschedulable: set[NodeInfo] = set()
+        self.repelling: set[NodeInfo] = set()
+        self.discouraging: set[NodeInfo] = set()
+        #: image name → the nodes that have it, with its size in bytes
+        self.images: dict[str, dict[NodeInfo, int]] = {}
+        #: every running pod belongs to one of these
+        self.groups: dict[Likeness, Group] = {}
+        #: those whose own (anti-)affinity other pods have to respect
+        self.with_terms: dict[Likeness, Group] = {}
+        self.namespaces: dict[str, dict[str, str]] = {}
+        self.services: dict[Key, Service] = {}
+        self.budgets: dict[Key, PodDisruptionBudget] = {}
 
     # ---- nodes -----------------------------------------------------------------------------------------------
 
+    def node(self, name: str) -> NodeInfo | None:
+        """A node that exists."""
+        info = self._infos.get(name)
+        return info if info is not None and info.node.name else None
+
     def set_node(self, node: Node) -> None:
         info = self._info(node.name)
-        info.set_node(node)
-        if info not in self.nodes:
+        if not info.node.name:
             self.nodes.append(info)
+        if info.node.status.images != node.status.images:
+            self._set_images(info, node)
+        info.set_node(node)
+        for members, is_one in (
+            (self.unschedulable, node.spec.unschedulable),
+            (self.repelling, bool(info.repelling)),
+            (self.discouraging, bool(info.discouraging)),
+        ):
+            (members.add if is_one else members.discard)(info)
 
     def remove_node(self, name: str) -> None:
-        info = self._info(name)
-        if info in self.nodes:
-            self.nodes.remove(info)
-        if not info.pods:
-            del self._infos[name]
+        info = self.node(name)
+        if info is None:
+            return
+        self.nodes.remove(info)
+        self._set_images(info, Node())
+        info.set_node(Node())
+        for members in (self.unschedulable, self.repelling, self.discouraging):
+            members.discard(info)
+        self._tidy(info)
+
+    def _set_images(self, info: NodeInfo, node: Node) -> None:
+        for row in info.node.status.images:
+            for name in row.names:
+                holders = self.images.get(name, {})
+                holders.pop(info, None)
+                if not holders:
+                    self.images.pop(name, None)
+        for row in node.status.images:
+            for name in row.names:
+                self.images.setdefault(name, {})[info] = row.sizeBytes
 
     def _info(self, name: str) -> NodeInfo:
         if name not in self._infos:
             self._infos[name] = NodeInfo(name)
         return self._infos[name]
 
+    def _tidy(self, info: NodeInfo) -> None:
+        """Forget a node that neither exists nor is named by a pod."""
+        if not info.node.name and not info.pods and not info.nominated:
+            self._infos.pop(info.name, None)
+
     # ---- pods ------------------------------------------------------------------------------------------------
 
-    def node_of(self, key: Key) -> NodeInfo | None:
+    def home(self, key: Key) -> NodeInfo | None:
         """Where a pod runs or is about to."""
-        home = self._home.get(key)
-        return self._infos.get(home) if home is not None else None
+        return self._home.get(key)
 
-    def assume(self, pod: Pod, node: str) -> None:
+    def placed(self, key: Key) -> PodInfo | None:
+        info = self._home.get(key)
+        return info.pods[key] if info is not None else None
+
+    def assume(self, pod: PodInfo, node: str) -> None:
         """Count a pod as running on a node whose bind is only on its way."""
         self._place(pod, node)
-        self._assumed.add(key_of(pod))
+        self._assumed.add(pod.key)
 
     def confirm(self, pod: Pod) -> None:
         """The API says that a pod is bound: right where it was assumed, or anywhere."""
-        self._assumed.discard(key_of(pod))
-        self._place(pod, pod.spec.nodeName)
+        key = Key(pod.namespace, pod.name)
+        self._assumed.discard(key)
+        known = self.placed(key)
+        self._place(
+            known.renewed(pod) if known is not None and known.uid == pod.uid else PodInfo(pod), pod.spec.nodeName
+        )
 
     def forget(self, key: Key) -> None:
         """The bind failed: take the pod back, unless the API has confirmed it all the same."""
@@ -165,26 +135,79 @@ class Cluster:
     def remove(self, key: Key) -> bool:
         """A pod is gone or finished; whether it was placed at all."""
         self._assumed.discard(key)
-        self.with_affinity.pop(key, None)
-        home = self._home.pop(key, None)
-        if home is None:
+        info = self._home.get(key)
+        if info is None:
             return False
-        info = self._infos[home]
-        info.take(key)
-        if not info.pods and info not in self.nodes:
-            del self._infos[home]
+        self.take(info, info.pods[key])
+        del self._home[key]
+        self._tidy(info)
         return True
 
-    def _place(self, pod: Pod, node: str) -> None:
-        key = key_of(pod)
-        if self._home.get(key, node) != node:
-            self.remove(key)
-        placed = Placed(pod, pod_requests(pod), host_ports(pod), owner_uid(pod))
-        self._home[key] = node
-        self._info(node).put(placed)
-        affinity = pod.spec.affinity
-        if affinity.podAffinity != _NO_TERMS or affinity.podAntiAffinity != _NO_TERMS:
-            self.with_affinity[key] = placed
+    def _place(self, pod: PodInfo, node: str) -> None:
+        info = self._info(node)
+        known = self.placed(pod.key)
+        if known is not None and self._home[pod.key] is info and _counts_the_same(known, pod):
+            info.pods[pod.key] = pod
+            return
+        if known is not None:
+            self.remove(pod.key)
+        self._home[pod.key] = self._info(node)
+        self.put(self._info(node), pod)
+
+    def put(self, info: NodeInfo, pod: PodInfo) -> None:
+        """Count a pod on a node."""
+        info.put(pod)
+        group = self.groups.get(pod.likeness)
+        if group is None:
+            group = self.groups[pod.likeness] = Group(pod)
+            if pod.likeness.terms:
+                self.with_terms[pod.likeness] = group
+        group.nodes[info] = group.nodes.get(info, 0) + 1
+
+    def take(self, info: NodeInfo, pod: PodInfo) -> None:
+        """Count it no more; `put` may bring it back (a what-if)."""
+        info.take(pod)
+        nodes = self.groups[pod.likeness].nodes
+        if nodes[info] > 1:
+            nodes[info] -= 1
+        else:
+            del nodes[info]
+            if not nodes:
+                del self.groups[pod.likeness]
+                self.with_terms.pop(pod.likeness, None)
+
+    def like(self, namespace: str, selector: Selector) -> Iterator[Group]:
+        """The groups of a namespace that a selector finds."""
+        for group in self.groups.values():
+            if group.namespace == namespace and selector.matches(group.labels):
+                yield group
+
+    # ---- nominations -----------------------------------------------------------------------------------------
+
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Keep room on a node for a pod that waits there for its victims to go; "": no longer."""
+        self.withdraw(pod.key)
+        if node:
+            info = self._info(node)
+            info.nominated[pod.key] = pod
+            self._nominated[pod.key] = info
+
+    def withdraw(self, key: Key) -> None:
+        info = self._nominated.pop(key, None)
+        if info is not None:
+            del info.nominated[key]
+            self._tidy(info)
+
+    @property
+    def nominating(self) -> bool:
+        """Whether any pod is nominated anywhere."""
+        return bool(self._nominated)
+
+    def nomination(self, key: Key) -> str:
+        """The node that a pod is nominated to; "" for none."""
+        info = self._nominated.get(key)
+        return info.name if info is not None else ""
 
 
-_NO_TERMS = Pod().spec.affinity.podAffinity
+def _counts_the_same(old: PodInfo, new: PodInfo) -> bool:
+    return old.likeness == new.likeness and old.requests == new.requests and old.scored == new.scored

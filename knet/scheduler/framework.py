@@ -1,149 +1,317 @@
-"""Filter, score, choose: from one pod and a cluster to one node or the reasons why there is none.
+"""The scheduling cycle: from one pod and a cluster to one node, or to the reasons why there is none.
 
-A plugin is asked once per pod (`filter`, `score`) and answers with a function over nodes, or with None where it has
-nothing to say about this pod: a pod without host ports costs the host-port rule nothing on a thousand nodes.
+Nothing here waits or writes: all of it happens between two events, so every decision sees all earlier ones.  A plugin
+that has nothing to say about a pod is told so by itself (SKIP) and costs nothing on a thousand nodes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from knet.api.objects import Pod
-from knet.scheduler.cluster import Cluster, NodeInfo
-from knet.scheduler.hints import Change
+from knet.api.objects import JSON
+from knet.scheduler.cluster import Cluster
+from knet.scheduler.diagnosis import Diagnosis
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.plugin import (
+    POINTS,
+    SKIP,
+    Handle,
+    Nomination,
+    Only,
+    Plugin,
+    PluginError,
+    Rejection,
+    method,
+    rejection,
+    running,
+)
+from knet.scheduler.pod import PodInfo
 
-MAX_SCORE = 100
 #: with fewer nodes than this all of them are looked at (minFeasibleNodesToFind)
 _ENOUGH = 100
 
 
-class Rejection(NamedTuple):
-    """Why a node will not do, in words that follow a count: "Insufficient cpu".
+class Check(NamedTuple):
+    """A filter that has something to say about a pod."""
 
-    ``evictable``: removing pods of lower priority could change that.
-    """
-
-    reasons: tuple[str, ...]
-    evictable: bool = False
-
-
-Check = Callable[[NodeInfo], Rejection | None]
-Rate = Callable[[NodeInfo], float]
+    plugin: str
+    filter: Callable[[Any, PodInfo, NodeInfo], object]
+    state: Any
+    recount: Callable[[Any, PodInfo, PodInfo, NodeInfo, int], None] | None
 
 
-class FilterPlugin(Protocol):
-    """Rules nodes out. ``helped_by``: the changes after which a pod that it rejected is worth another attempt."""
+class Cycle:
+    """One attempt: the filters with their states, asked about nodes as they are, or as they would be."""
 
-    name: str
-    helped_by: frozenset[Change]
+    def __init__(
+        self, pod: PodInfo, cluster: Cluster, checks: list[Check], states: dict[str, Any], skipped: set[str]
+    ) -> None:
+        self.pod = pod
+        self.cluster = cluster
+        #: what pre_filter answered, by plugin; and those that it excused from this pod
+        self.states = states
+        self.skipped = skipped
+        self._checks = checks
+        self._recounts = [(row.recount, row.state) for row in checks if row.recount is not None]
 
-    def filter(self, pod: Pod, cluster: Cluster) -> Check | None: ...
+    def refusal(self, node: NodeInfo) -> tuple[str, Rejection] | None:
+        """Which plugin refuses a node and why; reckons with pods nominated to it that come first.
 
+        It has to do without them, too: they may never come (RunFilterPluginsWithNominatedPods).
+        """
+        if node.nominated:
+            priority, uid = self.pod.priority, self.pod.uid
+            first = [row for row in node.nominated.values() if row.priority >= priority and row.uid != uid]
+            if first:
+                for row in first:
+                    self.put(node, row)
+                try:
+                    refused = self._ask(node)
+                finally:
+                    for row in first:
+                        self.take(node, row)
+                if refused is not None:
+                    return refused
+        return self._ask(node)
 
-class ScorePlugin(Protocol):
-    """Prefers nodes. ``score`` sees the feasible ones; ``normalise`` brings what it rated to 0…100."""
+    def _ask(self, node: NodeInfo) -> tuple[str, Rejection] | None:
+        pod, name = self.pod, ""
+        try:
+            for name, check, state, _ in self._checks:
+                answer = check(state, pod, node)
+                if answer is not None:
+                    return name, rejection(answer)
+        except Exception as error:
+            raise PluginError(name, "filter", error) from error
+        return None
 
-    name: str
+    def put(self, node: NodeInfo, other: PodInfo) -> None:
+        """As if another pod ran here."""
+        self.cluster.put(node, other)
+        self._recount(other, node, 1)
 
-    def score(self, pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Rate | None: ...
+    def take(self, node: NodeInfo, other: PodInfo) -> None:
+        """As if it did not."""
+        self.cluster.take(node, other)
+        self._recount(other, node, -1)
 
-    def normalise(self, rates: Sequence[float]) -> Sequence[float]: ...
-
-
-class Profile(NamedTuple):
-    """The plugins of one scheduler, in the order in which they are asked, scores with their weights."""
-
-    filters: tuple[FilterPlugin, ...]
-    scores: tuple[tuple[ScorePlugin, int], ...]
+    def _recount(self, other: PodInfo, node: NodeInfo, by: int) -> None:
+        for recount, state in self._recounts:
+            recount(state, self.pod, other, node, by)
 
 
 class Decision(NamedTuple):
-    """``node`` is the choice; where it is None, ``rejections`` says of every node which plugin refused and why."""
+    """``node`` is the choice; where it is None, ``diagnosis`` says why. ``cycle`` is None if nothing was asked."""
 
     node: NodeInfo | None
-    rejections: dict[str, tuple[str, Rejection]]
+    diagnosis: Diagnosis
+    cycle: Cycle | None
 
 
 class Framework:
-    """A profile at work. Deterministic: it remembers where it left off, and equal nodes take turns."""
+    """One profile at work. Deterministic: it remembers where it left off, and equal nodes take turns.
 
-    def __init__(self, profile: Profile) -> None:
-        self.profile = profile
+    ``percentage``: of nodes that have to fit before the best of them is taken; 0 leaves it to their number.
+    """
+
+    def __init__(self, name: str, plugins: Sequence[Plugin], cluster: Cluster, percentage: int = 0) -> None:
+        self.name = name
+        self.plugins = tuple(plugins)
+        self.cluster = cluster
+        self._percentage = percentage
+        self._filters = [row for row in plugins if method(row, "filter") or method(row, "pre_filter")]
+        self._scores = [row for row in plugins if method(row, "score")]
         self._start = 0
         self._turn = 0
 
-    def decide(self, pod: Pod, cluster: Cluster) -> Decision:
-        checks = [
-            (plugin.name, check)
-            for plugin in self.profile.filters
-            if (check := plugin.filter(pod, cluster)) is not None
-        ]
-        feasible, rejections = self._feasible(cluster.nodes, checks)
-        if not feasible:
-            return Decision(None, rejections)
-        return Decision(feasible[0] if len(feasible) == 1 else self._best(pod, cluster, feasible), rejections)
+        self._having = {
+            point: [(row, found) for row in plugins if (found := method(row, point)) is not None] for point in POINTS
+        }
 
-    def _feasible(
-        self, nodes: Sequence[NodeInfo], checks: list[tuple[str, Check]]
-    ) -> tuple[list[NodeInfo], dict[str, tuple[str, Rejection]]]:
-        """Nodes that pass all checks, as many as are worth scoring, beginning where the last search ended."""
-        enough = nodes_to_find(len(nodes))
+    def having(self, point: str) -> list[tuple[Plugin, Callable[..., Any]]]:
+        """The plugins that take part at a point, in order, with their methods."""
+        return self._having[point]
+
+    # ---- filter ----------------------------------------------------------------------------------------------
+
+    def decide(self, pod: PodInfo) -> Decision:
+        """Raises PluginError."""
+        cluster = self.cluster
+        diagnosis = Diagnosis(len(cluster.nodes))
+        if not cluster.nodes:
+            return Decision(None, diagnosis, None)
+        cycle, only = self._prepare(pod, diagnosis)
+        if diagnosis.whole:
+            return Decision(None, diagnosis, cycle)
+        nominated = cluster.node(cluster.nomination(pod.key) or pod.status.nominatedNodeName)
+        if nominated is not None and (only is None or nominated.name in only) and cycle.refusal(nominated) is None:
+            return Decision(nominated, diagnosis, cycle)
+        if only is None:
+            feasible = self._search(cycle, diagnosis)
+        else:
+            named = [info for name in sorted(only) if (info := cluster.node(name)) is not None]
+            feasible = self._all_of(cycle, named, diagnosis)
+        if not feasible:
+            return Decision(None, diagnosis, cycle)
+        return Decision(feasible[0] if len(feasible) == 1 else self._best(pod, feasible), diagnosis, cycle)
+
+    def _prepare(self, pod: PodInfo, diagnosis: Diagnosis) -> tuple[Cycle, frozenset[str] | None]:
+        """pre_filter of all: the filters that remain, and the names of the nodes that do; None for all."""
+        checks: list[Check] = []
+        states: dict[str, Any] = {}
+        skipped: set[str] = set()
+        only: frozenset[str] | None = None
+        narrowed: list[str] = []
+        for plugin in self._filters:
+            state = None
+            prepare = method(plugin, "pre_filter")
+            if prepare is not None:
+                with running(plugin, "pre_filter"):
+                    state = prepare(pod, self.cluster)
+            if isinstance(state, str):
+                state = rejection(state)
+            if state is SKIP:
+                skipped.add(plugin.name)
+                continue
+            if isinstance(state, Rejection):
+                diagnosis.others, diagnosis.whole = state, True
+                diagnosis.plugins.add(plugin.name)
+                break
+            if isinstance(state, Only):
+                only = state.names if only is None else only & state.names
+                narrowed.append(plugin.name)
+                state = state.state
+            states[plugin.name] = state
+            check = method(plugin, "filter")
+            if check is not None:
+                checks.append(Check(plugin.name, check, state, method(plugin, "recount")))
+        if narrowed and not diagnosis.whole:
+            _tell_of_narrowing(diagnosis, only or frozenset(), narrowed)
+        return Cycle(pod, self.cluster, checks, states, skipped), only
+
+    def _search(self, cycle: Cycle, diagnosis: Diagnosis) -> list[NodeInfo]:
+        """Nodes that pass, as many as are worth scoring, beginning where the last search ended."""
+        nodes = self.cluster.nodes
+        count = len(nodes)
+        enough = nodes_to_find(count, self._percentage)
         feasible: list[NodeInfo] = []
-        rejections: dict[str, tuple[str, Rejection]] = {}
         seen = 0
+        refusal = cycle.refusal
         for info in _rotated(nodes, self._start):
             seen += 1
-            for name, check in checks:
-                rejection = check(info)
-                if rejection is not None:
-                    rejections[info.name] = name, rejection
-                    break
-            else:
+            refused = refusal(info)
+            if refused is None:
                 feasible.append(info)
                 if len(feasible) >= enough:
                     break
-        self._start = (self._start + seen) % len(nodes) if nodes else 0
-        return feasible, rejections
+            else:
+                name, diagnosis.refused[info.name] = refused
+                diagnosis.plugins.add(name)
+        self._start = (self._start + seen) % count
+        return feasible
 
-    def _best(self, pod: Pod, cluster: Cluster, feasible: list[NodeInfo]) -> NodeInfo:
-        totals = [0.0] * len(feasible)
-        for plugin, weight in self.profile.scores:
-            rate = plugin.score(pod, cluster, feasible)
-            if rate is None:
-                continue
-            scores = plugin.normalise([rate(info) for info in feasible])
-            for position, value in enumerate(scores):
-                totals[position] += weight * int(value)
+    def _all_of(self, cycle: Cycle, nodes: Iterable[NodeInfo], diagnosis: Diagnosis) -> list[NodeInfo]:
+        feasible = []
+        for info in nodes:
+            refused = cycle.refusal(info)
+            if refused is None:
+                feasible.append(info)
+            else:
+                name, diagnosis.refused[info.name] = refused
+                diagnosis.plugins.add(name)
+        return feasible
+
+    # ---- post filter -----------------------------------------------------------------------------------------
+
+    def nomination(self, decision: Decision) -> Nomination:
+        """What post_filter makes of a decision without a node: the first answer that names one, else all of them."""
+        found: list[Nomination] = []
+        for plugin, post_filter in self.having("post_filter") if decision.cycle is not None else ():
+            with running(plugin, "post_filter"):
+                answer: Nomination | None = post_filter(decision.cycle, decision.diagnosis)
+            if answer is not None:
+                if answer.node:
+                    return answer
+                found.append(answer)
+        if not found:
+            return Nomination(None)
+        return found[0]._replace(message=", ".join(row.message for row in found if row.message))
+
+    # ---- score -----------------------------------------------------------------------------------------------
+
+    def _best(self, pod: PodInfo, feasible: list[NodeInfo]) -> NodeInfo:
+        totals = self.scores(pod, feasible)
         highest = max(totals)
         best = [info for info, total in zip(feasible, totals, strict=True) if total == highest]
         self._turn += 1
         return best[self._turn % len(best)]
 
+    def scores(self, pod: PodInfo, feasible: Sequence[NodeInfo]) -> list[int]:
+        """The weighted sum of all scores, by node."""
+        totals = [0] * len(feasible)
+        for plugin in self._scores:
+            scores = self._scored(plugin, pod, feasible)
+            if scores is not None:
+                weight = plugin.weight
+                totals = [total + weight * int(value) for total, value in zip(totals, scores, strict=True)]
+        return totals
 
-def nodes_to_find(count: int) -> int:
+    def _scored(self, plugin: Plugin, pod: PodInfo, feasible: Sequence[NodeInfo]) -> Sequence[float] | None:
+        point = "pre_score"
+        try:
+            state, prepare = None, method(plugin, point)
+            if prepare is not None and (state := prepare(pod, feasible, self.cluster)) is SKIP:
+                return None
+            point, score = "score", method(plugin, "score")
+            assert score is not None
+            scores: Sequence[float] = [score(state, pod, info) for info in feasible]
+            normalize = method(plugin, "normalize")
+            if normalize is not None:
+                point, scores = "normalize", normalize(state, pod, scores)
+            if not 0 <= min(scores) <= max(scores) <= 100:
+                raise ValueError(f"scores {min(scores)} to {max(scores)} are not in the range of [0, 100]")
+            return scores
+        except Exception as error:
+            raise PluginError(plugin.name, point, error) from error
+
+
+def set_up(
+    name: str,
+    plugins: Iterable[type[Plugin]],
+    handle: Handle,
+    args: Mapping[str, JSON] = MappingProxyType({}),
+    percentage: int = 0,
+) -> Framework:
+    """A profile's framework, its plugins made and set up; ValueError names the one whose arguments are wrong."""
+    made = []
+    for cls in plugins:
+        plugin = cls()
+        try:
+            plugin.setup(handle, args.get(plugin.name, {}))
+        except ValueError as error:
+            raise ValueError(f"{plugin.name}: {error}") from None
+        made.append(plugin)
+    return Framework(name, made, handle.cluster, percentage)
+
+
+def _tell_of_narrowing(diagnosis: Diagnosis, only: frozenset[str], narrowed: list[str]) -> None:
+    names = " ".join(sorted(narrowed))
+    diagnosis.plugins.update(narrowed)
+    if only:
+        diagnosis.others = Rejection((f"node(s) didn't satisfy plugin(s) [{names}]",), final=True)
+        return
+    many = f"plugin(s) [{names}] simultaneously" if len(narrowed) > 1 else f"plugin {names}"
+    diagnosis.others, diagnosis.whole = Rejection((f"node(s) didn't satisfy {many}",), final=True), True
+
+
+def nodes_to_find(count: int, percentage: int = 0) -> int:
     """How many feasible nodes are enough (percentageOfNodesToScore, adaptive): all of 100, 420 of 1,000."""
     if count <= _ENOUGH:
         return count
-    percent = max(50 - count // 125, 5)
-    return max(count * percent // 100, _ENOUGH)
+    percent = percentage or max(50 - count // 125, 5)
+    return min(max(count * percent // 100, _ENOUGH), count)
 
 
 def _rotated(nodes: Sequence[NodeInfo], start: int) -> Iterable[NodeInfo]:
-    for offset in range(len(nodes)):
-        yield nodes[(start + offset) % len(nodes)]
-
-
-def as_rated(rates: Sequence[float]) -> Sequence[float]:
-    """For plugins whose ratings are 0…100 already."""
-    return rates
-
-
-def highest_is_best(rates: Sequence[float]) -> Sequence[float]:
-    """In proportion to the highest (helper.DefaultNormalizeScore)."""
-    top = max(rates, default=0)
-    return [MAX_SCORE * rate // top for rate in rates] if top else rates
-
-
-def highest_is_worst(rates: Sequence[float]) -> Sequence[float]:
-    """As above, reversed: what was rated 0 gets 100."""
-    top = max(rates, default=0)
-    return [MAX_SCORE - MAX_SCORE * rate // top for rate in rates] if top else [MAX_SCORE] * len(rates)
+    yield from nodes[start:]
+    yield from nodes[:start]

@@ -7,17 +7,21 @@ from knet.api.objects import Node
 
 
 class Change(Enum):
+    """Upstream's ClusterEvents, as far as any plugin here asks for them."""
+
     NODE_ADDED = "NodeAdd"
+    NODE_REMOVED = "NodeDelete"
     NODE_ALLOCATABLE = "UpdateNodeAllocatable"
     NODE_LABELS = "UpdateNodeLabel"
     NODE_TAINTS = "UpdateNodeTaint"
     POD_ADDED = "AssignedPodAdd"
     POD_LABELS = "AssignedPodUpdate"
+    POD_SCALED_DOWN = "UpdatePodScaleDown"
     POD_REMOVED = "AssignedPodDelete"
-
-
-#: any node event that can open a node to a pod
-NODE_CHANGES = frozenset({Change.NODE_ADDED, Change.NODE_LABELS, Change.NODE_TAINTS})
+    CLAIM = "PvcAddOrUpdate"
+    VOLUME = "PvAddOrUpdate"
+    STORAGE_CLASS = "StorageClassAddOrUpdate"
+    CSI_NODE = "CSINodeAddOrUpdate"
 
 
 def node_changes(old: Node | None, new: Node) -> Iterator[Change]:

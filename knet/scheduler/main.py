@@ -8,7 +8,11 @@ import msgspec
 from knet.api.names import DEFAULT_SCHEDULER
 from knet.api.timing import PROFILES
 from knet.client import Client, EventRecorder, LeaderElector, SharedInformers, component
-from knet.scheduler.plugins import DEFAULT_PROFILE
+from knet.scheduler.cluster import Cluster
+from knet.scheduler.framework import set_up
+from knet.scheduler.plugin import Handle
+from knet.scheduler.plugins import DEFAULT_PLUGINS
+from knet.scheduler.queue import Waits
 from knet.scheduler.scheduler import Scheduler
 
 NAME = "kube-scheduler"
@@ -28,12 +32,14 @@ def main(options: Options) -> None:
 
 
 async def serve(options: Options) -> None:
+    timing = PROFILES[options.timing]
+    waits = Waits(timing.pod_initial_backoff, timing.pod_max_backoff, timing.pod_max_in_unschedulable_pods_duration)
     async with Client.from_kubeconfig(options.kubeconfig, NAME) as client:
         informers = SharedInformers(client)
         events = EventRecorder(client, options.scheduler_name)
-        timing = PROFILES[options.timing]
-        backoff = timing.pod_initial_backoff, timing.pod_max_backoff
-        scheduler = Scheduler(client, informers, events, DEFAULT_PROFILE, backoff, options.scheduler_name)
+        cluster = Cluster()
+        framework = set_up(options.scheduler_name, DEFAULT_PLUGINS, Handle(cluster, client, events))
+        scheduler = Scheduler(client, informers, events, {framework.name: framework}, cluster, waits)
         lease = NAME if options.scheduler_name == DEFAULT_SCHEDULER else options.scheduler_name
         leader = LeaderElector(client, lease, socket.gethostname())
         async with asyncio.TaskGroup() as group:

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from knet.api.objects import Container, Pod
-from knet.api.pod_resources import effective
+from knet.api.pod_resources import add, effective
 from knet.api.quantity import milli, whole
 
 #: for scoring only, a container without requests counts as this much, so that such pods spread too (upstream)
@@ -32,11 +32,16 @@ def amounts(quantities: Mapping[str, str | int | float]) -> Amounts:
 
 
 def pod_requests(pod: Pod) -> Requests:
-    """The pod's effective requests.
+    """The pod's effective requests, with the overhead of its runtime class.
 
     See `knet.api.pod_resources.effective` for how containers, sidecars and init containers count.
     """
-    return Requests(_effective(pod, _asked), _scored(pod))
+    overhead = amounts(pod.spec.overhead)
+    asked, scored = _effective(pod, _asked), _effective(pod, _with_defaults)
+    add(asked, overhead)
+    add(scored, overhead)
+    asked = {name: value for name, value in asked.items() if value}
+    return Requests(asked, (scored.get("cpu", 0), scored.get("memory", 0)))
 
 
 def _asked(container: Container) -> Amounts:
@@ -46,11 +51,6 @@ def _asked(container: Container) -> Amounts:
 def _with_defaults(container: Container) -> Amounts:
     asked = _asked(container)
     return {"cpu": asked.get("cpu", DEFAULT_MILLI_CPU), "memory": asked.get("memory", DEFAULT_MEMORY)}
-
-
-def _scored(pod: Pod) -> tuple[int, int]:
-    found = _effective(pod, _with_defaults)
-    return found.get("cpu", 0), found.get("memory", 0)
 
 
 def _effective(pod: Pod, of: Callable[[Container], Amounts]) -> Amounts:

@@ -2,46 +2,49 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
-from knet.api.objects import Namespace, Node, Pod, condition
+from knet.api.objects import Namespace, Node, Pod, Service
+from knet.api.policy import PodDisruptionBudget
 from knet.client import ApiError, Client, EventRecorder, Key, NotFound, SharedInformers, Unavailable, key_of
-from knet.client.client import STRATEGIC
-from knet.client.events import rfc3339
+from knet.scheduler.binding import Placement
 from knet.scheduler.cluster import Cluster
-from knet.scheduler.framework import Decision, Framework, Profile
+from knet.scheduler.framework import Decision, Framework
 from knet.scheduler.hints import Change, node_changes
-from knet.scheduler.messages import unschedulable
-from knet.scheduler.queue import SchedulingQueue, Waiting
+from knet.scheduler.news import News
+from knet.scheduler.plugin import PluginError, Refused, running
+from knet.scheduler.pod import PodInfo
+from knet.scheduler.queue import SchedulingQueue, Waiting, Waits
 
 log = logging.getLogger(__name__)
 
-#: binds under way together: the API server is one process, more only queue there
-CONCURRENT_BINDS = 16
-
 
 class Scheduler:
-    """Places the pods that ask for it by ``schedulerName``."""
+    """Places the pods that ask for one of its profiles by ``schedulerName``; all see one cluster and one queue."""
 
     def __init__(
         self,
         client: Client,
         informers: SharedInformers,
         events: EventRecorder,
-        profile: Profile,
-        backoff: tuple[float, float],
-        name: str,
+        frameworks: Mapping[str, Framework],
+        cluster: Cluster,
+        waits: Waits,
     ) -> None:
-        self._client = client
+        self._frameworks = frameworks
+        self._cluster = cluster
         self._events = events
-        self._name = name
-        self._framework = Framework(profile)
-        self._cluster = Cluster()
-        self._queue = SchedulingQueue({plugin.name: plugin.helped_by for plugin in profile.filters}, backoff)
-        self._gate = asyncio.Semaphore(CONCURRENT_BINDS)
-        self._pods = informers.of(Pod)
-        self._pods.subscribe(self._pod_changed)
+        self._news = News(client, events)
+        plugins = {plugin.name: plugin for framework in frameworks.values() for plugin in framework.plugins}
+        self._queue = SchedulingQueue(plugins, waits, self._sort_key, self._gate)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._binding: dict[Key, asyncio.Task[None]] = {}
+        informers.of(Pod).subscribe(self._pod_changed)
         informers.of(Node).subscribe(self._node_changed)
         informers.of(Namespace).subscribe(self._namespace_changed)
+        informers.of(Service).subscribe(lambda old, new: _keep(cluster.services, old, new))
+        informers.of(PodDisruptionBudget).subscribe(lambda old, new: _keep(cluster.budgets, old, new))
 
     # ---- what changes ----------------------------------------------------------------------------------------
 
@@ -53,32 +56,56 @@ class Scheduler:
             self._pod_changed(old, None)
             old = None
         if new is None or new.finished:
-            self._queue.remove(key)
-            if self._cluster.remove(key):
-                self._queue.woken_by(Change.POD_REMOVED)
+            self._gone(key, changed)
         elif new.spec.nodeName:
-            self._queue.remove(key)
-            self._cluster.confirm(new)
-            if old is None or not old.spec.nodeName:
-                self._queue.woken_by(Change.POD_ADDED)
-            elif old.metadata.labels != new.metadata.labels:
-                self._queue.woken_by(Change.POD_LABELS)
+            self._bound(key, old, new)
         elif new.deleting:
-            self._queue.remove(key)
-        elif new.spec.schedulerName == self._name and self._cluster.node_of(key) is None:
+            self._gone(key, changed)
+        elif new.spec.schedulerName in self._frameworks and self._cluster.home(key) is None:
             self._queue.add(new)
+            self._follow_nomination(key, old, new)
+
+    def _gone(self, key: Key, pod: Pod) -> None:
+        self._queue.remove(key)
+        if (task := self._binding.get(key)) is not None:
+            task.cancel()
+        was_nominated = bool(self._cluster.nomination(key))
+        self._cluster.withdraw(key)
+        if self._cluster.remove(key) or was_nominated:
+            self._queue.woken_by(Change.POD_REMOVED, pod, None)
+
+    def _bound(self, key: Key, old: Pod | None, new: Pod) -> None:
+        self._queue.remove(key)
+        self._cluster.withdraw(key)
+        self._cluster.confirm(new)
+        if old is None or not old.spec.nodeName:
+            self._queue.woken_by(Change.POD_ADDED, None, new)
+            return
+        if old.metadata.labels != new.metadata.labels:
+            self._queue.woken_by(Change.POD_LABELS, old, new)
+        if old.spec.containers != new.spec.containers:
+            self._queue.woken_by(Change.POD_SCALED_DOWN, old, new)
+
+    def _follow_nomination(self, key: Key, old: Pod | None, new: Pod) -> None:
+        """Somebody else, or a scheduler before us, has written or taken back a nomination."""
+        node = new.status.nominatedNodeName
+        if (old.status.nominatedNodeName if old is not None else "") != node:
+            waiting = self._queue.get(key)
+            assert waiting is not None
+            self._cluster.nominate(waiting.pod, node)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is None:
             assert old is not None
             self._cluster.remove_node(old.name)
+            self._queue.woken_by(Change.NODE_REMOVED, old, None)
             return
         changes = list(node_changes(old, new))
-        if not changes:
+        if not changes and old is not None and old.status.images == new.status.images:
             return
         self._cluster.set_node(new)
         for change in changes:
-            self._queue.woken_by(change)
+            self._queue.woken_by(change, old, new)
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
         if new is not None:
@@ -86,73 +113,142 @@ class Scheduler:
         elif old is not None:
             self._cluster.namespaces.pop(old.name, None)
 
+    # ---- the queue's questions -------------------------------------------------------------------------------
+
+    def _sort_key(self, pod: PodInfo, since: float) -> Any:
+        """All profiles sort alike (upstream insists on that): by the first QueueSort plugin there is."""
+        for plugin, sort_key in next(iter(self._frameworks.values())).having("sort_key"):
+            try:
+                return sort_key(pod, since)
+            except Exception:
+                log.exception("plugin %s could not sort %s", plugin.name, pod.key)
+        return -pod.priority, since
+
+    def _gate(self, pod: PodInfo) -> str:
+        for plugin, pre_enqueue in self._frameworks[pod.spec.schedulerName].having("pre_enqueue"):
+            try:
+                with running(plugin, "pre_enqueue"):
+                    if pre_enqueue(pod) is not None:
+                        return plugin.name
+            except PluginError as error:
+                self._news.failed(pod, error)
+                return plugin.name
+        return ""
+
     # ---- the loop --------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
+            self._tasks = group
             while True:
                 waiting = await self._queue.pop()
-                self._schedule(waiting, group)
+                self._schedule(waiting)
                 await asyncio.sleep(0)  # binds and events get their turn between decisions
 
-    def _schedule(self, waiting: Waiting, group: asyncio.TaskGroup) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._tasks is not None
+        return self._tasks.create_task(work)
+
+    def _tell(self, waiting: Waiting, news: Coroutine[Any, Any, None]) -> None:
+        """Tell in the background, but in order: what is said of one attempt before what is said of the next."""
+        before = waiting.telling
+
+        async def in_turn() -> None:
+            if before is not None:
+                await before
+            await news
+
+        waiting.telling = self._start(in_turn())
+
+    def _schedule(self, waiting: Waiting) -> None:
         pod = waiting.pod
-        decision = self._framework.decide(pod, self._cluster)
-        if decision.node is not None:
+        framework = self._frameworks[pod.spec.schedulerName]
+        try:
+            decision = framework.decide(pod)
+            if decision.node is None:
+                self._fits_nowhere(waiting, framework, decision)
+                return
+            assert decision.cycle is not None
+            placement = Placement(framework, decision.cycle, decision.node)
+            placement.reserve()
+        except Refused as refusal:
+            self._queue.put_to_sleep(waiting, frozenset({refusal.plugin}))
+            self._tell(waiting, self._news.unschedulable(waiting.pod, str(refusal), None))
+        except PluginError as error:
+            self._queue.retry(waiting)
+            self._tell(waiting, self._news.broken(waiting.pod, error))
+        else:
             self._cluster.assume(pod, decision.node.name)
-            group.create_task(self._bind(waiting, decision.node.name))
-            return
-        rejected_by = frozenset(name for name, _ in decision.rejections.values())
-        self._queue.put_to_sleep(waiting, rejected_by)
-        group.create_task(self._tell(pod, decision, len(self._cluster.nodes)))
+            self._binding[pod.key] = task = self._start(self._bind(waiting, placement))
+            task.add_done_callback(lambda _: self._binding.pop(pod.key, None))
 
-    async def _bind(self, waiting: Waiting, node: str) -> None:
-        pod = waiting.pod
-        body = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-        }
+    def _fits_nowhere(self, waiting: Waiting, framework: Framework, decision: Decision) -> None:
+        pod, diagnosis = waiting.pod, decision.diagnosis
+        nomination = framework.nomination(decision)
+        diagnosis.addition = nomination.message
+        self._queue.put_to_sleep(waiting, frozenset(diagnosis.plugins))
+        if nomination.node is not None:
+            self._cluster.nominate(pod, nomination.node)
+        if nomination.victims:
+            assert nomination.node
+            self._start(self._make_room(waiting, nomination.node, nomination.victims))
+        self._tell(waiting, self._news.unschedulable(pod, diagnosis.message, nomination.node))
+
+    # ---- in the background -----------------------------------------------------------------------------------
+
+    async def _bind(self, waiting: Waiting, placement: Placement) -> None:
+        pod, node = waiting.pod, placement.node.name
         try:
-            async with self._gate:
-                await self._client.raw("POST", Pod.resource.path(pod.namespace, pod.name, "binding"), body)
-        except (ApiError, Unavailable) as error:
-            self._take_back(waiting, key_of(pod), error)
-            return
-        self._queue.remove(key_of(pod))
-        self._events.event(pod, "Normal", "Scheduled", f"Successfully assigned {key_of(pod)} to {node}")
+            if waiting.telling is not None:  # what was said of earlier attempts must not come after this
+                await waiting.telling
+            await placement.bind()
+        except (ApiError, Unavailable, Refused, PluginError) as error:
+            self._take_back(waiting, placement)
+            if isinstance(error, NotFound):
+                self._queue.remove(pod.key)
+            elif isinstance(error, Refused):
+                self._tell(waiting, self._news.unschedulable(pod, str(error), None))
+            else:
+                self._tell(waiting, self._news.broken(pod, error))
+        except asyncio.CancelledError:  # the pod was deleted
+            self._take_back(waiting, placement)
+            raise
+        else:
+            self._queue.remove(pod.key)
+            self._cluster.withdraw(pod.key)
+            self._news.scheduled(pod, node)
+            try:
+                placement.bound()
+            except PluginError as error:
+                self._news.failed(pod, error)
 
-    def _take_back(self, waiting: Waiting, key: Key, error: Exception) -> None:
-        self._cluster.forget(key)
-        if isinstance(error, NotFound):
-            self._queue.remove(key)
-            return
-        log.warning("binding %s: %s", key, error)
-        self._events.event(waiting.pod, "Warning", "FailedScheduling", f"binding rejected: {error}")
+    def _take_back(self, waiting: Waiting, placement: Placement) -> None:
+        try:
+            placement.unreserve()
+        except PluginError as error:
+            self._news.failed(waiting.pod, error)
+        self._cluster.forget(waiting.pod.key)
         self._queue.retry(waiting)
-        self._queue.woken_by(Change.POD_REMOVED)
+        self._queue.woken_by(Change.POD_REMOVED, waiting.pod.pod, None)
 
-    async def _tell(self, pod: Pod, decision: Decision, total: int) -> None:
-        """Say why, as an Event and in the pod's PodScheduled condition."""
-        message = unschedulable(total, (rejection for _, rejection in decision.rejections.values()))
-        self._events.event(pod, "Warning", "FailedScheduling", message)
-        current = condition(pod.status.conditions, "PodScheduled")
-        if current is not None and (current.reason, current.message) == ("Unschedulable", message):
-            return
-        row = {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": message,
-            "lastProbeTime": None,
-            "lastTransitionTime": rfc3339(),
-        }
-        if current is not None and current.status == "False" and current.lastTransitionTime:
-            row["lastTransitionTime"] = current.lastTransitionTime
-        patch = {"metadata": {"uid": pod.uid}, "status": {"conditions": [row]}}
+    async def _make_room(self, waiting: Waiting, node: str, victims: tuple[PodInfo, ...]) -> None:
+        """Delete the victims, gracefully; pods of lower priority nominated to the node look for another."""
+        pod = waiting.pod
+        info = self._cluster.node(node)
+        lower = [row for row in info.nominated.values() if row.priority < pod.priority] if info is not None else []
+        for row in lower:
+            self._cluster.withdraw(row.key)
+            self._queue.wake(row.key)
         try:
-            async with self._gate:
-                await self._client.patch(Pod, pod.name, patch, pod.namespace, "status", kind=STRATEGIC)
+            await self._news.preempt(pod, node, [row for row in victims if not row.likeness.deleting])
+            await self._news.withdraw_nominations(lower)
         except (ApiError, Unavailable) as error:
-            log.info("condition of %s not written: %s", key_of(pod), error)
+            log.warning("preempting for %s on %s: %s", pod.key, node, error)
+            self._queue.wake(pod.key)
+
+
+def _keep(rows: dict[Key, Any], old: Any, new: Any) -> None:
+    if new is not None:
+        rows[key_of(new)] = new
+    elif old is not None:
+        rows.pop(key_of(old), None)

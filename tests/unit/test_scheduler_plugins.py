@@ -4,55 +4,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from scheduler_harness import GI, cluster, framework, node, place, pod
 
 from knet.api.objects import Node, Pod
 from knet.client import key_of
-from knet.scheduler.cluster import Cluster
-from knet.scheduler.framework import Framework, nodes_to_find
+from knet.scheduler.framework import nodes_to_find
 from knet.scheduler.hints import Change, node_changes
-from knet.scheduler.messages import unschedulable
-from knet.scheduler.plugins import DEFAULT_PROFILE
+from knet.scheduler.pod import PodInfo
 from knet.scheduler.requests import pod_requests
-
-GI = 2**30
-
-
-def node(name: str, zone: str = "", cpu: str = "4", pods: str = "110", **more: Any) -> Node:
-    labels = {"kubernetes.io/hostname": name, **({"topology.kubernetes.io/zone": zone} if zone else {})}
-    labels |= more.pop("labels", {})
-    allocatable = {"cpu": cpu, "memory": "8Gi", "pods": pods, **more.pop("allocatable", {})}
-    body = {"metadata": {"name": name, "labels": labels}, "spec": more, "status": {"allocatable": allocatable}}
-    return msgspec.convert(body, Node)
-
-
-def pod(name: str = "new", requests: dict[str, str] | None = None, owner: str = "", port: int = 0, **spec: Any) -> Pod:
-    container: dict[str, Any] = {"name": "c", "resources": {"requests": requests or {}}}
-    if port:
-        container["ports"] = [{"containerPort": 80, "hostPort": port}]
-    labels = spec.pop("labels", {"app": name})
-    meta: dict[str, Any] = {"name": name, "namespace": "default", "uid": name, "labels": labels}
-    if owner:
-        meta["ownerReferences"] = [{"kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}]
-    return msgspec.convert({"metadata": meta, "spec": {"containers": [container], **spec}}, Pod)
-
-
-def cluster(*nodes: Node, running: dict[str, list[Pod]] | None = None) -> Cluster:
-    made = Cluster()
-    for row in nodes:
-        made.set_node(row)
-    for name, pods in (running or {}).items():
-        for row in pods:
-            made.assume(row, name)
-    return made
-
-
-def place(subject: Pod, on: Cluster) -> str:
-    """The node's name, or the message."""
-    decision = Framework(DEFAULT_PROFILE).decide(subject, on)
-    if decision.node is not None:
-        return decision.node.name
-    return unschedulable(len(on.nodes), (rejection for _, rejection in decision.rejections.values()))
-
 
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 SSD = {
@@ -162,7 +121,7 @@ def test_what_runs_counts_and_what_has_gone_does_not() -> None:
 
 def test_a_failed_bind_takes_back_only_what_the_api_has_not_confirmed() -> None:
     made = cluster(node("n1"), node("n2"))
-    made.assume(pod("a"), "n1")
+    made.assume(PodInfo(pod("a")), "n1")
     made.confirm(pod("a", nodeName="n2"))
     made.forget(key_of(pod("a")))
     assert [len(info.pods) for info in made.nodes] == [0, 1]
@@ -170,10 +129,10 @@ def test_a_failed_bind_takes_back_only_what_the_api_has_not_confirmed() -> None:
 
 def test_replicas_are_spread() -> None:
     on = cluster(node("n1"), node("n2"), node("n3"))
-    framework = Framework(DEFAULT_PROFILE)
+    by = framework(on)
     for number in range(9):
-        subject = pod(f"web-{number}", owner="web")
-        chosen = framework.decide(subject, on).node
+        subject = PodInfo(pod(f"web-{number}", owner="web"))
+        chosen = by.decide(subject).node
         assert chosen is not None
         on.assume(subject, chosen.name)
     assert [len(info.pods) for info in on.nodes] == [3, 3, 3]
@@ -216,8 +175,8 @@ def test_one_that_wants_no_other_around_keeps_later_ones_off() -> None:
 
 
 def test_equal_nodes_take_turns() -> None:
-    framework, on = Framework(DEFAULT_PROFILE), cluster(node("n1"), node("n2"), node("n3"))
-    chosen = [framework.decide(pod(), on).node for _ in range(6)]
+    by = framework(cluster(node("n1"), node("n2"), node("n3")))
+    chosen = [by.decide(PodInfo(pod())).node for _ in range(6)]
     assert sorted(info.name for info in chosen if info) == ["n1", "n1", "n2", "n2", "n3", "n3"]
 
 

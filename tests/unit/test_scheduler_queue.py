@@ -9,9 +9,28 @@ import msgspec
 from knet.api.objects import Pod
 from knet.client import key_of
 from knet.scheduler.hints import Change
-from knet.scheduler.queue import SchedulingQueue
+from knet.scheduler.plugin import Plugin
+from knet.scheduler.pod import PodInfo
+from knet.scheduler.queue import SchedulingQueue, Waits
 
-HELP = {"Fit": frozenset({Change.POD_REMOVED}), "Taints": frozenset({Change.NODE_TAINTS})}
+
+class Fit(Plugin):
+    """Looks closely: a pod that was in nobody's way helps nobody."""
+
+    helped_by = frozenset({Change.POD_REMOVED})
+
+    def helps(self, pod: PodInfo, change: Change, old: Any, new: Any) -> bool:
+        return old != "in nobody's way"
+
+
+class Taints(Plugin):
+    helped_by = frozenset({Change.NODE_TAINTS})
+
+    def helps(self, pod: PodInfo, change: Change, old: Any, new: Any) -> bool:
+        raise LookupError("cannot tell")
+
+
+PLUGINS: dict[str, Plugin] = {"Fit": Fit(), "Taints": Taints()}
 
 
 def pod(name: str, priority: int = 0, **labels: str) -> Pod:
@@ -19,9 +38,18 @@ def pod(name: str, priority: int = 0, **labels: str) -> Pod:
     return msgspec.convert({"metadata": meta, "spec": {"priority": priority}}, Pod)
 
 
-def run(body: Callable[[SchedulingQueue], Coroutine[Any, Any, None]], backoff: float = 0) -> None:
+def by_priority(pod: PodInfo, since: float) -> tuple[int, float]:
+    return -pod.priority, since
+
+
+def gated(pod: PodInfo) -> str:
+    return "Gate" if "gate" in pod.labels else ""
+
+
+def run(body: Callable[[SchedulingQueue], Coroutine[Any, Any, None]], backoff: float = 0, longest: float = 300) -> None:
     async def inside() -> None:
-        await asyncio.wait_for(body(SchedulingQueue(HELP, (backoff, backoff))), 10)
+        queue = SchedulingQueue(PLUGINS, Waits(backoff, backoff, longest), by_priority, gated)
+        await asyncio.wait_for(body(queue), 10)
 
     asyncio.run(inside())
 
@@ -67,6 +95,56 @@ def test_a_pod_that_found_no_node_at_all_is_helped_by_anything() -> None:
         queue.put_to_sleep(await queue.pop(), frozenset())
         queue.woken_by(Change.NODE_ADDED)
         assert await next_of(queue) == "a"
+
+    run(body)
+
+
+def test_a_change_that_helps_nobody_wakes_nobody_and_a_plugin_that_fails_to_say_wakes() -> None:
+    async def body(queue: SchedulingQueue) -> None:
+        queue.add(pod("a"))
+        queue.add(pod("b"))
+        queue.put_to_sleep(await queue.pop(), frozenset({"Fit"}))
+        queue.put_to_sleep(await queue.pop(), frozenset({"Taints"}))
+        queue.woken_by(Change.POD_REMOVED, "in nobody's way")
+        assert await is_empty(queue)
+        queue.woken_by(Change.NODE_TAINTS)
+        assert await next_of(queue) == "b"
+
+    run(body)
+
+
+def test_who_has_slept_long_enough_is_tried_without_a_hint() -> None:
+    async def body(queue: SchedulingQueue) -> None:
+        queue.add(pod("a"))
+        queue.put_to_sleep(await queue.pop(), frozenset({"Fit"}))
+        assert await is_empty(queue)
+        assert await next_of(queue) == "a"
+
+    run(body, longest=0.05)
+
+
+def test_who_has_failed_comes_after_who_waits() -> None:
+    async def body(queue: SchedulingQueue) -> None:
+        queue.add(pod("a"))
+        first = await queue.pop()
+        queue.add(pod("b"))
+        queue.put_to_sleep(first, frozenset({"Fit"}))
+        queue.woken_by(Change.POD_REMOVED)
+        assert [await next_of(queue) for _ in range(2)] == ["b", "a"]
+        assert first.attempts == 2
+
+    run(body)
+
+
+def test_a_gated_pod_stays_outside_whatever_happens_until_its_gate_is_gone() -> None:
+    async def body(queue: SchedulingQueue) -> None:
+        queue.add(pod("a", gate="closed"))
+        for change in Change:
+            queue.woken_by(change)
+        assert await is_empty(queue)
+        queue.add(pod("a"))
+        waiting = await queue.pop()
+        assert (waiting.pod.name, waiting.attempts) == ("a", 1)
 
     run(body)
 

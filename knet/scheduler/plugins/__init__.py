@@ -4,34 +4,35 @@ The order of filters decides which reason a node is rejected for when several ap
 default profile.
 """
 
-from knet.scheduler.framework import Profile
-from knet.scheduler.plugins.balanced_allocation import BalancedAllocation
+from knet.scheduler.plugin import Plugin
+from knet.scheduler.plugins.balanced_allocation import NodeResourcesBalancedAllocation
+from knet.scheduler.plugins.default_binder import DefaultBinder
+from knet.scheduler.plugins.default_preemption import DefaultPreemption
+from knet.scheduler.plugins.image_locality import ImageLocality
 from knet.scheduler.plugins.inter_pod_affinity import InterPodAffinity
 from knet.scheduler.plugins.node_affinity import NodeAffinity
 from knet.scheduler.plugins.node_name import NodeName
 from knet.scheduler.plugins.node_ports import NodePorts
 from knet.scheduler.plugins.node_unschedulable import NodeUnschedulable
-from knet.scheduler.plugins.resources_fit import ResourcesFit
+from knet.scheduler.plugins.priority_sort import PrioritySort
+from knet.scheduler.plugins.resources_fit import NodeResourcesFit
+from knet.scheduler.plugins.scheduling_gates import SchedulingGates
 from knet.scheduler.plugins.taint_toleration import TaintToleration
-from knet.scheduler.plugins.topology_spread import TopologySpread
+from knet.scheduler.plugins.topology_spread import PodTopologySpread
 
-DEFAULT_PROFILE = Profile(
-    filters=(
-        NodeUnschedulable(),
-        NodeName(),
-        TaintToleration(),
-        NodeAffinity(),
-        NodePorts(),
-        ResourcesFit(),
-        TopologySpread(),
-        InterPodAffinity(),
-    ),
-    scores=(
-        (TaintToleration(), 3),
-        (NodeAffinity(), 2),
-        (ResourcesFit(), 1),
-        (TopologySpread(), 2),
-        (InterPodAffinity(), 2),
-        (BalancedAllocation(), 1),
-    ),
+DEFAULT_PLUGINS: tuple[type[Plugin], ...] = (
+    SchedulingGates,
+    PrioritySort,
+    NodeUnschedulable,
+    NodeName,
+    TaintToleration,
+    NodeAffinity,
+    NodePorts,
+    NodeResourcesFit,
+    PodTopologySpread,
+    InterPodAffinity,
+    DefaultPreemption,
+    NodeResourcesBalancedAllocation,
+    ImageLocality,
+    DefaultBinder,
 )

@@ -1,33 +1,48 @@
-"""NodeResourcesBalancedAllocation: use cpu and memory of a node in equal parts, so that neither is left over alone."""
+"""NodeResourcesBalancedAllocation: use a node's resources in equal parts, so that none is left over alone."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from knet.api.objects import Pod
-from knet.scheduler.cluster import Cluster, NodeInfo
-from knet.scheduler.framework import MAX_SCORE, Rate, as_rated
-from knet.scheduler.requests import pod_requests
-
-
-class BalancedAllocation:
-    name = "NodeResourcesBalancedAllocation"
-
-    def score(self, pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Rate | None:
-        """1 - the standard deviation of the two used parts, in percent; a pod that requests nothing changes neither."""
-        asked = pod_requests(pod).asked
-        cpu, memory = asked.get("cpu", 0), asked.get("memory", 0)
-        if not cpu and not memory:
-            return None
-
-        def rate(info: NodeInfo) -> float:
-            used_cpu = _part(info.requested.get("cpu", 0) + cpu, info.allocatable.get("cpu", 0))
-            used_memory = _part(info.requested.get("memory", 0) + memory, info.allocatable.get("memory", 0))
-            return (1 - abs(used_cpu - used_memory) / 2) * MAX_SCORE
-
-        return rate
-
-    def normalise(self, rates: Sequence[float]) -> Sequence[float]:
-        return as_rated(rates)
+from knet.api.objects import JSON
+from knet.scheduler.cluster import Cluster
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.plugin import MAX_SCORE, SKIP, Handle, Plugin
+from knet.scheduler.plugins.allocation import Resource, requested_after, resources_of
+from knet.scheduler.plugins.arguments import Args, struct
+from knet.scheduler.pod import PodInfo
 
 
-def _part(used: int, capacity: int) -> float:
-    return min(used / capacity, 1.0) if capacity else 1.0
+class NodeResourcesBalancedAllocation(Plugin):
+    def __init__(self) -> None:
+        self._resources: tuple[Resource, ...] = resources_of(())
+
+    def setup(self, handle: Handle, args: JSON) -> None:
+        self._resources = resources_of((row.name, row.weight) for row in struct(args, _Args).resources)
+
+    def pre_score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> Any:
+        """A pod that requests none of them changes nothing."""
+        return None if any(pod.requests.get(row.name) for row in self._resources) else SKIP
+
+    def score(self, state: None, pod: PodInfo, node: NodeInfo) -> float:
+        """1 - the standard deviation of the used parts, in percent."""
+        parts = []
+        for name, _ in self._resources:
+            there_is = node.allocatable.get(name, 0)
+            used = requested_after(pod, node, name) if there_is else None
+            if used is not None:
+                parts.append(min(used / there_is, 1.0))
+        if len(parts) == 2:
+            deviation = abs(parts[0] - parts[1]) / 2
+        else:
+            mean = sum(parts) / max(len(parts), 1)
+            deviation = (sum((part - mean) ** 2 for part in parts) / max(len(parts), 1)) ** 0.5
+        return (1 - deviation) * MAX_SCORE
+
+
+class _ResourceArgs(Args, frozen=True, kw_only=True):
+    name: str
+    weight: int = 1
+
+
+class _Args(Args, frozen=True, kw_only=True):
+    resources: tuple[_ResourceArgs, ...] = ()

@@ -4,24 +4,20 @@ Such a pod is bound already when it is created, and reaches no scheduler; the ru
 while it waits.
 """
 
-from knet.api.objects import Pod
-from knet.scheduler.cluster import Cluster, NodeInfo
-from knet.scheduler.framework import Check, Rejection
+from knet.scheduler.cluster import Cluster
 from knet.scheduler.hints import Change
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.plugin import SKIP, Plugin, Rejection, Skip
+from knet.scheduler.pod import PodInfo
 
-_REJECTION = Rejection(("node(s) didn't match the requested node name",))
+_REJECTION = Rejection(("node(s) didn't match the requested node name",), final=True)
 
 
-class NodeName:
-    name = "NodeName"
+class NodeName(Plugin):
     helped_by = frozenset({Change.NODE_ADDED})
 
-    def filter(self, pod: Pod, cluster: Cluster) -> Check | None:
-        wanted = pod.spec.nodeName
-        if not wanted:
-            return None
+    def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not pod.spec.nodeName else None
 
-        def check(info: NodeInfo) -> Rejection | None:
-            return None if info.name == wanted else _REJECTION
-
-        return check
+    def filter(self, state: None, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        return None if node.name == pod.spec.nodeName else _REJECTION

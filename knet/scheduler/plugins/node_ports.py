@@ -1,24 +1,26 @@
 """Two pods of one node cannot have the same hostPort."""
 
-from knet.api.objects import Pod
-from knet.scheduler.cluster import Cluster, NodeInfo, host_ports
-from knet.scheduler.framework import Check, Rejection
+from knet.api.objects import Node, Pod
+from knet.scheduler.cluster import Cluster
 from knet.scheduler.hints import Change
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.plugin import SKIP, Plugin, Rejection, Skip
+from knet.scheduler.pod import PodInfo, host_ports
 
-_REJECTION = Rejection(("node(s) didn't have free ports for the requested pod ports",), evictable=True)
+_REJECTION = Rejection(("node(s) didn't have free ports for the requested pod ports",))
 
 
-class NodePorts:
-    name = "NodePorts"
+class NodePorts(Plugin):
     helped_by = frozenset({Change.NODE_ADDED, Change.POD_REMOVED})
 
-    def filter(self, pod: Pod, cluster: Cluster) -> Check | None:
-        wanted = host_ports(pod)
-        if not wanted:
-            return None
+    def helps(self, pod: PodInfo, change: Change, old: Node | Pod | None, new: Node | Pod | None) -> bool:
+        if isinstance(old, Pod):
+            return any(port.conflicts(other) for port in pod.ports for other in host_ports(old))
+        return True
 
-        def check(info: NodeInfo) -> Rejection | None:
-            taken = any(port.conflicts(other) for port in wanted for other in info.ports)
-            return _REJECTION if taken else None
+    def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return None if pod.ports else SKIP
 
-        return check
+    def filter(self, state: None, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        taken = any(port.conflicts(other) for port in pod.ports for other in node.ports)
+        return _REJECTION if taken else None

@@ -1,149 +1,275 @@
 """PodTopologySpread: equal numbers of like pods in each zone, on each node.
 
-Constraints with ``DoNotSchedule`` rule nodes out, those with ``ScheduleAnyway`` score.  A pod without any, made by a
-controller, is spread by the cluster's defaults: over nodes (maxSkew 3) and zones (maxSkew 5), which only score.
+Constraints with ``DoNotSchedule`` rule nodes out, those with ``ScheduleAnyway`` score.  A pod without any that belongs
+to a Service, ReplicaSet, ReplicationController or StatefulSet is spread by the cluster's defaults: over nodes (maxSkew
+3) and zones (maxSkew 5), which only score, or over what the plugin's arguments say.
 https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
 
 from knet.api.names import HOSTNAME_LABEL, ZONE_LABEL
-from knet.api.node_selection import required
-from knet.api.objects import Pod
-from knet.api.selectors import Selector, from_label_selector
-from knet.scheduler.cluster import Cluster, NodeInfo, owner_uid
-from knet.scheduler.framework import MAX_SCORE, Check, Rate, Rejection
+from knet.api.node_selection import Matcher, required
+from knet.api.objects import JSON, Node, Pod, TopologySpreadConstraint
+from knet.api.selectors import Requirement, Selector, from_label_selector, from_labels
+from knet.scheduler.cluster import Cluster, Group
 from knet.scheduler.hints import Change
+from knet.scheduler.node import NodeInfo
+from knet.scheduler.plugin import MAX_SCORE, SKIP, Handle, Plugin, Rejection
+from knet.scheduler.plugins.arguments import Args, choice, struct
+from knet.scheduler.plugins.taint_toleration import untolerated
+from knet.scheduler.pod import PodInfo
 
-_SKEWED = Rejection(("node(s) didn't match pod topology spread constraints",), evictable=True)
-_NO_LABEL = Rejection(("node(s) didn't match pod topology spread constraints (missing required label)",))
+_SKEWED = Rejection(("node(s) didn't match pod topology spread constraints",))
+_NO_LABEL = Rejection(("node(s) didn't match pod topology spread constraints (missing required label)",), final=True)
 
-#: of a pod, how many like it run on a node
-Count = Callable[[NodeInfo], int]
+#: owners by whose selector a pod is found (helper.DefaultSelector)
+_SELECTING = ("ReplicaSet", "ReplicationController", "StatefulSet")
+_SYSTEM = (
+    TopologySpreadConstraint(topologyKey=HOSTNAME_LABEL, whenUnsatisfiable="ScheduleAnyway", maxSkew=3),
+    TopologySpreadConstraint(topologyKey=ZONE_LABEL, whenUnsatisfiable="ScheduleAnyway", maxSkew=5),
+)
+
+#: whether a pod, or the pods of a group, count
+Counts = Callable[[PodInfo | Group], bool]
 
 
 class _Constraint(NamedTuple):
-    key: str
-    max_skew: int
-    count: Count
-    #: whether the pod itself will be counted once it is placed
-    counts_itself: bool
+    given: TopologySpreadConstraint
+    counts: Counts
+
+    @property
+    def key(self) -> str:
+        return self.given.topologyKey
+
+    def includes(self, pod: PodInfo, node: NodeInfo, matches: Matcher | None) -> bool:
+        """Whether pods on this node count: by default where the pod's node affinity lets it go, tainted or not."""
+        if self.given.nodeAffinityPolicy == "Honor" and matches is not None and not matches(node.name, node.labels):
+            return False
+        if self.given.nodeTaintsPolicy == "Honor" and node.repelling:
+            return untolerated(node.repelling, pod.spec.tolerations) is None
+        return True
 
 
-class TopologySpread:
-    name = "PodTopologySpread"
-    helped_by = frozenset(Change) - {Change.NODE_ALLOCATABLE}
+class _Domains:
+    """One constraint's domains, with how many pods each has; ``fewest`` is what skew is measured from."""
 
-    def filter(self, pod: Pod, cluster: Cluster) -> Check | None:
-        constraints = _constraints(pod, "DoNotSchedule")
+    def __init__(self, constraint: _Constraint, pod: PodInfo, nodes: Sequence[NodeInfo], all_: Sequence[str]) -> None:
+        self.constraint = constraint
+        self.counts_itself = constraint.counts(pod)
+        matches = required(pod.spec)
+        self.included = {
+            info: info.labels[constraint.key]
+            for info in nodes
+            if all(key in info.labels for key in all_) and constraint.includes(pod, info, matches)
+        }
+        self.count = dict.fromkeys(self.included.values(), 0)
+        self.fewest = 0
+
+    def add(self, group: Group) -> None:
+        for info, number in group.nodes.items():
+            if info in self.included:
+                self.count[self.included[info]] += number
+
+    def settle(self) -> None:
+        """With fewer domains than minDomains, the missing ones are thought of as empty."""
+        enough = len(self.count) >= self.constraint.given.minDomains
+        self.fewest = min(self.count.values(), default=0) if enough else 0
+
+
+class PodTopologySpread(Plugin):
+    weight = 2
+    helped_by = frozenset(
+        {
+            Change.NODE_ADDED,
+            Change.NODE_REMOVED,
+            Change.NODE_LABELS,
+            Change.NODE_TAINTS,
+            Change.POD_ADDED,
+            Change.POD_LABELS,
+            Change.POD_REMOVED,
+        }
+    )
+
+    def __init__(self) -> None:
+        self._defaults: tuple[TopologySpreadConstraint, ...] = _SYSTEM
+        self._by_system = True
+        self._cluster = Cluster()
+
+    def setup(self, handle: Handle, args: JSON) -> None:
+        self._cluster = handle.cluster
+        given = struct(args, _Args)
+        kind = choice("defaultingType", given.defaultingType, ("System", "List"))
+        self._by_system = kind == "System"
+        if self._by_system and given.defaultConstraints:
+            raise ValueError("defaultConstraints: when .defaultingType is System, must be empty")
+        if any("labelSelector" in row for row in given.defaultConstraints):
+            raise ValueError("defaultConstraints: constraint must not define a selector, as they are deduced")
+        try:
+            rows = msgspec.convert(given.defaultConstraints, tuple[TopologySpreadConstraint, ...])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"defaultConstraints: {error}") from None
+        self._defaults = _SYSTEM if self._by_system else rows
+
+    # ---- filter ----------------------------------------------------------------------------------------------
+
+    def helps(self, pod: PodInfo, change: Change, old: Any, new: Any) -> bool:
+        constraints = self._constraints(pod, "DoNotSchedule")
+        some = [row for row in (old, new) if row is not None]
+        if isinstance(some[0], Node):
+            return any(all(row.key in node.metadata.labels for row in constraints) for node in some)
+        likes = [PodInfo(row) for row in some if isinstance(row, Pod)]
+        return any(row.counts(like) for row in constraints for like in likes)
+
+    def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Any:
+        constraints = self._constraints(pod, "DoNotSchedule")
         if not constraints:
-            return None
-        eligible = _eligible(pod, cluster.nodes, constraints)
-        domains = [_domains(row, eligible) for row in constraints]
-        rules = [
-            (row, counts, min(counts.values(), default=0)) for row, counts in zip(constraints, domains, strict=True)
-        ]
+            return SKIP
+        keys = [row.key for row in constraints]
+        domains = [_Domains(row, pod, cluster.nodes, keys) for row in constraints]
+        for group in cluster.groups.values():
+            for row in domains:
+                if row.constraint.counts(group):
+                    row.add(group)
+        for row in domains:
+            row.settle()
+        return domains
 
-        def check(info: NodeInfo) -> Rejection | None:
-            for row, counts, fewest in rules:
-                value = info.labels.get(row.key)
-                if value is None:
-                    return _NO_LABEL
-                if counts[value] + row.counts_itself - fewest > row.max_skew:
-                    return _SKEWED
-            return None
+    def recount(self, domains: list[_Domains], pod: PodInfo, other: PodInfo, node: NodeInfo, by: int) -> None:
+        for row in domains:
+            if node in row.included and row.constraint.counts(other):
+                row.count[row.included[node]] += by
+                row.settle()
 
-        return check
+    def filter(self, domains: list[_Domains], pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        for row in domains:
+            value = node.labels.get(row.constraint.key)
+            if value is None:
+                return _NO_LABEL
+            if row.count.get(value, 0) + row.counts_itself - row.fewest > row.constraint.given.maxSkew:
+                return _SKEWED
+        return None
 
-    def score(self, pod: Pod, cluster: Cluster, nodes: Sequence[NodeInfo]) -> Rate | None:
-        constraints = _constraints(pod, "ScheduleAnyway")
-        explicit = bool(pod.spec.topologySpreadConstraints)
-        if not explicit:
-            constraints = _defaults(pod)
-        eligible = _eligible(pod, cluster.nodes, constraints if explicit else [])
-        rates = [_rate(row, eligible, nodes) for row in constraints if any(row.key in info.labels for info in nodes)]
-        if len(rates) == 1:
-            return rates[0]
-        return (lambda info: sum(rate(info) for rate in rates)) if rates else None
+    # ---- score -----------------------------------------------------------------------------------------------
 
-    def normalise(self, rates: Sequence[float]) -> Sequence[float]:
+    def pre_score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> Any:
+        constraints = self._constraints(pod, "ScheduleAnyway")
+        if not constraints:
+            return SKIP
+        strict = bool(pod.spec.topologySpreadConstraints) or not self._by_system
+        keys = [row.key for row in constraints]
+        scored = [info for info in nodes if not strict or all(key in info.labels for key in keys)]
+        groups = [group for group in cluster.groups.values() if constraints[0].counts(group)]
+        matches = required(pod.spec)
+        against: dict[NodeInfo, float] = dict.fromkeys(scored, 0.0)
+        for row in constraints:
+            if row is not constraints[0]:
+                groups = [group for group in cluster.groups.values() if row.counts(group)]
+            _weigh(row, pod, groups, matches, keys if strict else (), against)
+        return against
+
+    def score(self, against: dict[NodeInfo, float], pod: PodInfo, node: NodeInfo) -> float:
+        """What speaks against a node: the like pods in its domains; -1 for nodes without those labels."""
+        found = against.get(node)
+        return -1 if found is None else int(found + 0.5)
+
+    def normalize(self, state: object, pod: PodInfo, scores: Sequence[float]) -> Sequence[float]:
         """The fewest pods get 100; the others what is left in proportion."""
-        low, high = min(rates), max(rates)
-        return [MAX_SCORE * (high + low - rate) // high for rate in rates] if high else [MAX_SCORE] * len(rates)
+        rated = [score for score in scores if score >= 0]
+        low, high = min(rated, default=0), max(rated, default=0)
+        if not high:
+            return [MAX_SCORE if score >= 0 else 0 for score in scores]
+        return [MAX_SCORE * (high + low - score) // high if score >= 0 else 0 for score in scores]
+
+    # ---- constraints -----------------------------------------------------------------------------------------
+
+    def _constraints(self, pod: PodInfo, when: str) -> list[_Constraint]:
+        own = pod.spec.topologySpreadConstraints
+        if own:
+            return [_explicit(pod, row) for row in own if row.whenUnsatisfiable == when]
+        wanted = [row for row in self._defaults if row.whenUnsatisfiable == when]
+        counts = self._alike(pod) if wanted else None
+        return [_Constraint(row, counts) for row in wanted] if counts is not None else []
+
+    def _alike(self, pod: PodInfo) -> Counts | None:
+        """Pods of the same owner and Services; None for a pod that has neither."""
+        owner = next((row.uid for row in pod.metadata.ownerReferences if row.controller and row.kind in _SELECTING), "")
+        selectors = list(self._service_selectors(pod))
+        if not owner and not selectors:
+            return None
+        namespace = pod.namespace
+
+        def counts(other: PodInfo | Group) -> bool:
+            likeness = other.likeness
+            if likeness.namespace != namespace or likeness.deleting or (owner and likeness.owner != owner):
+                return False
+            return all(selector.matches(other.labels) for selector in selectors)
+
+        return counts
+
+    def _service_selectors(self, pod: PodInfo) -> Iterator[Selector]:
+        for key, service in self._cluster.services.items():
+            if key.namespace == pod.namespace:
+                selector = from_labels(service.spec.selector)
+                if selector.matches(pod.labels):
+                    yield selector
 
 
-def _rate(row: _Constraint, eligible: Sequence[NodeInfo], nodes: Sequence[NodeInfo]) -> Rate:
-    """What one constraint says against a node: the like pods in its domain (scoreForCount).
+def _explicit(pod: PodInfo, row: TopologySpreadConstraint) -> _Constraint:
+    selector = from_label_selector(row.labelSelector)
+    keys = [Requirement(key, "In", (pod.labels[key],)) for key in row.matchLabelKeys if key in pod.labels]
+    if keys:
+        selector = Selector((*selector.requirements, *keys), selector.nothing)
+    namespace = pod.namespace
+
+    def counts(other: PodInfo | Group) -> bool:
+        likeness = other.likeness
+        return likeness.namespace == namespace and not likeness.deleting and selector.matches(other.labels)
+
+    return _Constraint(row, counts)
+
+
+def _weigh(
+    row: _Constraint,
+    pod: PodInfo,
+    groups: Sequence[Group],
+    matches: Matcher | None,
+    keys: Sequence[str],
+    against: dict[NodeInfo, float],
+) -> None:
+    """Add what one constraint says against each node (scoreForCount).
 
     Many small domains weigh more than few large ones: one pod more is a larger part of them.
     """
-    count, extra = row.count, row.max_skew - 1
-    if row.key == HOSTNAME_LABEL:  # every node its own domain: nothing to add up
-        weight = math.log(len(nodes) + 2)
-        return lambda info: round(count(info) * weight + extra)
-    domains = _domains(row, eligible)
-    weight = math.log(len({info.labels.get(row.key) for info in nodes} - {None}) + 2)
-
-    def rate(info: NodeInfo) -> float:
-        value = info.labels.get(row.key)
-        return round(domains[value] * weight + extra) if value is not None else 0
-
-    return rate
-
-
-def _constraints(pod: Pod, when: str) -> list[_Constraint]:
-    found = []
-    for row in pod.spec.topologySpreadConstraints:
-        if row.whenUnsatisfiable != when:
-            continue
-        selector = from_label_selector(row.labelSelector)
-        count = _counter(pod.namespace, selector)
-        found.append(_Constraint(row.topologyKey, row.maxSkew, count, selector.matches(pod.metadata.labels)))
-    return found
-
-
-def _counter(namespace: str, selector: Selector) -> Count:
-    def count(info: NodeInfo) -> int:
-        return sum(
-            other.pod.namespace == namespace and not other.pod.deleting and selector.matches(other.pod.metadata.labels)
-            for other in info.pods.values()
-        )
-
-    return count
+    key, extra = row.key, row.given.maxSkew - 1
+    if key == HOSTNAME_LABEL:  # every node its own domain: nothing to add up
+        weight = math.log(len(against) + 2)
+        number: dict[NodeInfo, int] = {}
+        for group in groups:
+            for info, count in group.nodes.items():
+                number[info] = number.get(info, 0) + count
+        for info in against:
+            if key in info.labels:
+                against[info] += number.get(info, 0) * weight + extra
+        return
+    domains = dict.fromkeys((info.labels.get(key, "") for info in against), 0)
+    if domains.keys() <= {""}:
+        return
+    for group in groups:
+        for info, count in group.nodes.items():
+            value = info.labels.get(key, "")
+            if value in domains and all(name in info.labels for name in keys) and row.includes(pod, info, matches):
+                domains[value] += count
+    weight = math.log(len(domains) + 2)
+    for info in against:
+        if (found := info.labels.get(key)) is not None:
+            against[info] += domains[found] * weight + extra
 
 
-def _defaults(pod: Pod) -> list[_Constraint]:
-    """Upstream finds the like pods by the selectors of their Services and ReplicaSet; the controller says the same."""
-    owner = owner_uid(pod)
-    if not owner:
-        return []
-
-    def count(info: NodeInfo) -> int:
-        return info.owners.get(owner, 0)
-
-    return [_Constraint(HOSTNAME_LABEL, 3, count, True), _Constraint(ZONE_LABEL, 5, count, True)]
-
-
-def _eligible(pod: Pod, nodes: Sequence[NodeInfo], constraints: Sequence[_Constraint]) -> Sequence[NodeInfo]:
-    """The nodes that count: those the pod's node affinity allows and that have all the labels asked for."""
-    matches = required(pod.spec)
-    if matches is None and not constraints:
-        return nodes
-    return [
-        info
-        for info in nodes
-        if all(row.key in info.labels for row in constraints) and (matches is None or matches(info.name, info.labels))
-    ]
-
-
-def _domains(row: _Constraint, nodes: Sequence[NodeInfo]) -> Counter[str]:
-    """Like pods by the value of the topology key, domains without any included."""
-    counts: Counter[str] = Counter()
-    for info in nodes:
-        value = info.labels.get(row.key)
-        if value is not None:
-            counts[value] += row.count(info)
-    return counts
+class _Args(Args, frozen=True, kw_only=True):
+    defaultConstraints: tuple[JSON, ...] = ()
+    defaultingType: str = "System"
