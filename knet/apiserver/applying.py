@@ -38,6 +38,7 @@ async def apply(call: Call, part: str = "") -> Response:
             return representation.written(call, record, 200, options.warnings)
         try:
             value = _new(target, configuration)
+            creating.authorize_create(call)
             record = await creating.create_object(call.context, target, value, options, tracked=True)
             return representation.written(call, record, 201, options.warnings)
         except StatusError as error:
@@ -49,9 +50,7 @@ async def apply(call: Call, part: str = "") -> Response:
 def _new(target: Target, configuration: "Configuration") -> Object:
     """The object to create from a configuration; StatusError 400 for another name, 409 for a uid."""
     value = configuration({})
-    metadata = value["metadata"]
-    updating.check_name(metadata.get("name", ""), target.name)
-    if uid := metadata.get("uid"):
+    if uid := value["metadata"].get("uid"):
         why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise conflict(target.kind.resource, target.name, why)
     return value
@@ -62,7 +61,7 @@ class Configuration:
 
     def __init__(self, target: Target, value: Any, part: str, options: WriteOptions, force: bool) -> None:
         """Check that it can be applied at all; StatusError 400."""
-        self._kind = target.kind
+        self._target = target
         self._value = value = check_configuration(target.kind, value)
         self._force = force
         self._write = ownership.write_of(target.kind, target.subresource, part, options)
@@ -79,8 +78,8 @@ class Configuration:
         except NoElement as error:
             raise bad_request(f"failed to merge config: {error}") from None
         # a copy, because what is shared with the configuration is changed by what follows
-        value = decode(self._kind, Parsed(orjson.loads(orjson.dumps(merged.value))), _IGNORING)
-        ownership.put(value["metadata"], merged.managed)
+        value = decode(self._target.kind, Parsed(orjson.loads(orjson.dumps(merged.value))), _IGNORING)
+        ownership.put(updating.check_place(value, self._target), merged.managed)
         return value
 
 

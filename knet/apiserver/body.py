@@ -21,11 +21,11 @@ async def read_body(request: Request) -> bytes:
     """The body; StatusError 413 beyond upstream's limit."""
     length = request.headers.get("Content-Length")
     if length.isdecimal() and int(length) > MAX_BODY:
-        raise too_large(MAX_BODY)
+        raise too_large(f"limit is {MAX_BODY}")
     try:
         return await request.body.read(MAX_BODY)
     except BodyTooLarge:
-        raise too_large(MAX_BODY) from None
+        raise too_large(f"limit is {MAX_BODY}") from None
     except BodyBroken as error:
         raise bad_request(str(error)) from None
     except TimeoutError:

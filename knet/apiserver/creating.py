@@ -9,11 +9,13 @@ import uuid
 
 from knet.apiserver import ownership, representation
 from knet.apiserver.admission import Request
+from knet.apiserver.authorization.attributes import of_target, refusal
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import NAME_ALPHABET, Context, now
-from knet.apiserver.decoding import SERVER_METADATA, decode, normalise, place
+from knet.apiserver.decoding import SERVER_METADATA, decode, dedup_owners, normalise, place
 from knet.apiserver.http import Response
+from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.routes import Target
 from knet.apiserver.status import StatusError, already_exists, bad_request, invalid
@@ -33,6 +35,14 @@ async def create(call: Call) -> Response:
     return representation.written(call, record, 201, options.warnings)
 
 
+def authorize_create(call: Call) -> None:
+    """Who puts or applies what is not there has to be allowed to create it; StatusError 403."""
+    wanted = of_target(call.user, call.request, call.target)._replace(verb="create")
+    decision = call.context.authorizer.decide(wanted)
+    if not decision.allowed:
+        raise refusal(wanted, decision.reason)
+
+
 async def create_object(
     context: Context, target: Target, value: Object, options: WriteOptions, tracked: bool = False
 ) -> Record:
@@ -42,6 +52,7 @@ async def create_object(
     """
     normalise(target.kind, value)
     place(target, value["metadata"])
+    dedup_owners(value["metadata"], options)
     if not tracked:
         ownership.track_new(target.kind, value, options)
     if target.kind.conversion:
@@ -56,6 +67,7 @@ async def create_object(
     request = Request(context, target, "CREATE", value, None, options)
     await context.admission.mutate(request)
     metadata = value["metadata"]
+    dedup_owners(metadata, options, admitted=True)
     generate = metadata.get("generateName", "") if not metadata.get("name") else ""
     for attempt in range(ATTEMPTS):
         if generate:
@@ -84,16 +96,23 @@ async def _create_once(request: Request) -> Record:
     if errors:
         raise invalid(kind.resource.group, kind.resource.kind, metadata.get("name", ""), errors)
     key = kind.key(metadata.get("namespace", ""), metadata["name"])
-    if context.store.get(key) is not None:
-        raise already_exists(kind.resource, metadata["name"])
     try:
         await context.admission.validate(request)
         with context.allocations.claim(kind, value, None, keep=not options.dry_run):
             if options.dry_run:
+                if context.store.get(key) is not None:
+                    raise _exists(context, kind, key, metadata)
                 return representation.dry_record(value, "")
             return await context.store.write(key, value, 0)
     except Conflict:
-        raise already_exists(kind.resource, metadata["name"]) from None
+        raise _exists(context, kind, key, metadata) from None
     finally:
         if request.settling:
             await request.settle()
+
+
+def _exists(context: Context, kind: Kind, key: str, metadata: Object) -> StatusError:
+    """409: as upstream says it, of a name with a generateName beside it, whoever chose the name."""
+    record = context.store.get(key)
+    going = record is not None and "deletionTimestamp" in record.decode()["metadata"]
+    return already_exists(kind.resource, metadata["name"], bool(metadata.get("generateName")), going)

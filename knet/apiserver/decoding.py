@@ -102,6 +102,31 @@ def normalise(kind: Kind, value: Object) -> None:
     kind.strategy.default(value)
 
 
+#: upstream's warning; an API server may refuse such objects one day
+_OWNERS_TWICE = (
+    ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may"
+    " reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
+)
+
+
+def dedup_owners(metadata: Object, options: WriteOptions, admitted: bool = False) -> None:
+    """Owners that are there twice stay once, with a warning; ``admitted``: that admission, or a patch, has made."""
+    owners = metadata.get("ownerReferences") or ()
+    if len(owners) < 2:
+        return
+    once: list[Object] = []
+    again: list[str] = []
+    for owner in owners:
+        if owner in once:
+            again.append(owner.get("uid", ""))
+        else:
+            once.append(owner)
+    if again:
+        when = " after mutating admission happens" if admitted else ""
+        options.warnings.append(_OWNERS_TWICE.format(when, ", ".join(again)))
+        metadata["ownerReferences"] = once
+
+
 def place(target: Target, metadata: Object) -> None:
     """The namespace of an object is the one in the path."""
     if not target.kind.resource.namespaced:

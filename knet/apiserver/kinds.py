@@ -111,6 +111,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate=service.validate_service,
         validate_update=service.validate_service_update,
         check_name=formats.dns_1035_label,
+        create_on_update=True,
         returns_deleted=True,
         fields=_fields("spec.clusterIP", "spec.type"),
     ),
@@ -199,12 +200,17 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=policy_defaults.default_autoscaler, validate=policy.validate_autoscaler
     ),
     resources.PODDISRUPTIONBUDGETS: Strategy(
-        prepare_create=prepare.new_budget, validate=policy.validate_budget, generation=True
+        prepare_create=prepare.new_budget,
+        validate=policy.validate_budget,
+        generation=True,
+        unconditional_update=False,
     ),
     resources.RESOURCEQUOTAS: Strategy(
         validate=policy.validate_quota, validate_update=policy.validate_quota_update, returns_deleted=True
     ),
-    resources.LIMITRANGES: Strategy(default=policy_defaults.default_limit_range, validate=policy.validate_limit_range),
+    resources.LIMITRANGES: Strategy(
+        default=policy_defaults.default_limit_range, validate=policy.validate_limit_range, create_on_update=True
+    ),
     resources.PRIORITYCLASSES: Strategy(
         default=policy_defaults.default_priority_class,
         validate=policy.validate_priority_class,
@@ -242,34 +248,49 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate_update=storage.validate_storage_class_update,
         returns_deleted=True,
     ),
-    resources.CSIDRIVERS: Strategy(default=storage_defaults.default_csi_driver, generation=True, returns_deleted=True),
-    resources.CSINODES: Strategy(returns_deleted=True),
-    resources.VOLUMEATTACHMENTS: Strategy(returns_deleted=True),
-    resources.ROLES: Strategy(validate=access.validate_role, check_name=formats.path_segment),
-    resources.CLUSTERROLES: Strategy(validate=access.validate_cluster_role, check_name=formats.path_segment),
+    resources.CSIDRIVERS: Strategy(
+        default=storage_defaults.default_csi_driver, generation=True, returns_deleted=True, unconditional_update=False
+    ),
+    resources.CSINODES: Strategy(returns_deleted=True, unconditional_update=False),
+    resources.CSISTORAGECAPACITIES: Strategy(unconditional_update=False),
+    resources.VOLUMEATTACHMENTS: Strategy(returns_deleted=True, unconditional_update=False),
+    resources.ROLES: Strategy(validate=access.validate_role, check_name=formats.path_segment, create_on_update=True),
+    resources.CLUSTERROLES: Strategy(
+        validate=access.validate_cluster_role, check_name=formats.path_segment, create_on_update=True
+    ),
     resources.ROLEBINDINGS: Strategy(
         default=policy_defaults.default_binding,
         validate=access.validate_role_binding,
         validate_update=access.validate_binding_update,
         check_name=formats.path_segment,
+        create_on_update=True,
     ),
     resources.CLUSTERROLEBINDINGS: Strategy(
         default=policy_defaults.default_binding,
         validate=access.validate_cluster_role_binding,
         validate_update=access.validate_binding_update,
         check_name=formats.path_segment,
+        create_on_update=True,
     ),
-    resources.RUNTIMECLASSES: Strategy(validate=access.validate_runtime_class),
+    resources.RUNTIMECLASSES: Strategy(
+        validate=access.validate_runtime_class, create_on_update=True, unconditional_update=False
+    ),
     resources.CERTIFICATESIGNINGREQUESTS: Strategy(
         validate=access.validate_request,
         check_name=formats.path_segment,
         fields=_fields("spec.signerName"),
         parts={"approval": Part(restrict=prepare.only_decision, of_status=True)},
     ),
-    resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),
-    resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(default=policy_defaults.default_webhooks, generation=True),
-    resources.VALIDATINGADMISSIONPOLICIES: Strategy(default=policy_defaults.default_admission_policy, generation=True),
-    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(generation=True),
+    resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(
+        default=policy_defaults.default_webhooks, generation=True, unconditional_update=False
+    ),
+    resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(
+        default=policy_defaults.default_webhooks, generation=True, unconditional_update=False
+    ),
+    resources.VALIDATINGADMISSIONPOLICIES: Strategy(
+        default=policy_defaults.default_admission_policy, generation=True, unconditional_update=False
+    ),
+    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(generation=True, unconditional_update=False),
     resources.FLOWSCHEMAS: Strategy(default=policy_defaults.default_flow_schema, generation=True),
     resources.PRIORITYLEVELCONFIGURATIONS: Strategy(default=policy_defaults.default_priority_level, generation=True),
     resources.CUSTOMRESOURCEDEFINITIONS: Strategy(

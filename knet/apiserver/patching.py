@@ -20,8 +20,16 @@ from knet.apiserver.decoding import complaints_about, conformed
 from knet.apiserver.http import Request, Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
-from knet.apiserver.status import StatusError, bad_request, invalid, unprocessable, unsupported_media_type
-from knet.apiserver.updating import modify
+from knet.apiserver.routes import Target
+from knet.apiserver.status import (
+    StatusError,
+    bad_request,
+    invalid,
+    too_large,
+    unprocessable,
+    unsupported_media_type,
+)
+from knet.apiserver.updating import check_place, modify
 from knet.store import Object
 
 JSON_PATCH = "application/json-patch+json"
@@ -44,7 +52,7 @@ async def patch(call: Call, part: str = "") -> Response:
     patcher = await read_patch(call.request, kind.type, kind.resource.custom)
 
     def change(old: Object) -> Object:
-        return patcher.decoded(kind, old, options)
+        return patcher.decoded(kind, old, options, call.target)
 
     record = await modify(call.context, call.target, change, options, part, patcher.conditional)
     return representation.written(call, record, 200, options.warnings)
@@ -62,8 +70,8 @@ class Patcher:
     #: about its own text
     complaints: list[str]
 
-    def decoded(self, kind: Kind, document: Object, options: WriteOptions) -> Object:
-        """The patched document with the types of its kind; see `knet.apiserver.decoding.decode`.
+    def decoded(self, kind: Kind, document: Object, options: WriteOptions, target: Target) -> Object:
+        """The patched document with the types of its kind (see `knet.apiserver.decoding.decode`), in its place.
 
         StatusError 400, 413, 422.
         """
@@ -76,6 +84,7 @@ class Patcher:
         except SchemaError as error:
             why = error.converting if self.media == STRATEGIC_PATCH else str(error)
             raise self._unfit(before, why) from None
+        check_place(value, target)
         if options.validation == "Ignore" or not (unknown or self.complaints):
             return value
         if self.media == STRATEGIC_PATCH:
@@ -158,5 +167,5 @@ def _patch_failed(error: patches.PatchError) -> StatusError:
     if error.reason == "Invalid":
         return unprocessable()
     if error.reason == "TooLarge":
-        return StatusError(413, "RequestEntityTooLarge", str(error))
+        return too_large(str(error))
     return bad_request(str(error))

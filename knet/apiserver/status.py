@@ -83,11 +83,15 @@ def not_acceptable(accepted: str) -> StatusError:
     return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
 
 
-def already_exists(resource: Resource, name: str) -> StatusError:
-    """409 to a create."""
-    return StatusError(
-        409, "AlreadyExists", f'{resource.group_resource} "{name}" already exists', _named(resource, name)
-    )
+def already_exists(resource: Resource, name: str, generated: bool = False, going: bool = False) -> StatusError:
+    """409 to a create; ``generated``: the server was to find a name; ``going``: what is there is being deleted."""
+    message, details = f'{resource.group_resource} "{name}" already exists', _named(resource, name)
+    if generated:
+        message += ", the server was not able to generate a unique name for the object"
+        details["retryAfterSeconds"] = 1
+    if going:
+        message = f"object is being deleted: {message}"
+    return StatusError(409, "AlreadyExists", message, details)
 
 
 def conflict(resource: Resource, name: str, why: str) -> StatusError:
@@ -108,9 +112,9 @@ def gone(message: str) -> StatusError:
     return StatusError(410, "Expired", message)
 
 
-def too_large(limit: int) -> StatusError:
-    """413: the body is over the limit."""
-    return StatusError(413, "RequestEntityTooLarge", f"Request entity is too large: limit is {limit}")
+def too_large(why: str) -> StatusError:
+    """413: the body, or what it asks for, is over a limit."""
+    return StatusError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
 
 
 def unsupported_media_type(message: str) -> StatusError:

@@ -14,13 +14,13 @@ from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context
-from knet.apiserver.decoding import SERVER_METADATA, decode, normalise, place
+from knet.apiserver.decoding import decode, dedup_owners, normalise, place
 from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
-from knet.apiserver.status import MODIFIED, bad_request, conflict, invalid
+from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, invalid
 from knet.apiserver.validation import metadata as metadata_validation
 from knet.store import Conflict, Object, Record
 
@@ -29,6 +29,14 @@ ATTEMPTS = 8
 
 #: metadata that a status can be written with, unless the kind says otherwise
 _STATUS_METADATA = frozenset(("annotations", "finalizers", "labels", "managedFields", "ownerReferences"))
+
+#: metadata that the kind's own parts can be written with
+_NO_METADATA = frozenset(("managedFields",))
+
+#: metadata that an update cannot change, whatever it says
+_RESTORED = ("resourceVersion", "creationTimestamp", "generation", "selfLink")
+#: and those it may leave out; to say something else is an error
+_KEPT = ("namespace", "uid", "deletionGracePeriodSeconds")
 
 
 async def update(call: Call, part: str = "") -> Response:
@@ -39,23 +47,30 @@ async def update(call: Call, part: str = "") -> Response:
     options = write_options(call.query, "Update", call.writer)
     target = call.target
     value = decode(target.kind, await parsed_body(call.request, target.kind.type), options)
-    metadata = value.get("metadata", {})
-    check_name(metadata.get("name", ""), target.name)
-    if not part and target.kind.strategy.create_on_update and not _exists(call.context, target):
+    metadata = check_place(value, target)
+    dedup_owners(metadata, options)
+    if not part and target.kind.stored.strategy.create_on_update and not _exists(call.context, target):
+        if metadata.get("uid"):
+            raise other_uid(target.stored, metadata["uid"], "")
+        creating.authorize_create(call)
         metadata.pop("resourceVersion", None)
         record = await creating.create_object(call.context, target, value, options)
         return representation.written(call, record, 201, options.warnings)
     text = orjson.dumps(value)
-    record = await modify(call.context, target, lambda _: orjson.loads(text), options, part)
+    record = await modify(call.context, target, lambda _: orjson.loads(text), options, part, uid=metadata.get("uid"))
     return representation.written(call, record, 200, options.warnings)
 
 
-def check_name(given: str, wanted: str) -> None:
-    """The name in an object has to be the one in the URL; StatusError 400."""
+def check_place(value: Object, target: Target) -> Object:
+    """An object's metadata, whose name has to be the one in the URL, and the namespace, if any; StatusError 400."""
+    metadata: Object = value.setdefault("metadata", {})
+    place(target, metadata)
+    given, wanted = metadata.get("name", ""), target.name
     if not given:
         raise bad_request(f"the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
     if given != wanted:
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({wanted})")
+    return metadata
 
 
 def _exists(context: Context, target: Target) -> bool:
@@ -70,20 +85,23 @@ async def modify(
     part: str = "",
     conditional: bool | None = None,
     tracked: bool = False,
+    uid: str | None = None,
 ) -> Record:
     """Replace an object by ``change(copy of it)``, again if somebody else was faster; StatusError 404, 409, 422.
 
     A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
     says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
-    ``tracked``: ``change`` has taken care of managedFields.
+    Another ``uid`` than the present one is 409, too; ``tracked``: ``change`` has taken care of managedFields.
     """
     asked, target = target, target.stored
     kind = target.kind
     for _ in range(ATTEMPTS):
         record = find(context, target)
-        value = change(asked.kind.from_stored(record.decode()))
         old = kind.from_stored(record.decode())
-        named = _check_preconditions(kind, target.name, value, old)
+        if uid and uid != old["metadata"]["uid"]:
+            raise other_uid(target, uid, old["metadata"]["uid"])
+        value = change(asked.kind.from_stored(record.decode()))
+        named = _insists(kind, target.name, value, old)
         insists = named if conditional is None else conditional
         normalise(asked.kind, value)
         if not tracked:
@@ -92,9 +110,9 @@ async def modify(
         if asked is not target:
             value = asked.kind.to_stored(value)
             normalise(kind, value)
-        place(target, value["metadata"])
         request = Request(context, target, "UPDATE", value, old, options)
         await context.admission.mutate(request)
+        dedup_owners(value["metadata"], options, admitted=True)
         _prepare_update(kind, value, old, part)
         ownership.keep_times(value["metadata"], old["metadata"])
         changed = value != old
@@ -138,23 +156,21 @@ async def rewrite(context: Context, target: Target, change: Callable[[Object], N
     raise conflict(target.kind.resource, target.name, MODIFIED)
 
 
-def _check_preconditions(kind: Kind, name: str, value: Object, old: Object) -> bool:
+def other_uid(target: Target, given: str, present: str) -> StatusError:
+    """409, in the words of upstream's store."""
+    why = f"Precondition failed: UID in precondition: {given}, UID in object meta: {present}"
+    key = target.kind.key(target.namespace, target.name)
+    store = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return conflict(target.kind.resource, target.name, store)
+
+
+def _insists(kind: Kind, name: str, value: Object, old: Object) -> bool:
     """Whether the writer insists on the revision it has seen; StatusError 409 if that is not the present one."""
-    metadata = value.get("metadata")
-    if not isinstance(metadata, dict):
-        raise bad_request("metadata: an object needs metadata")
-    uid = metadata.get("uid")
-    if uid and uid != old["metadata"]["uid"]:
-        raise conflict(
-            kind.resource,
-            name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}",
-        )
-    given = metadata.get("resourceVersion") or ""
+    given = value["metadata"].get("resourceVersion") or ""
     if given in ("", "0"):
         if not kind.strategy.unconditional_update:
-            error = field.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(kind.resource.group, kind.resource.kind, name, [error])
+            error = field.invalid("metadata.resourceVersion", field.Go("0x0"), "must be specified for an update")
+            raise invalid(kind.resource.group, kind.resource.plural, name, [error])
         return False
     if given != old["metadata"]["resourceVersion"]:
         raise conflict(kind.resource, name, MODIFIED)
@@ -164,30 +180,28 @@ def _check_preconditions(kind: Kind, name: str, value: Object, old: Object) -> b
 def _prepare_update(kind: Kind, value: Object, old: Object, part: str) -> None:
     """Put back whatever this operation does not write, and count the generation."""
     metadata, before = value["metadata"], old["metadata"]
-    for key in ("name", "namespace", "generateName"):
-        if key in before and not metadata.get(key):
-            metadata[key] = before[key]
-    for key in ("resourceVersion", *SERVER_METADATA):
+    for key in _RESTORED:
         if key in before:
             metadata[key] = before[key]
         else:
             metadata.pop(key, None)
+    for key in _KEPT:
+        if key in before and not metadata.get(key):
+            metadata[key] = before[key]
+    if "deletionTimestamp" in before:
+        metadata["deletionTimestamp"] = before["deletionTimestamp"]
     if part in kind.strategy.parts:
         restricted = kind.strategy.parts[part].restrict(value, old)
-        restricted["metadata"] = dict(before)
-        if "managedFields" in metadata:
-            restricted["metadata"]["managedFields"] = metadata["managedFields"]
+        restricted["metadata"] = _metadata_with(metadata, before, _NO_METADATA)
         value.clear()
         value.update(restricted)
         return
     if part == "status":
         status = value.get("status")
-        writes = _STATUS_METADATA.difference(kind.strategy.status_keeps)
         value.clear()
         value.update({key: item for key, item in old.items() if key != "status"})
-        value["metadata"] = {key: item for key, item in before.items() if key not in writes} | {
-            key: item for key, item in metadata.items() if key in writes
-        }
+        theirs = _STATUS_METADATA.difference(kind.strategy.status_keeps)
+        value["metadata"] = _metadata_with(metadata, before, theirs)
         if status is not None:
             value["status"] = status
         return
@@ -198,6 +212,15 @@ def _prepare_update(kind: Kind, value: Object, old: Object, part: str) -> None:
     kind.strategy.prepare_update(value, old)
     if kind.strategy.generation and _content(value) != _content(old):
         metadata["generation"] = before.get("generation", 0) + 1
+
+
+def _metadata_with(metadata: Object, before: Object, written: frozenset[str]) -> Object:
+    """The metadata after a write to a part: from it is what it may write, and what is refused if it differs."""
+    theirs = written.union(metadata_validation.IMMUTABLE)
+    kept = {
+        key: (metadata if key in theirs else before)[key] for key in before if key not in theirs or key in metadata
+    }
+    return kept | {key: item for key, item in metadata.items() if key in theirs}
 
 
 def _content(value: Object) -> Object:

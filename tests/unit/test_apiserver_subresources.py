@@ -48,19 +48,22 @@ def test_a_pod_is_bound_once(server: Server) -> None:
     async def test(api: Api) -> None:
         await api("POST", PODS, pod("bound"))
         binding = {"target": {"kind": "Node", "name": "n1"}, "metadata": {"annotations": {"a": "b"}}}
+        assert "name in URL does not match" in (await api("POST", PODS + "/bound/binding", binding)).message
+        binding["metadata"]["name"] = "bound"
         answer = await api("POST", PODS + "/bound/binding", binding)
         assert (answer.code, answer.body["status"]) == (201, "Success")
         body = (await api("GET", PODS + "/bound")).body
         assert body["spec"]["nodeName"] == "n1" and body["metadata"]["annotations"] == {"a": "b"}
         [condition] = body["status"]["conditions"]
         assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
-        again = await api("POST", PODS + "/bound/binding", {"target": {"name": "n2"}})
+        again = await api("POST", PODS + "/bound/binding", {**binding, "target": {"name": "n2"}})
         assert again.code == 409
         assert again.message == (
             'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"'
         )
-        assert (await api("POST", PODS + "/bound/binding", {"target": {}})).code == 422
-        assert (await api("POST", PODS + "/absent/binding", {"target": {"name": "n1"}})).code == 404
+        assert (await api("POST", PODS + "/bound/binding", {**binding, "target": {}})).code == 422
+        binding["metadata"]["name"] = "absent"
+        assert (await api("POST", PODS + "/absent/binding", binding)).code == 404
 
     server.run(test)
 
@@ -81,7 +84,8 @@ def test_a_gated_pod_waits_for_its_gates(server: Server) -> None:
             "SchedulingGated",
             "Scheduling is blocked due to non-empty scheduling gates",
         )
-        bound = await api("POST", PODS + "/gated/binding", {"target": {"name": "n1"}})
+        binding = {"metadata": {"name": "gated"}, "target": {"name": "n1"}}
+        bound = await api("POST", PODS + "/gated/binding", binding)
         assert (bound.code, bound.message) == (
             409,
             'Operation cannot be fulfilled on pods/binding "gated": pod gated has non-empty .spec.schedulingGates',
@@ -100,7 +104,7 @@ def test_a_gated_pod_waits_for_its_gates(server: Server) -> None:
         assert (await api("PATCH", PODS + "/gated", {"spec": {"schedulingGates": None}}, MERGE)).code == 200
         late = await api("PATCH", PODS + "/gated", {"spec": {"nodeSelector": {"rack": "1"}}}, MERGE)
         assert late.code == 422
-        assert (await api("POST", PODS + "/gated/binding", {"target": {"name": "n1"}})).code == 201
+        assert (await api("POST", PODS + "/gated/binding", binding)).code == 201
 
     server.run(test)
 

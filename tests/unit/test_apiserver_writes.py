@@ -128,7 +128,7 @@ def test_an_update_on_an_old_revision_conflicts(server: Server) -> None:
         stale = {"metadata": {"resourceVersion": first["metadata"]["resourceVersion"]}, "data": {"a": "3"}}
         assert (await api("PATCH", MAPS + "/locked", stale, MERGE)).code == 409
         other = {"metadata": {"uid": "another"}, "data": {"a": "3"}}
-        assert (await api("PATCH", MAPS + "/locked", other, MERGE)).code == 409
+        assert (await api("PATCH", MAPS + "/locked", other, MERGE)).code == 422
         unconditional = {"metadata": {"name": "locked"}, "data": {"a": "4"}}
         assert (await api("PUT", MAPS + "/locked", unconditional)).code == 200
 

@@ -11,13 +11,15 @@ from knet.apiserver.decoding import decode
 from knet.apiserver.http import Response
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.routes import Target
-from knet.apiserver.status import StatusError, invalid
+from knet.apiserver.status import StatusError, bad_request, invalid
 from knet.store import Object
 
 
 async def create(call: Call) -> Response:
     """POST: put the Pod on the node ``target.name``; 409 if it is on one, or going away."""
     binding, options = await _read(call)
+    if (binding.get("metadata") or {}).get("name") != call.target.name:
+        raise bad_request("name in URL does not match name in Binding object")
     return await _bind(call, call.target, binding, options)
 
 

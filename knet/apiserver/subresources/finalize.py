@@ -15,9 +15,12 @@ async def update(call: Call) -> Response:
     options = write_options(call.query, "Update", call.writer)
     kind = call.target.kind
     wanted = decode(kind, await parsed_body(call.request, kind.type), options)
-    revision = wanted.get("metadata", {}).get("resourceVersion", "")
+    metadata = updating.check_place(wanted, call.target)
+    revision, uid = metadata.get("resourceVersion", ""), metadata.get("uid", "")
 
     def finalize(value: Object) -> None:
+        if uid and uid != value["metadata"]["uid"]:
+            raise updating.other_uid(call.target, uid, value["metadata"]["uid"])
         if revision and revision != value["metadata"]["resourceVersion"]:
             raise conflict(kind.resource, call.target.name, MODIFIED)
         value["spec"] = {**value.get("spec", {}), "finalizers": wanted.get("spec", {}).get("finalizers", [])}

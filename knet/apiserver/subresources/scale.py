@@ -74,7 +74,8 @@ async def update(call: Call) -> Response:
     options = write_options(call.query, "Update", call.writer)
     kind = call.context.auxiliary["Scale"]
     wanted = decode(kind, await parsed_body(call.request, kind.type), options)
-    return await _rescale(call, wanted, options)
+    uid = updating.check_place(wanted, call.target).get("uid")
+    return await _rescale(call, wanted, options, uid)
 
 
 async def patch(call: Call) -> Response:
@@ -85,7 +86,7 @@ async def patch(call: Call) -> Response:
     kind = call.context.auxiliary["Scale"]
     patcher = await read_patch(call.request, kind.type)
     present = call.target.kind.from_stored(find(call.context, call.target).decode())
-    wanted = patcher.decoded(kind, scale_of(present, _paths(call)), options)
+    wanted = patcher.decoded(kind, scale_of(present, _paths(call)), options, call.target)
     if not patcher.conditional:
         wanted["metadata"].pop("resourceVersion", None)
     return await _rescale(call, wanted, options)
@@ -110,7 +111,7 @@ async def _apply(call: Call) -> Response:
     return _answer(call, record.decode(), options.warnings)
 
 
-async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Response:
+async def _rescale(call: Call, wanted: Object, options: WriteOptions, uid: str | None = None) -> Response:
     replicas = wanted.get("spec", {}).get("replicas", 0)
     if replicas < 0:
         error = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
@@ -123,5 +124,5 @@ async def _rescale(call: Call, wanted: Object, options: WriteOptions) -> Respons
             value["metadata"]["resourceVersion"] = revision
         return value
 
-    record = await updating.modify(call.context, call.target, change, options, conditional=bool(revision))
+    record = await updating.modify(call.context, call.target, change, options, conditional=bool(revision), uid=uid)
     return _answer(call, record.decode(), options.warnings)

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.apiserver.kind import Kind
 from knet.store import Object
+
+#: what an update has to leave as it is; deletions are asked for by DELETE
+IMMUTABLE = ("name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 #: bytes of all annotations of one object
 ANNOTATIONS_LIMIT = 256 * 1024
@@ -16,19 +20,21 @@ def validate(metadata: Object, kind: Kind) -> Errors:
     errors: Errors = []
     name = metadata.get("name", "")
     generate = metadata.get("generateName", "")
-    if generate and (wrong := kind.strategy.check_name(generate.rstrip("-.") or generate)):
+    # only the generated name need not end in a dash
+    stem = generate[:-2] + "a" if len(generate) > 1 and generate[-1] == "-" else generate
+    if generate and (wrong := kind.strategy.check_name(stem)):
         errors.append(field.invalid("metadata.generateName", generate, wrong))
     if not name:
         errors.append(field.required("metadata.name", "name or generateName is required"))
     elif wrong := kind.strategy.check_name(name):
         errors.append(field.invalid("metadata.name", name, wrong))
-    return errors + common(metadata)
+    return errors + common(metadata) + _finalizers(metadata.get("finalizers") or [], kind)
 
 
 def validate_update(metadata: Object, old: Object, kind: Kind) -> Errors:
     """A changed object's metadata; what only the server writes has been put back before."""
     errors: Errors = []
-    for key in ("name", "namespace"):
+    for key in IMMUTABLE:
         if metadata.get(key) != old.get(key):
             errors.append(field.immutable(f"metadata.{key}", metadata.get(key, "")))
     if "deletionTimestamp" in old:
@@ -41,11 +47,11 @@ def validate_update(metadata: Object, old: Object, kind: Kind) -> Errors:
                     f"no new finalizers can be added if the object is being deleted, found new finalizers {names}",
                 )
             )
-    return errors + common(metadata)
+    return errors + common(metadata) + _finalizers(metadata.get("finalizers") or [], kind)
 
 
 def common(metadata: Object, path: str = "metadata") -> Errors:
-    """Labels, annotations, finalizers and owners: of objects and of templates."""
+    """Labels, annotations and owners: of objects and of templates."""
     errors = labels(metadata.get("labels", {}), f"{path}.labels")
     size = 0
     for key, value in metadata.get("annotations", {}).items():
@@ -58,10 +64,27 @@ def common(metadata: Object, path: str = "metadata") -> Errors:
                 f"{path}.annotations", "FieldValueTooLong", f"Too long: may not be more than {ANNOTATIONS_LIMIT} bytes"
             )
         )
-    for index, name in enumerate(metadata.get("finalizers", ())):
-        if wrong := formats.qualified_name(name):
-            errors.append(field.invalid(f"{path}.finalizers[{index}]", name, wrong))
     return errors + _owners(metadata.get("ownerReferences", ()), f"{path}.ownerReferences")
+
+
+#: finalizers without a domain
+_STANDARD_FINALIZERS = ("kubernetes", ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
+
+
+def _finalizers(names: list[str], kind: Kind) -> Errors:
+    path = "metadata.finalizers"
+    errors = [field.invalid(path, name, wrong) for name in names if (wrong := formats.qualified_name(name))]
+    if ORPHAN_FINALIZER in names and FOREGROUND_FINALIZER in names:
+        both = f"finalizer {FOREGROUND_FINALIZER} and {ORPHAN_FINALIZER} cannot be both set"
+        errors.append(field.invalid(path, names, both))
+    if not kind.resource.custom:
+        sentence = "name is neither a standard finalizer name nor is it fully qualified"
+        errors += [
+            field.invalid(f"{path}[{index}]", name, sentence)
+            for index, name in enumerate(names)
+            if "/" not in name and name not in _STANDARD_FINALIZERS
+        ]
+    return errors
 
 
 def labels(values: dict[str, str], path: str) -> Errors:
@@ -75,12 +98,19 @@ def labels(values: dict[str, str], path: str) -> Errors:
     return errors
 
 
+#: field of an owner reference → what upstream calls it
+_OWNER_HAS = {"apiVersion": "version", "kind": "kind", "name": "name", "uid": "uid"}
+
+
 def _owners(owners: Any, path: str) -> Errors:
     errors: Errors = []
-    for index, owner in enumerate(owners):
-        for key in ("apiVersion", "kind", "name", "uid"):
+    for owner in owners:
+        for key, named in _OWNER_HAS.items():
             if not owner.get(key):
-                errors.append(field.invalid(f"{path}[{index}].{key}", owner.get(key, ""), f"{key} must not be empty"))
+                errors.append(field.invalid(f"{path}.{key}", owner.get(key, ""), f"{named} must not be empty"))
+        if (owner.get("apiVersion"), owner.get("kind")) == ("v1", "Event"):
+            sentence = "/v1, Kind=Event is disallowed from being an owner"
+            errors.append(field.invalid(path, field.go_missing(), sentence))
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         errors.append(

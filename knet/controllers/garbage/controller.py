@@ -11,7 +11,7 @@ from knet.api.objects import (
     OwnerReference,
 )
 from knet.api.resources import Resource
-from knet.client import Client, Conflict, Controller, Informer, Key, NotFound, key_of
+from knet.client import Client, Conflict, Controller, Informer, Invalid, Key, NotFound, key_of
 from knet.controllers.classes import class_of, metadata_class
 from knet.controllers.context import Context
 from knet.controllers.garbage.custom import CustomCollectors
@@ -193,7 +193,7 @@ class Collector:
         patch = {"metadata": {"uid": dependent.uid, "ownerReferences": owners or None}}
         try:
             written = await self._client.patch(self._cls, dependent.name, patch, dependent.namespace)
-        except (NotFound, Conflict):  # gone, or another by that name: nothing to release
+        except (NotFound, Conflict, Invalid):  # gone, or another by that name: nothing to release
             return
         self._informer.assume(written)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from knet.api.batch import Job
 from knet.api.objects import Pod
-from knet.client import Controller, Index, Key, NotFound, Result
+from knet.client import Controller, Index, Invalid, Key, NotFound, Result
 from knet.client.client import STRATEGIC
 from knet.controllers.batch import all_at_once
 from knet.controllers.context import Context
@@ -133,7 +133,7 @@ class JobReconciler:
         patch = {"metadata": {"uid": pod.uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER]}}
         try:
             self._pods.assume(await self._client.patch(Pod, pod.name, patch, pod.namespace, kind=STRATEGIC))
-        except NotFound:
+        except (NotFound, Invalid):  # gone, or another by that name
             return
 
 
