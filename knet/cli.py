@@ -80,14 +80,21 @@ def up(
         str | None, typer.Option(metavar="ADDRESS", help="Resolver for names outside the cluster (default: none).")
     ] = None,
     images: Annotated[str | None, typer.Option(metavar="FILE", help="More rows for the image catalogue.")] = None,
+    audit_log: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Append who asked for what to this file, as JSON lines.")
+    ] = None,
+    audit_policy: Annotated[
+        str | None, typer.Option(metavar="FILE", help="How much of which request (an audit.k8s.io/v1 Policy).")
+    ] = None,
 ) -> None:
     """Bring a cluster up, or resume one that was taken down.
 
     Without options: 1 control-plane machine, 2 workers, 1 client outside the cluster, on one switch.
     """
     options = {key: value for key, value in locals().items() if key != "name" and value is not None}
-    if "images" in options:
-        options["images"] = str(Path(options["images"]).resolve())
+    for option in ("images", "audit_log", "audit_policy"):
+        if options.get(option):
+            options[option] = str(Path(options[option]).resolve())
     if "topo" in options and Path(options["topo"]).suffix == ".py":
         options["topo"] = str(Path(options["topo"]).resolve())
     started = time.monotonic()

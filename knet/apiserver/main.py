@@ -18,6 +18,8 @@ from knet.apiserver import reviews
 from knet.apiserver.addresses import Allocations
 from knet.apiserver.admission import Admission
 from knet.apiserver.admission.plugins import plugins
+from knet.apiserver.audit import Audit, Policy
+from knet.apiserver.audit.policy import DEFAULT
 from knet.apiserver.authentication import Authenticator, Tokens, user_of_subject
 from knet.apiserver.authorization import Authorizer
 from knet.apiserver.authorization.reconcile import reconcile
@@ -50,7 +52,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ``store`` is an etcd's URL; "" is a database file in ``data_dir``.  ``pki_dir`` holds ca.crt, apiserver.crt/.key,
     apiserver-kubelet-client.crt/.key, sa.key and sa.pub; ``listen_fds`` are sockets that listen already (connections
     wait in their backlogs across restarts); only where there are none, ``advertise_address``:``bind_port`` is bound
-    here.
+    here.  ``audit_fds``: the file that the audit log is appended to, if there is to be one.
     """
 
     data_dir: str
@@ -61,6 +63,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     listen_fds: list[int] = []
     service_cidr: str = SERVICE_CIDR
     timing: str = "lab"
+    audit_fds: list[int] = []
+    audit_policy: Policy = DEFAULT
 
 
 def main(options: Options) -> None:
@@ -91,7 +95,10 @@ async def serve(options: Options) -> None:
     handling = {**handlers(reach, tokens), **reviews.handlers(authenticator)}
     api = ApiServer(context, authenticator, handling, Documents(kinds).find)
     following = asyncio.ensure_future(authorizer.run())
-    server = HttpServer(api.handle, user_of_subject)
+    handle = api.handle
+    if options.audit_fds:
+        handle = Audit(options.audit_policy, options.audit_fds[0], handle, authenticator, authorizer, api.routes).handle
+    server = HttpServer(handle, user_of_subject)
     try:
         # connections wait in the backlog until everybody may do what is theirs
         await bootstrap(context, options.advertise_address, options.bind_port)

@@ -72,24 +72,13 @@ def token_review(authenticator: Authenticator, review: Object) -> None:
     except InvalidToken as error:
         review["status"] = {"user": {}, "error": str(error)}
     else:
-        review["status"] = {"authenticated": True, "user": _user_info(user), "audiences": audiences}
+        review["status"] = {"authenticated": True, "user": user.info(), "audiences": audiences}
 
 
 def self_subject_review(call: Call, review: Object) -> None:
     """Who is asking."""
     review["metadata"] = {"creationTimestamp": now()}
-    review["status"] = {"userInfo": _user_info(call.user)}
-
-
-def _user_info(user: User) -> Object:
-    info: Object = {"username": user.name}
-    if user.uid:
-        info["uid"] = user.uid
-    if user.groups:
-        info["groups"] = list(user.groups)
-    if user.extra:
-        info["extra"] = {key: list(values) for key, values in user.extra.items()}
-    return info
+    review["status"] = {"userInfo": call.user.info()}
 
 
 # ---- may they do that ------------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ class ApiServer:
         self._handlers = handlers
         self._methods: dict[tuple[Kind, str, bool], Mapping[str, Handler]] = {}
         self._documents = documents
-        self._routes = Routes(context.kinds.by_plural)
+        self.routes = Routes(context.kinds.by_plural)
         context.kinds.subscribe(self._methods.clear)
         self._health = Health(
             {"etcd": lambda: context.store.trouble},
@@ -133,7 +133,7 @@ class ApiServer:
         user = self._authenticator.user_of(request)
         if acting := request.headers.prefixed(impersonation.PREFIX):
             user = impersonation.impersonated(user, acting, authorizer)
-        target = self._routes.find(request.path)
+        target = self.routes.find(request.path)
         wanted = of_target(user, request, target) if target is not None else of_path(user, request)
         decision = authorizer.decide(wanted)
         if not decision.allowed:

@@ -28,6 +28,8 @@ class Component:
     machine: str
     module: str
     options: dict[str, Any] = field(hash=False)
+    #: option → file of the host that is opened for it to append to; the option gets the descriptor
+    appends: dict[str, str] = field(hash=False, default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -74,7 +76,9 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "bind_port": API_PORT,
             "service_cidr": config.service_cidr,
             "timing": config.timing,
+            **({"audit_policy": rules} if (rules := config.audit_rules()) else {}),
         },
+        {"audit_fds": config.audit_log} if config.audit_log else {},
     )
     yield Component(
         "kube-controller-manager",

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,8 @@ CNI_BACKENDS = ("vxlan", "host-gw")
 PROXY_MODES = ("iptables",)
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
+#: options that a cluster may be resumed with although it was made with others
+CHANGEABLE = ("audit_log", "audit_policy")
 
 #: a cluster's name becomes a directory, a kubeconfig context and part of process titles
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -25,6 +28,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``topo`` is a file or the name of one in topologies/; ``workers`` None leaves the number to the topology;
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
+    ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
+    of; "" is no log, and a line for each request.
     """
 
     name: str = DEFAULT_NAME
@@ -39,6 +44,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     service_cidr: str = SERVICE_CIDR
     dns_upstream: str = ""
     images: str = ""
+    audit_log: str = ""
+    audit_policy: str = ""
 
     def check(self) -> "ClusterConfig":
         """This config if it is sound; KnetError with one line if not."""
@@ -71,7 +78,24 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise KnetError(f"--dns-upstream {self.dns_upstream}: give the resolver's IP address.") from None
         if self.images and not Path(self.images).is_file():
             raise KnetError(f"--images {self.images}: no such file (a YAML file of image rows, see docs/reference.md).")
+        log = Path(self.audit_log)
+        if self.audit_log and (not log.parent.is_dir() or log.is_relative_to("/run")):
+            raise KnetError(f"--audit-log {log}: choose a file in a directory that exists, and not below /run.")
+        self.audit_rules()
         return self
+
+    def audit_rules(self) -> dict[str, Any] | None:
+        """The audit policy as JSON data, None where none is given; KnetError if it is not sound."""
+        if not self.audit_policy:
+            return None
+        from knet.apiserver.audit import policy  # costs 0.1 s, which an ordinary `knet up` need not wait
+
+        try:
+            rules = policy.parse(Path(self.audit_policy).read_text())
+        except (OSError, ValueError) as error:
+            raise KnetError(f"--audit-policy {self.audit_policy}: {error}.") from None
+        data: dict[str, Any] = msgspec.to_builtins(rules)
+        return data
 
     def _network(self, option: str) -> ipaddress.IPv4Network:
         text = self.cluster_cidr if option == "--cluster-cidr" else self.service_cidr

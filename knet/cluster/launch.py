@@ -20,7 +20,7 @@ import msgspec
 
 from knet.cluster import channel, kubeconfig, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import ClusterConfig
+from knet.cluster.config import CHANGEABLE, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import Record, StateDir
 from knet.kernel import cgroup
@@ -55,13 +55,16 @@ def configure(name: str, given: Mapping[str, Any]) -> tuple[ClusterConfig, Recor
     record = StateDir(name).read()
     if record is None:
         return asked, None
+    changed = {option: value for option, value in given.items() if option in CHANGEABLE}
     for option, value in given.items():
+        if option in changed:
+            continue
         if (known := getattr(record.config, option)) != value:
             raise KnetError(
                 f"cluster {name} was made with {option}={known or 'default'}, not {value}. Bring it up as it is: "
                 f"knet up --name {name} · or make it anew: knet down --delete --name {name}"
             )
-    return record.config, record
+    return msgspec.structs.replace(record.config, **changed), record
 
 
 def up(name: str, given: Mapping[str, Any], progress: Progress) -> Running:

@@ -59,7 +59,8 @@ class Running:
     due: float | None = None
     #: one-shot components are not started again
     once: bool = False
-    extra: list[int] = field(default_factory=list)
+    #: descriptors for it, by the option that tells their numbers
+    extra: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Supervisor:
@@ -111,9 +112,10 @@ class Supervisor:
         # and nobody has to try again
         self._cluster_socket = _listening(control_plane, API_PORT)
         for component in components.control_plane(self.config, self.state, control_plane):
-            serves = component.name == "kube-apiserver"
-            sockets = [self._listen.fileno(), self._cluster_socket.fileno()] if serves else []
-            self._start(Running(component, extra=sockets))
+            extra = {option: [_appending(path)] for option, path in component.appends.items()}
+            if component.name == "kube-apiserver":
+                extra["listen_fds"] = [self._listen.fileno(), self._cluster_socket.fileno()]
+            self._start(Running(component, extra=extra))
         for machine in workers:
             for component in components.node(self.config, self.state, machine):
                 self._start(Running(component))
@@ -136,7 +138,7 @@ class Supervisor:
                 "deadline": UP_DEADLINE,
             },
         )
-        self._start(Running(component, once=True, extra=[theirs.fileno()]))
+        self._start(Running(component, once=True, extra={"listen_fds": [theirs.fileno()]}))
         theirs.close()
         self._selector.register(ours, selectors.EVENT_READ, self._hear_bootstrap)
 
@@ -168,10 +170,11 @@ class Supervisor:
             title=f"knet {self.config.name}: {component.title}",
             options=component.options,
             namespaces=tuple(machine.namespaces.fds),
-            extra_option="listen_fds" if running.extra else "",
+            extra={option: len(fds) for option, fds in running.extra.items()},
         )
         try:
-            running.pid = self._zygote.spawn(request, log, machine.namespaces, running.extra)
+            extra = [fd for fds in running.extra.values() for fd in fds]
+            running.pid = self._zygote.spawn(request, log, machine.namespaces, extra)
         finally:
             os.close(log)
         running.since = time.monotonic()
@@ -394,6 +397,14 @@ def _listening(machine: Machine, port: int) -> socket.socket:
     sock.bind((machine.address, port))
     sock.listen(4096)
     return sock
+
+
+def _appending(path: str) -> int:
+    """A file of the host, open for a component that appends to it; KnetError."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise KnetError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _own_mounts() -> None:

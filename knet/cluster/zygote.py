@@ -44,14 +44,14 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True):
     """A request: run ``module``.main(Options) as ``title``.
 
     Descriptors travel beside it: the log, then the namespaces named in ``namespaces``, then the extra ones, whose
-    numbers in the new process are put into the option named by ``extra_option``.
+    numbers in the new process are put into the options that ``extra`` names, so many for each.
     """
 
     module: str
     title: str
     options: dict[str, object]
     namespaces: tuple[str, ...] = ()
-    extra_option: str = ""
+    extra: dict[str, int] = {}
 
 
 class Zygote:
@@ -142,8 +142,8 @@ def _become(request: Spawn, fds: list[int]) -> int:
     os.chdir("/")
     setproctitle.setproctitle(request.title)
     options: dict[str, object] = dict(request.options)
-    if request.extra_option:
-        options[request.extra_option] = extra
+    for option, count in request.extra.items():
+        options[option], extra = extra[:count], extra[count:]
     module = importlib.import_module(request.module)
     module.main(msgspec.convert(options, module.Options))
     return 0

@@ -122,15 +122,19 @@ def make_pki(pki: Path) -> None:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Server]:
-    """A server for a while, with the service account that Pods of ``default`` need."""
+def running(directory: Path, **more: Any) -> Iterator[Server]:
+    """A server for a while, with the service account that Pods of ``default`` need; ``more`` are options of it."""
     if not (directory / "pki").exists():
         make_pki(directory / "pki")
     port = free_port()
     server = Server(directory, port)
     server.kubeconfig.write_text(_KUBECONFIG.format(url=server.url, pki=server.pki))
     options = Options(
-        data_dir=str(directory / "data"), pki_dir=str(server.pki), advertise_address="127.0.0.1", bind_port=port
+        data_dir=str(directory / "data"),
+        pki_dir=str(server.pki),
+        advertise_address="127.0.0.1",
+        bind_port=port,
+        **more,
     )
     loop = asyncio.new_event_loop()
     task = loop.create_task(serve(options))

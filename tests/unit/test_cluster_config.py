@@ -22,6 +22,13 @@ from knet.cluster.errors import KnetError
         ({"cluster_cidr": "10.244.0.0/25"}, "every machine gets a /24 of it"),
         ({"service_cidr": "10.0.0.300/12"}, "--service-cidr 10.0.0.300/12:"),
         ({"dns_upstream": "resolver"}, "--dns-upstream resolver: give the resolver's IP address."),
+        (
+            {"audit_log": "/no/such/audit.log"},
+            "--audit-log /no/such/audit.log: choose a file in a directory that exists",
+        ),
+        ({"audit_log": "/run/audit.log"}, "not below /run."),
+        ({"audit_policy": "/dev/null"}, "--audit-policy /dev/null: Expected `object`, got `null`."),
+        ({"audit_policy": "/no/policy.yaml"}, "--audit-policy /no/policy.yaml: [Errno 2] No such file"),
         ({"images": "/no/such/file.yaml"}, "--images /no/such/file.yaml: no such file"),
     ],
 )

@@ -81,7 +81,18 @@ class Body:
     ``throttle`` is called whenever `full` may have changed: reading from the socket follows it.
     """
 
-    __slots__ = ("_awaited", "_chunks", "_error", "_room", "_size", "_throttle", "_waiter", "discarded", "ended")
+    __slots__ = (
+        "_awaited",
+        "_chunks",
+        "_error",
+        "_room",
+        "_size",
+        "_throttle",
+        "_waiter",
+        "discarded",
+        "ended",
+        "taken",
+    )
 
     def __init__(self, throttle: Callable[[], None], awaited: Callable[[float], None]) -> None:
         """``awaited(seconds)`` is called when somebody begins to wait for the whole: by then it has to be there."""
@@ -96,6 +107,8 @@ class Body:
         self.ended = False
         #: nobody wants it: it is taken in and dropped
         self.discarded = False
+        #: what `read` has returned, for who tells of the request
+        self.taken = b""
 
     @property
     def full(self) -> bool:
@@ -150,7 +163,8 @@ class Body:
         chunks, self._chunks, self._size = self._chunks, [], 0
         if held:
             self._throttle()
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.taken = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return self.taken
 
     async def some(self) -> bytes:
         """What has arrived since the last call, waiting for it; b"" at the end.  ConnectionError."""
