@@ -356,7 +356,13 @@ class SleepAction(Part, frozen=True, kw_only=True):
     seconds: int
 
 
+class GRPCAction(Part, frozen=True, kw_only=True):
+    port: int
+    service: str = ""
+
+
 class Probe(Part, frozen=True, kw_only=True):
+    grpc: GRPCAction | None = None
     httpGet: HTTPGetAction | None = None
     tcpSocket: TCPSocketAction | None = None
     exec: ExecAction | None = None
@@ -384,6 +390,7 @@ class VolumeMount(Part, frozen=True, kw_only=True):
     name: str
     mountPath: str
     subPath: str = ""
+    subPathExpr: str = ""
     readOnly: bool = False
 
 
@@ -392,13 +399,24 @@ class Capabilities(Part, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
 
 
+class Sysctl(Part, frozen=True, kw_only=True):
+    name: str
+    value: str
+
+
 class SecurityContext(Part, frozen=True, kw_only=True):
     """Of a container; the pod's own is read by the same struct (fields that do not apply stay None)."""
 
     privileged: bool = False
     runAsUser: int | None = None
     runAsGroup: int | None = None
+    runAsNonRoot: bool | None = None
+    allowPrivilegeEscalation: bool = True
     readOnlyRootFilesystem: bool = False
+    supplementalGroups: tuple[int, ...] = ()
+    fsGroup: int | None = None
+    fsGroupChangePolicy: str = "Always"
+    sysctls: tuple[Sysctl, ...] = ()
     capabilities: Capabilities = Capabilities()
 
 
@@ -629,6 +647,7 @@ class PodSpec(Part, frozen=True, kw_only=True):
     hostIPC: bool = False
     shareProcessNamespace: bool = False
     hostname: str = ""
+    setHostnameAsFQDN: bool = False
     subdomain: str = ""
     hostAliases: tuple[HostAlias, ...] = ()
     dnsPolicy: str = "ClusterFirst"

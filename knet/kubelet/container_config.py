@@ -29,13 +29,16 @@ def container_config(
 
     ``beside`` is the answer of `process_namespace`.  Raises ConfigError for what the spec asks and nobody can give.
     """
-    security = container.securityContext
+    security, of_pod = container.securityContext, pod.spec.securityContext
     try:
         capabilities = privileges.select(security.capabilities.add, security.capabilities.drop)
     except ValueError as error:
         raise ConfigError(str(error)) from None
-    uid = security.runAsUser if security.runAsUser is not None else pod.spec.securityContext.runAsUser
-    gid = security.runAsGroup if security.runAsGroup is not None else pod.spec.securityContext.runAsGroup
+    uid = security.runAsUser if security.runAsUser is not None else of_pod.runAsUser
+    gid = security.runAsGroup if security.runAsGroup is not None else of_pod.runAsGroup
+    if security.runAsNonRoot if security.runAsNonRoot is not None else of_pod.runAsNonRoot:
+        _refuse_root(pod, container, uid, image)
+    more = () if of_pod.fsGroup is None else (of_pod.fsGroup,)
     return ContainerConfig(
         name=container.name,
         number=number,
@@ -46,13 +49,16 @@ def container_config(
         mounts=_mounts(pod, container, env, volumes),
         user=image.user if uid is None else str(uid),
         group=gid,
+        groups=tuple(dict.fromkeys((*of_pod.supplementalGroups, *more))),
         capabilities=frozenset(privileges.NUMBERS) if security.privileged else capabilities,
         privileged=security.privileged,
+        no_new_privileges=not security.allowPrivilegeEscalation,
         read_only=security.readOnlyRootFilesystem,
         stdin=container.stdin,
         tty=container.tty,
         limits=limits(container),
         messages=container.terminationMessagePath,
+        logs_as_message=container.terminationMessagePolicy == "FallbackToLogsOnError",
         beside=beside,
     )
 
@@ -81,6 +87,20 @@ def arguments(container: Container, image: Image, env: Mapping[str, str]) -> tup
     return tuple(argv)
 
 
+def _refuse_root(pod: Pod, container: Container, uid: int | None, image: Image) -> None:
+    """ConfigError for a container that would run as root, or might (upstream's verifyRunAsNonRoot)."""
+    where = f'(pod: "{pod.name}_{pod.namespace}({pod.uid})", container: {container.name})'
+    if uid == 0:
+        raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
+    if uid is None and image.user in ("", "0"):
+        raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
+    if uid is None and not image.user.isdigit():
+        raise ConfigError(
+            f"container has runAsNonRoot and image has non-numeric user ({image.user}), cannot verify user is non-root"
+            f" {where}"
+        )
+
+
 def limits(container: Container) -> Limits:
     """What its cgroup gets; nothing asked, no cgroup."""
     wanted, granted = container.resources.requests, container.resources.limits
@@ -95,8 +115,8 @@ def _mounts(pod: Pod, container: Container, env: Mapping[str, str], volumes: Map
         if row.name not in volumes:
             raise ConfigError(f"cannot find volume {row.name!r} to mount into container {container.name!r}")
         source = volumes[row.name]
-        if row.subPath:
-            source = _below(source, expand(row.subPath, env))
+        if below := row.subPath or expand(row.subPathExpr, env):
+            source = _below(source, below)
         found.append(Mount(source, row.mountPath, row.readOnly or read_only(by_name[row.name])))
     return tuple(found)
 

@@ -28,6 +28,19 @@ def hostname(pod: Pod) -> str:
     return (pod.spec.hostname or pod.name)[:63].rstrip("-.")
 
 
+def kernel_name(pod: Pod, domain: str) -> str:
+    """What hostname(1) says in a pod; ValueError for a full name that the kernel has no room for."""
+    full = fqdn(pod, domain)
+    if not pod.spec.setHostnameAsFQDN or not full:
+        return hostname(pod)
+    if len(full) > 64:
+        raise ValueError(
+            f"Failed to construct FQDN from Pod hostname and cluster domain, FQDN {full} is too long (64 characters is"
+            f" the max, {len(full)} characters requested)"
+        )
+    return full
+
+
 def fqdn(pod: Pod, domain: str) -> str:
     """The full name of a pod with a subdomain, which its headless Service resolves; "" without one."""
     if not pod.spec.subdomain:

@@ -70,6 +70,10 @@ async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float 
             return await _tcp(handler.tcpSocket, target, timeout)
         if handler.exec is not None:
             return await _exec(handler.exec.command, target, timeout)
+        if isinstance(handler, Probe) and handler.grpc is not None:
+            from knet.kubelet import grpc_health  # 20 MB that most machines never need
+
+            return await grpc_health.check(target.address, handler.grpc.port, handler.grpc.service, timeout)
         if isinstance(handler, LifecycleHandler) and handler.sleep is not None:
             await asyncio.sleep(handler.sleep.seconds)
             return Answer(Verdict.SUCCESS)

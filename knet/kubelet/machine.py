@@ -11,7 +11,7 @@ from knet.client import Client, EventRecorder, Informer
 from knet.cni import NetworkConfig
 from knet.images import ImageStore
 from knet.kubelet.backoff import Backoff
-from knet.kubelet.etc_files import ClusterDNS, hostname, hosts, resolv_conf
+from knet.kubelet.etc_files import ClusterDNS, hosts, kernel_name, resolv_conf
 from knet.kubelet.lookups import ApiLookups
 from knet.kubelet.runtime.containers import Containers
 from knet.kubelet.runtime.paths import PodPaths
@@ -55,7 +55,7 @@ class Machine:
 def write_etc(pod: Pod, address: str, machine: Machine, paths: PodPaths) -> None:
     """The files that every container of a pod finds in /etc: hosts, hostname, resolv.conf."""
     own_hosts = _text(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
-    name = machine.node_name if pod.spec.hostNetwork else hostname(pod)
+    name = machine.node_name if pod.spec.hostNetwork else kernel_name(pod, machine.dns.domain)
     paths.hosts.write_text(hosts(pod, address, machine.dns.domain, own_hosts))
     paths.hostname.write_text(name + "\n")
     paths.resolv_conf.write_text(resolv_conf(pod, machine.dns, _text(Path("/etc/resolv.conf"))))

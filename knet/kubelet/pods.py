@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
-from knet.kubelet.admission import Needs, capacity, needs, reject
+from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, reject
 from knet.kubelet.machine import Machine
 from knet.kubelet.runtime.paths import Identity, clean_up_after_a_reboot, known_pods
 from knet.kubelet.worker import PodWorker
@@ -90,7 +90,7 @@ class Pods:
         if pod.uid in self._known:
             worker.adopt()
         elif not pod.deleting and not pod.finished:
-            rejection = reject(needs(pod), self._needs.values(), self._capacity)
+            rejection = forbidden_sysctl(pod) or reject(needs(pod), self._needs.values(), self._capacity)
             if rejection is not None:
                 self._machine.events.event(pod, "Warning", *rejection)
                 worker.doom(*rejection)

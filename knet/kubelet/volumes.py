@@ -104,6 +104,14 @@ def _place(volume: Volume, paths: PodPaths) -> Path:
 
 async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookups: Lookups) -> Path:
     """Make a volume of the pod and return its path; raises VolumeError, OSError."""
+    place = await _set_up(pod, volume, paths, facts, lookups)
+    security = pod.spec.securityContext
+    if security.fsGroup is not None and volume.hostPath is None:
+        give(place, security.fsGroup, shows_objects(volume), security.fsGroupChangePolicy == "OnRootMismatch")
+    return place
+
+
+async def _set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookups: Lookups) -> Path:
     if volume.hostPath is not None:
         return _host_path(volume.hostPath)
     place = _place(volume, paths)
@@ -326,6 +334,24 @@ def _host_path(volume: HostPathVolume) -> Path:
     elif not kind and not path.exists():
         path.mkdir(mode=0o755, parents=True)  # as container runtimes do for a bind mount's source
     return path
+
+
+def give(place: Path, group: int, read_only: bool, if_root_differs: bool = False) -> None:
+    """Let a group have a volume (fsGroup): all below it is the group's to read, and to write unless ``read_only``.
+
+    ``if_root_differs``: only if the volume's own directory is not the group's yet (fsGroupChangePolicy OnRootMismatch).
+    """
+    there = place.stat()
+    if if_root_differs and there.st_gid == group and there.st_mode & 0o2770 == 0o2770:
+        return
+    bits = 0o440 if read_only else 0o660
+    for path in (place, *place.rglob("*")):
+        found = path.lstat()
+        if found.st_gid != group:
+            os.lchown(path, -1, group)
+        if not path.is_symlink():
+            mode = found.st_mode | bits | (0o2110 if path.is_dir() else 0)
+            path.chmod(mode & 0o7777)
 
 
 def tear_down(paths: PodPaths) -> None:

@@ -16,13 +16,14 @@ from knet.kubelet import volumes
 from knet.kubelet.container_run import ContainerRun
 from knet.kubelet.decide import Do, Plan, Step, decide
 from knet.kubelet.environment import Facts
-from knet.kubelet.etc_files import hostname
+from knet.kubelet.etc_files import kernel_name
 from knet.kubelet.machine import Machine, write_etc
 from knet.kubelet.pod_status import pod_status
 from knet.kubelet.qos import qos_class
 from knet.kubelet.runtime.sandbox import (
     Record,
     Sandbox,
+    SandboxConfig,
     SandboxError,
     create_host_sandbox,
     create_sandbox,
@@ -302,17 +303,21 @@ class PodWorker:
     def _create_sandbox(self) -> None:
         pod, directory, network = self._pod, self._paths.directory, self._machine.network()
         try:
-            ipc, processes = pod.spec.hostIPC, pod.spec.shareProcessNamespace
+            config = SandboxConfig(
+                kernel_name(pod, self._machine.dns.domain),
+                pod.spec.hostIPC,
+                pod.spec.shareProcessNamespace,
+                {row.name: row.value for row in pod.spec.securityContext.sysctls},
+            )
             if pod.spec.hostNetwork:
-                sandbox = create_host_sandbox(directory, self._machine.node_ip, ipc, processes)
+                sandbox = create_host_sandbox(directory, self._machine.node_ip, config)
             elif network is not None:
-                name = f"{pod.namespace}/{pod.name}"
-                sandbox = create_sandbox(directory, name, hostname(pod), network, ipc, processes)
+                sandbox = create_sandbox(directory, f"{pod.namespace}/{pod.name}", config, network)
             else:
                 self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
                 self._try_later()
                 return
-        except (SandboxError, OSError) as error:
+        except (SandboxError, OSError, ValueError) as error:
             self._event("Warning", "FailedCreatePodSandBox", str(error))
             self._try_later()
             return

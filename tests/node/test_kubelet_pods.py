@@ -19,7 +19,7 @@ import pytest
 from kubelet_harness import isolated
 
 import knet.apiserver.main as apiserver
-from knet.api.objects import ConfigMap, ContainerState, Event, Lease, Node, Pod, ServiceAccount
+from knet.api.objects import ConfigMap, ContainerState, Event, Lease, Node, Pod, Secret, ServiceAccount
 from knet.client import ApiError, Client
 from knet.client.client import STRATEGIC
 from knet.cluster import kubeconfig
@@ -522,3 +522,62 @@ async def test_what_pods_use_is_measured() -> None:
         await there.client.delete(Pod, "busy", "default")
         await there.until_gone("busy")
         assert [row["podRef"]["name"] for row in json.loads(await there.ask("/stats/summary"))["pods"]] == ["idle"]
+
+
+@isolated
+async def test_the_security_context_of_pod_and_container() -> None:
+    async with machine() as there:
+        await there.client.create(Secret, {"metadata": {"name": "key"}, "stringData": {"k": "v"}}, "default")
+        script = (
+            "id -u; id -G; grep NoNewPrivs /proc/self/status; cat /proc/sys/net/ipv4/tcp_syncookies;"
+            " stat -c %g:%a /scratch; stat -L -c %g:%a /key/k; touch /scratch/f; stat -c %g /scratch/f;"
+            " ls /sub; hostname; echo gone wrong; exit 1"
+        )
+        security: dict[str, Any] = {"runAsUser": 1000, "supplementalGroups": [7], "fsGroup": 2000}
+        security["sysctls"] = [{"name": "net.ipv4.tcp_syncookies", "value": "0"}]
+        spec = {
+            "restartPolicy": "Never",
+            "securityContext": security,
+            "subdomain": "deep",
+            "setHostnameAsFQDN": True,
+            "volumes": [
+                {"name": "scratch", "emptyDir": {}},
+                {"name": "key", "secret": {"secretName": "key", "defaultMode": 0o400}},
+            ],
+        }
+        await there.create(
+            "safe",
+            spec=spec,
+            command=["sh", "-c", script],
+            env=[{"name": "WHO", "value": "me"}],
+            securityContext={"allowPrivilegeEscalation": False},
+            terminationMessagePolicy="FallbackToLogsOnError",
+            volumeMounts=[
+                {"name": "scratch", "mountPath": "/scratch"},
+                {"name": "scratch", "mountPath": "/sub/dir", "subPathExpr": "of-$(WHO)"},
+                {"name": "key", "mountPath": "/key"},
+            ],
+        )
+        ended = (await there.until("safe", lambda pod: pod.finished)).status.containerStatuses[0].state.terminated
+        assert ended is not None
+        told = await there.log("safe")
+        assert told.splitlines() == [
+            "1000",
+            "0 7 2000",
+            "NoNewPrivs:\t1",
+            "0",
+            "2000:2777",
+            "2000:440",
+            "2000",
+            "dir",
+            "safe.deep.default.svc.cluster.local",
+            "gone wrong",
+        ]
+        assert ended.message == told
+
+
+@isolated
+async def test_a_pod_that_must_not_be_root_waits_and_says_why() -> None:
+    async with machine() as there:
+        await there.create("root", securityContext={"runAsNonRoot": True})
+        assert "image will run as root" in await there.until_waiting("root", "CreateContainerConfigError")

@@ -1,6 +1,8 @@
 """What pods find in /etc, in their volumes and in their arguments."""
 
 import asyncio
+import contextlib
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,12 @@ from knet.api.objects import Container, DownwardAPIVolume, KeyToPath, Pod, Token
 from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.images import Image
 from knet.kernel.cgroup import Limits, settings
-from knet.kubelet.admission import Needs, capacity, needs, reject
+from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, reject
 from knet.kubelet.container_config import arguments, container_config, limits
 from knet.kubelet.environment import ConfigError, Facts
 from knet.kubelet.etc_files import ClusterDNS, fqdn, hostname, hosts, resolv_conf
 from knet.kubelet.runtime.paths import Identity, PodPaths
-from knet.kubelet.volumes import File, Lookups, VolumeError, downward, read_only, select, set_up, write
+from knet.kubelet.volumes import File, Lookups, VolumeError, downward, give, read_only, select, set_up, write
 
 DNS = ClusterDNS("10.96.0.10", "cluster.local")
 MACHINE = "search lab.example\nnameserver 172.18.0.1\n"
@@ -115,8 +117,8 @@ def test_a_downward_volume_has_a_file_for_each_field() -> None:
     assert downward(pod(), volume, None, Facts("")) == {"name": File(b"web-1")}
 
 
-def image(entrypoint: tuple[str, ...], cmd: tuple[str, ...]) -> Image:
-    return Image("docker.io/library/i:1", "sha256:0", (), (), entrypoint, cmd, {"PATH": "/bin"}, "/srv", "app", 15, 0)
+def image(entrypoint: tuple[str, ...], cmd: tuple[str, ...], user: str = "app") -> Image:
+    return Image("docker.io/library/i:1", "sha256:0", (), (), entrypoint, cmd, {"PATH": "/bin"}, "/srv", user, 15, 0)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_a_container_gets_user_mounts_and_capabilities_of_its_spec(tmp_path: Pat
                 "name": "c",
                 "volumeMounts": [
                     {"name": "cm", "mountPath": "/etc/app"},
-                    {"name": "data", "mountPath": "/data", "subPath": "in/$(WHERE)"},
+                    {"name": "data", "mountPath": "/data", "subPathExpr": "in/$(WHERE)"},
                 ],
                 "securityContext": {"runAsGroup": 5, "capabilities": {"add": ["NET_ADMIN"], "drop": ["ALL"]}},
             }
@@ -164,6 +166,62 @@ def test_a_container_gets_user_mounts_and_capabilities_of_its_spec(tmp_path: Pat
     assert (found.user, found.group, found.cwd) == ("1000", 5, "/srv")
     assert found.capabilities == {"NET_ADMIN"}
     assert found.env == {"PATH": "/bin", "WHERE": "here"}
+
+
+@pytest.mark.parametrize(
+    ("of_pod", "own", "user", "message"),
+    [
+        ({"runAsNonRoot": True}, {}, "", "image will run as root"),
+        ({"runAsNonRoot": True}, {}, "nginx", r"non-numeric user \(nginx\)"),
+        ({"runAsNonRoot": True, "runAsUser": 0}, {}, "101", "breaks non-root policy"),
+        ({}, {"runAsNonRoot": True, "runAsUser": 0}, "101", "breaks non-root policy"),
+        ({"runAsNonRoot": True}, {}, "101", None),
+        ({"runAsNonRoot": True}, {"runAsUser": 5}, "", None),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": False}, "", None),
+    ],
+)
+def test_who_must_not_be_root_is_not(
+    of_pod: dict[str, Any], own: dict[str, Any], user: str, message: str | None
+) -> None:
+    given = pod(containers=[{"name": "c", "securityContext": own}], securityContext=of_pod)
+    with pytest.raises(ConfigError, match=message) if message else contextlib.nullcontext():
+        container_config(given, given.spec.containers[0], 0, image((), ("c",), user), {}, {})
+
+
+def test_groups_and_privileges_of_the_security_context() -> None:
+    security = {"supplementalGroups": [7, 8], "fsGroup": 9}
+    rows = [{"name": "c", "securityContext": {"allowPrivilegeEscalation": False}}, {"name": "d"}]
+    given = pod(containers=rows, securityContext=security)
+    first, second = (container_config(given, row, 0, image((), ("c",)), {}, {}) for row in given.spec.containers)
+    assert first.groups == (7, 8, 9)
+    assert first.no_new_privileges and not second.no_new_privileges
+
+
+@pytest.mark.parametrize(
+    ("spec", "forbidden"),
+    [
+        ({"sysctls": [{"name": "net.ipv4.tcp_syncookies", "value": "0"}]}, None),
+        ({"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}, '"kernel.msgmax" not allowlisted'),
+    ],
+)
+def test_sysctls_that_others_would_feel(spec: dict[str, Any], forbidden: str | None) -> None:
+    found = forbidden_sysctl(pod(securityContext=spec))
+    assert found is None if forbidden is None else found is not None and forbidden in found[1]
+
+
+def test_a_groups_volume(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "f").chmod(0o600)
+    (tmp_path / "d").mkdir(mode=0o700)
+    group = os.getgid()
+    give(tmp_path, group, read_only=False)
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o660
+    assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o2770
+    (tmp_path / "f").chmod(0o600)
+    give(tmp_path, group, read_only=False, if_root_differs=True)
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o600
+    give(tmp_path, group, read_only=True)
+    assert (tmp_path / "f").stat().st_mode & 0o7777 == 0o640
 
 
 @pytest.mark.parametrize(

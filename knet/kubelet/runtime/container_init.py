@@ -174,7 +174,7 @@ def _cover_proc() -> None:
 def _user(user: list[Any]) -> tuple[int, int, list[int], str]:
     """Ids and home of ["name or id", group or None, [more groups]], by the container's own /etc/passwd."""
     name, wanted_group, groups = user
-    uid, gid, home = (int(name), 0, "/") if name.isdigit() else (-1, 0, "/")
+    uid, gid, home, login = (int(name), 0, "/", "") if name.isdigit() else (-1, 0, "/", "")
     if name in ("", "0", "root"):
         uid, home = 0, "/root"
     else:
@@ -182,8 +182,18 @@ def _user(user: list[Any]) -> tuple[int, int, list[int], str]:
             for line in table:
                 fields = line.rstrip("\n").split(":")
                 if len(fields) >= 6 and (fields[0] == name or fields[2] == name):
-                    uid, gid, home = int(fields[2]), int(fields[3]), fields[5]
+                    login, uid, gid, home = fields[0], int(fields[2]), int(fields[3]), fields[5]
                     break
     if uid < 0:
         raise OSError(f"unable to find user {name}: no matching entries in passwd file")
-    return uid, gid if wanted_group is None else wanted_group, groups, home
+    return uid, gid if wanted_group is None else wanted_group, [*groups, *_memberships(login)], home
+
+
+def _memberships(login: str) -> list[int]:
+    """The groups that the container's own /etc/group has the user in (supplementalGroupsPolicy Merge)."""
+    try:
+        with open("/etc/group") as table:
+            rows = [line.rstrip("\n").split(":") for line in table]
+    except FileNotFoundError:
+        return []
+    return [int(row[2]) for row in rows if len(row) >= 4 and login and login in row[3].split(",")]

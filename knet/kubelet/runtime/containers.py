@@ -20,9 +20,12 @@ from knet.images import Image
 from knet.kernel import cgroup, privileges
 from knet.kernel.namespaces import Namespaces
 from knet.kernel.process import Process, Program, User, adopt, spawn, start_time
+from knet.kubelet.runtime.logs import tail
 from knet.kubelet.runtime.paths import PodPaths
 from knet.kubelet.runtime.records import (
+    LOG_BYTES,
     MESSAGE_BYTES,
+    MESSAGE_LINES,
     START_ERROR,
     UNKNOWN,
     UNKNOWN_CODE,
@@ -54,8 +57,9 @@ class Mount:
 class ContainerConfig:
     """One run of a container, ready to start.
 
-    ``user`` is a name or id of the container's /etc/passwd, ``group`` None for that user's own.  ``messages`` is the
-    path of the termination message inside.  ``beside`` is a process whose PID namespace it shares, 0 for a new one.
+    ``user`` is a name or id of the container's /etc/passwd, ``group`` None for that user's own, ``groups`` are further
+    ones.  ``messages`` is the path of the termination message inside; ``logs_as_message``: the end of the log stands in
+    for it after a failure.  ``beside`` is a process whose PID namespace it shares, 0 for a new one.
     """
 
     name: str
@@ -67,13 +71,16 @@ class ContainerConfig:
     mounts: tuple[Mount, ...] = ()
     user: str = ""
     group: int | None = None
+    groups: tuple[int, ...] = ()
     capabilities: frozenset[str] = privileges.CONTAINER_DEFAULT
     privileged: bool = False
+    no_new_privileges: bool = False
     read_only: bool = False
     stdin: bool = False
     tty: bool = False
     limits: cgroup.Limits = field(default_factory=cgroup.Limits)
     messages: str = "/dev/termination-log"
+    logs_as_message: bool = False
     beside: int = 0
 
 
@@ -136,11 +143,13 @@ class Containers:
             cwd=config.cwd,
             user=config.user,
             group=config.group,
+            groups=config.groups,
             capabilities=tuple(sorted(config.capabilities)),
             stop_signal=config.image.stop_signal,
             cgroup=group,
             limited=config.limits != cgroup.Limits(),
             shares=config.beside != 0,
+            logs_as_message=config.logs_as_message,
         )
         write_record(directory, record)
         message = self._message(config, paths, record, log_file)
@@ -203,10 +212,10 @@ class Containers:
             "argv": list(config.argv),
             "env": config.env,
             "cwd": config.cwd,
-            "user": [config.user, config.group, []],
+            "user": [config.user, config.group, list(config.groups)],
             "capabilities": sorted(privileges.NUMBERS[name] for name in config.capabilities),
             "privileged": config.privileged,
-            "no_new_privileges": False,
+            "no_new_privileges": config.no_new_privileges,
             "read_only": config.read_only,
             "stdin": config.stdin,
             "tty": config.tty,
@@ -241,7 +250,7 @@ class Containers:
         out_of_memory = bool(
             self._cgroups and running.record.cgroup and self._cgroups.out_of_memory(running.record.cgroup)
         )
-        self._settle(running, exit_of(ending.code, ending.at, out_of_memory, self._said(running)))
+        self._settle(running, exit_of(ending.code, ending.at, out_of_memory, self._said(running, ending.code)))
 
     def _settle(self, running: Running, exit_: Exit) -> None:
         running.process.close()
@@ -252,9 +261,13 @@ class Containers:
         if not running.exit.done():
             running.exit.set_result(exit_)
 
-    def _said(self, running: Running) -> str:
+    def _said(self, running: Running, code: int) -> str:
+        """Its termination message."""
+        record = running.record
         try:
-            data = self.message_file(running.paths, running.record.container).read_bytes()
+            data = self.message_file(running.paths, record.container).read_bytes()
+            if not data and code and record.logs_as_message:
+                return tail(running.paths.log(record.container, record.number), MESSAGE_LINES, LOG_BYTES)
         except OSError:
             return ""
         return data[:MESSAGE_BYTES].decode(errors="replace")
@@ -273,7 +286,7 @@ class Containers:
         if self._running.pop(running.id, None) is not None:
             known = read_exit(running.paths.container(running.record.container) / f"{running.record.number}.exit")
             if known is not None:
-                self._settle(running, exit_of(known.code, known.at, False, self._said(running)))
+                self._settle(running, exit_of(known.code, known.at, False, self._said(running, known.code)))
                 return
             ending = Exited(UNKNOWN_CODE, time.time(), "ContainerStatusUnknown", UNKNOWN)
             write_exit(running.paths, running.record, ending)
@@ -379,12 +392,12 @@ def _hold(pid: int) -> tuple[int, int]:
 def _user(record: Record) -> User:
     """Who runs programs inside: a number as it is, a name by what its first process was made."""
     if record.user in ("", "0", "root"):
-        return User(0, record.group or 0)
+        return User(0, record.group or 0, record.groups)
     if record.user.isdigit():
-        return User(int(record.user), record.group or 0)
+        return User(int(record.user), record.group or 0, record.groups)
     for line in Path(f"/proc/{record.pid}/status").read_text().splitlines():
         if line.startswith("Uid:"):
             uid = int(line.split()[1])
         elif line.startswith("Gid:"):
-            return User(uid, int(line.split()[1]))
+            return User(uid, int(line.split()[1]), record.groups)
     raise ProcessLookupError(f"no process {record.pid}")

@@ -54,6 +54,15 @@ def last_lines(entries: list[Entry], count: int) -> list[Entry]:
     return entries
 
 
+def tail(path: Path, lines: int, size: int) -> str:
+    """The last ``lines`` of a log file, of these the last ``size`` bytes; OSError."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _BLOCK))
+        entries = [entry for line in file.read().split(b"\n") if (entry := parse(line)) is not None]
+    text = b"".join(entry.text + (b"" if entry.partial else b"\n") for entry in last_lines(entries, lines))
+    return text[-size:].decode(errors="replace")
+
+
 class Formatter:
     """Turns entries into bytes; remembers whether a line was left unfinished."""
 

@@ -17,6 +17,8 @@ UNKNOWN_CODE = 137
 UNKNOWN = "The container could not be located when the pod was terminated"
 #: bytes of a termination message that are kept
 MESSAGE_BYTES = 4096
+#: of a log that stands in for a message: its last lines, and of these the last bytes
+MESSAGE_LINES, LOG_BYTES = 80, 2048
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,10 +34,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     cwd: str
     user: str
     group: int | None
+    groups: tuple[int, ...] = ()
     capabilities: tuple[str, ...]
     stop_signal: int
     cgroup: str = ""
     limited: bool = False
+    logs_as_message: bool = False
     shares: bool = False  # a PID namespace that goes on without it
     pid: int = 0
     ticks: int = 0

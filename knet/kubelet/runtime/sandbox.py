@@ -12,13 +12,14 @@ import secrets
 import shutil
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from knet import cni
+from knet.kernel import sysctl
 from knet.kernel.libc import CLONE_NEWPID, unshare
 from knet.kernel.namespaces import Namespaces, create
 from knet.kernel.process import Process, Program, adopt, spawn_here, start_time
@@ -60,26 +61,32 @@ class Sandbox:
     lost: "asyncio.Task[int | None]"
 
 
-def create_sandbox(
-    directory: Path,
-    pod: str,
-    host_name: str,
-    network: cni.NetworkConfig,
-    host_ipc: bool = False,
-    share_processes: bool = False,
-) -> Sandbox:
-    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError.
+@dataclass(frozen=True)
+class SandboxConfig:
+    """What a pod wants of its sandbox.
 
-    ``host_ipc``: with the machine's IPC namespace; ``share_processes``: the pause process is process 1 of them all.
+    ``host_ipc``: the machine's IPC namespace; ``share_processes``: the pause process is process 1 of them all;
+    ``sysctls``: settings of its namespaces, by name.
     """
+
+    host_name: str
+    host_ipc: bool = False
+    share_processes: bool = False
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+
+
+def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cni.NetworkConfig) -> Sandbox:
+    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError, OSError."""
     name = secrets.token_hex(32)
     started: list[Process] = []
 
     def inside() -> None:
-        socket.sethostname(host_name)
-        started.append(_pause(share_processes))
+        socket.sethostname(config.host_name)
+        for setting, value in config.sysctls.items():
+            sysctl.write(setting, value)
+        started.append(_pause(config.share_processes))
 
-    namespaces = _create(("ipc",) if host_ipc else (), inside)
+    namespaces = _create(("ipc",) if config.host_ipc else (), inside)
     try:
         address = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).address
     except cni.CniError as error:
@@ -93,13 +100,11 @@ def create_sandbox(
     return _recorded(directory, name, address, False, started[0], namespaces)
 
 
-def create_host_sandbox(
-    directory: Path, node_ip: str, host_ipc: bool = False, share_processes: bool = False
-) -> Sandbox:
+def create_host_sandbox(directory: Path, node_ip: str, config: SandboxConfig) -> Sandbox:
     """The sandbox of a pod in the machine's network: it shares network and UTS namespaces, and the address."""
     started: list[Process] = []
-    shared = ("net", "uts", "ipc") if host_ipc else ("net", "uts")
-    namespaces = _create(shared, lambda: started.append(_pause(share_processes)))
+    shared = ("net", "uts", "ipc") if config.host_ipc else ("net", "uts")
+    namespaces = _create(shared, lambda: started.append(_pause(config.share_processes)))
     return _recorded(directory, secrets.token_hex(32), node_ip, True, started[0], namespaces)
 
 
