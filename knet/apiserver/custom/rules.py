@@ -12,13 +12,13 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from knet.api.structural import JSONSchema
-from knet.apiserver import field
+from knet.apiserver import expressions, field
 from knet.apiserver.custom.values import json_type
 from knet.apiserver.custom.walking import ABSENT, Check, all_of, descend
+from knet.apiserver.expressions import escaped
 from knet.apiserver.field import Errors, FieldError
 
 if TYPE_CHECKING:
@@ -28,43 +28,13 @@ log = logging.getLogger(__name__)
 
 _RULES = "x-kubernetes-validations"
 _USES_OLD = re.compile(r"\boldSelf\b")
-#: upstream's spelling of names that are no identifiers in CEL, or are its keywords
-_RESERVED = frozenset(
-    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
-    | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}
-)
-_ESCAPES = {"_": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _REASONS = {"FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate"}
 
 
-@lru_cache(maxsize=1)
-def _environment() -> "cel.Env":
-    from cel_expr_python import cel
-    from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
-
-    from knet.apiserver.custom.functions import declarations
-
-    return cel.NewEnv(
-        variables={"self": cel.Type.DYN, "oldSelf": cel.Type.DYN},
-        extensions=[
-            ext_strings.ExtStrings(),
-            ext_optional.ExtOptional(),
-            ext_math.ExtMath(),
-            ext_bindings.ExtBindings(),
-        ],
-        functions=declarations(cel),
-    )
-
-
 def compile_expression(text: str, result: str = "BOOL") -> "cel.Expression":
-    """An expression; ValueError with the compiler's words, or where the result has another type."""
-    try:
-        compiled = _environment().compile(text)
-    except (RuntimeError, ValueError) as error:
-        message = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-        raise ValueError(f"compilation failed: {message}") from None
-    kind = str(compiled.return_type())
-    if kind not in (result, "DYN"):
+    """A rule or its messageExpression; ValueError with the compiler's words, or where the result has another type."""
+    compiled = expressions.compile_expression(text, ("self", "oldSelf"))
+    if str(compiled.return_type()) not in (result, "DYN"):
         raise ValueError(f"must evaluate to a {result.lower()}")
     return compiled
 
@@ -132,14 +102,13 @@ class Rule:
 
 def _failure(text: str, rule: str) -> str:
     """Why a rule could not be evaluated, in the words of the Go implementation."""
-    if "Iteration budget exceeded" in text:
-        return "validation failed due to running out of cost budget, no further validation rules will be run"
-    if "No matching overloads" in text:
-        why = "call arguments did not match a supported operator, function or macro signature"
-        return f"'no such overload': {why} for rule: {rule}"
-    if match := re.fullmatch(r"NOT_FOUND: Key not found in map : \"(.*)\"", text):
-        return f"no such key: {match[1]} evaluating rule: {rule}"
-    return f"{text.partition(': ')[2] or text} evaluating rule: {rule}"
+    why = expressions.failure(text)
+    if why == expressions.OUT_OF_BUDGET:
+        return why
+    if why == expressions.NO_OVERLOAD:
+        signature = "call arguments did not match a supported operator, function or macro signature"
+        return f"'{why}': {signature} for rule: {rule}"
+    return f"{why} evaluating rule: {rule}"
 
 
 def _rule(row: JSONSchema) -> Check:
@@ -179,22 +148,3 @@ def compile_rules(schema: JSONSchema) -> Check | None:
         return (_rule(row) for row in node.get(_RULES) or () if uses_old(row["rule"]))
 
     return all_of(filter(None, (descend(schema, plain, forgive=True), descend(schema, transitions))))
-
-
-def escaped(value: Any) -> Any:
-    """A value with the names of its fields as expressions have to spell them (``foo-bar`` is ``foo__dash__bar``)."""
-    if isinstance(value, dict):
-        found = {key: escaped(item) for key, item in value.items()}
-        # names that need no escape stay reachable by index, too: in maps, keys are data
-        found |= {name: found[key] for key in value if (name := escape(key)) != key}
-        return found
-    return [escaped(item) for item in value] if isinstance(value, list) else value
-
-
-def escape(name: str) -> str:
-    """Upstream's escape of one name."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    if re.fullmatch(r"[A-Za-z0-9_]*", name) and "__" not in name:
-        return name
-    return re.sub(r"__|[.\-/]", lambda match: _ESCAPES[match[0][0]], name)
