@@ -55,8 +55,10 @@ async def create_object(
     dedup_owners(value["metadata"], options)
     if not tracked:
         ownership.track_new(target.kind, value, options)
+    form = None
     if target.kind.conversion:
-        value = target.kind.to_stored(value)
+        form = target.kind
+        value = form.to_stored(value)
         target = target.stored
         normalise(target.kind, value)
     kind, metadata = target.kind, value["metadata"]
@@ -64,7 +66,7 @@ async def create_object(
         raise bad_request("resourceVersion should not be set on objects to be created")
     for key in SERVER_METADATA:
         metadata.pop(key, None)
-    request = Request(context, target, "CREATE", value, None, options)
+    request = Request(context, target, "CREATE", value, None, options, form=form)
     await context.admission.mutate(request)
     metadata = value["metadata"]
     dedup_owners(metadata, options, admitted=True)

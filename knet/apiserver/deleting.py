@@ -39,8 +39,10 @@ async def delete(call: Call) -> Response:
 
 async def _admit(context: Context, target: Target, options: DeleteOptions) -> None:
     """Admission of one deletion; StatusError 403, 404."""
-    old = find(context, target).decode()
-    await context.admission.admit(Request(context, target, "DELETE", None, old, options))
+    stored = target.stored
+    old = stored.kind.from_stored(find(context, target).decode())
+    form = target.kind if stored is not target else None
+    await context.admission.admit(Request(context, stored, "DELETE", None, old, options, form=form))
 
 
 async def _options(call: Call) -> DeleteOptions:

@@ -90,7 +90,7 @@ async def serve(options: Options) -> None:
     definitions = Definitions(context, selectable)
     definitions.load()
     tokens = Tokens(pki, store)
-    reach = Reach(context, pki)
+    reach = context.admission.reach = Reach(context, pki)
     authenticator = Authenticator(tokens, store)
     handling = {**handlers(reach, tokens), **reviews.handlers(authenticator)}
     api = ApiServer(context, authenticator, handling, Documents(kinds).find)

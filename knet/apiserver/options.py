@@ -88,6 +88,7 @@ class WriteOptions:
     validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
     writer: Writer = SERVER
     warnings: list[str] = dataclass_field(default_factory=list)
+    operation: Literal["Create", "Update", "Patch"] = "Update"
 
 
 def _integer(query: Query, key: str) -> int:
@@ -215,7 +216,7 @@ def write_options(
     An ``apply`` has to say for whom it applies.
     """
     if not query and not apply:
-        return WriteOptions(writer=writer)
+        return WriteOptions(writer=writer, operation=operation)
     validation = query.get("fieldValidation") or "Warn"
     problems: field.Errors = []
     dry_run = _dry_run(query.get("dryRun", ""), problems)
@@ -224,7 +225,7 @@ def write_options(
     problems += _field_manager(query, apply, operation)
     if problems:
         raise invalid("meta.k8s.io", f"{operation}Options", "", problems)
-    return WriteOptions(dry_run, validation, writer)  # type: ignore[arg-type]  # checked above
+    return WriteOptions(dry_run, validation, writer, operation=operation)  # type: ignore[arg-type]  # checked above
 
 
 def _field_manager(query: Query, apply: bool, operation: str) -> field.Errors:

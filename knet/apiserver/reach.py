@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from knet.api.resources import NODES
 from knet.apiserver.context import Context
 from knet.apiserver.http import BodyBroken, BodyTooLarge
 from knet.apiserver.http.client import Backend
+from knet.apiserver.http.response import Fields
 from knet.apiserver.status import StatusError
 from knet.store import Object
 
@@ -24,16 +27,38 @@ _LARGEST = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a connection goes: plain TCP, or TLS under ``tls``."""
+    """Where a connection goes: plain TCP, or TLS under ``tls``.
+
+    ``name`` is the host, with its port if that is not 443, that URLs and certificates mean, if not ``host``.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+    name: str = ""
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
         """As it stands in a URL, and in a Host field."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.name or self.address
+
+    @property
+    def server_name(self) -> str | None:
+        """What the server's certificate has to be for."""
+        return (urlsplit(f"//{self.name}").hostname or self.host) if self.tls else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    body: bytes
 
 
 class Unreachable(ConnectionError):
@@ -65,35 +90,73 @@ class Reach:
                     return Endpoint(row["address"], port, self._tls)
         raise _cannot(f"no preferred addresses found; known addresses: {status.get('addresses', [])}")
 
-    async def connect(self, endpoint: Endpoint) -> Backend:
+    async def connect(self, endpoint: Endpoint, patience: float = _CONNECT_TIMEOUT) -> Backend:
         """Open a connection; Unreachable."""
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT):
-                _, backend = await loop.create_connection(Backend, endpoint.host, endpoint.port, ssl=endpoint.tls)
+            async with asyncio.timeout(patience):
+                _, backend = await loop.create_connection(
+                    Backend, endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=endpoint.server_name
+                )
         except TimeoutError:
-            raise Unreachable(f"dial tcp {endpoint.authority}: i/o timeout") from None
+            raise Unreachable(f"dial tcp {endpoint.address}: i/o timeout") from None
         except ssl.SSLError as error:
-            raise Unreachable(f"tls: {error.reason or error}") from None
+            raise Unreachable(_go_tls(error)) from None
+        except socket.gaierror:
+            raise Unreachable(f"dial tcp: lookup {endpoint.host}: no such host") from None
         except OSError as error:
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
-            raise Unreachable(f"dial tcp {endpoint.authority}: connect: {reason}") from None
+            raise Unreachable(f"dial tcp {endpoint.address}: connect: {reason}") from None
         return backend
 
-    async def fetch(self, endpoint: Endpoint, target: str) -> bytes:
-        """The body of a GET of a path; ConnectionError for any answer but 200."""
-        backend = await self.connect(endpoint)
+    async def exchange(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        target: str,
+        headers: Fields = (),
+        body: bytes = b"",
+        patience: float = _CONNECT_TIMEOUT,
+    ) -> Reply:
+        """A request and its answer, both whole; ConnectionError."""
+        backend = await self.connect(endpoint, patience)
+        length = [("Content-Length", str(len(body)))] if body else []
         try:
-            await backend.send("GET", target, [("Host", endpoint.authority)])
+            await backend.send(method, target, [("Host", endpoint.authority), *headers, *length])
+            if body:
+                await backend.write(body)
             await backend.head()
-            data = await backend.body.read(_LARGEST)
+            return Reply(backend.status, await backend.body.read(_LARGEST))
         except (BodyBroken, BodyTooLarge) as error:
             raise ConnectionError(str(error)) from None
         finally:
             backend.abort()
-        if backend.status != 200:
-            raise ConnectionError(f"{endpoint.authority} answers {backend.status}: {data.decode(errors='replace')}")
-        return data
+
+    async def fetch(self, endpoint: Endpoint, target: str) -> bytes:
+        """The body of a GET of a path; ConnectionError for any answer but 200."""
+        reply = await self.exchange(endpoint, "GET", target)
+        if reply.status != 200:
+            text = reply.body.decode(errors="replace")
+            raise ConnectionError(f"{endpoint.authority} answers {reply.status}: {text}")
+        return reply.body
+
+
+#: OpenSSL's verdicts on a certificate → Go's
+_CERTIFICATES = {
+    10: "certificate has expired or is not yet valid",
+    18: "certificate signed by unknown authority",
+    19: "certificate signed by unknown authority",
+    20: "certificate signed by unknown authority",
+    21: "certificate signed by unknown authority",
+}
+
+
+def _go_tls(error: ssl.SSLError) -> str:
+    """Why there is no TLS."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"tls: {error.reason or error}"
+    words = _CERTIFICATES.get(error.verify_code, error.verify_message.rstrip("."))
+    return f"tls: failed to verify certificate: x509: {words}"
 
 
 def _cannot(why: str) -> StatusError:

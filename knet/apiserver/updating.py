@@ -110,7 +110,8 @@ async def modify(
         if asked is not target:
             value = asked.kind.to_stored(value)
             normalise(kind, value)
-        request = Request(context, target, "UPDATE", value, old, options)
+        form = asked.kind if asked is not target else None
+        request = Request(context, target, "UPDATE", value, old, options, form=form)
         await context.admission.mutate(request)
         dedup_owners(value["metadata"], options, admitted=True)
         _prepare_update(kind, value, old, part)

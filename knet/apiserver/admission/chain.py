@@ -1,12 +1,17 @@
 """The plugins in order, and for each kind of request the few of them that it has to pass."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from knet.apiserver.admission.derived import Derived
 from knet.apiserver.admission.request import Operation, Request
 from knet.apiserver.kind import Kind
+
+if TYPE_CHECKING:  # it needs the context, which holds the plugins
+    from knet.apiserver.reach import Reach
 
 #: raises StatusError to refuse; returns an awaitable only where it has to wait for something
 Step = Callable[[Request], Awaitable[None] | None]
@@ -46,13 +51,23 @@ class Admission:
     def __init__(self, plugins: Sequence[Plugin]) -> None:
         self.plugins = tuple(plugins)
         self.derived = Derived()
+        #: how webhooks are reached; whoever makes the server says so before its first request
+        self.reach: Reach
         self._steps: dict[tuple[Kind, str, Operation], _Steps] = {}
 
     async def mutate(self, request: Request) -> None:
-        """The first phase: before the server's own metadata, validation and storing.  Raises StatusError."""
-        for step in self._of(request).mutate:
+        """The first phase: before the server's own metadata, validation and storing.  Raises StatusError.
+
+        Once a webhook has changed the object, all plugins see it a second time.
+        """
+        steps = self._of(request).mutate
+        for step in steps:
             if (pending := step(request)) is not None:
                 await pending
+        reinvocation = request.reinvocation
+        if reinvocation is not None and reinvocation.needed and not reinvocation.again:
+            reinvocation.again = True
+            await self.mutate(request)
 
     async def validate(self, request: Request) -> None:
         """The second phase: ``value`` is what would be stored.  Raises StatusError."""

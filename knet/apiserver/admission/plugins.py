@@ -20,10 +20,12 @@ from knet.apiserver.admission.chain import Plugin
 from knet.apiserver.admission.pod_security import plugin as pod_security
 from knet.apiserver.admission.request import Operation
 from knet.apiserver.admission.resource_quota.plugin import ResourceQuotas
+from knet.apiserver.admission.webhook import plugin as webhooks
 from knet.apiserver.authorization import escalation
 
 _CREATE: tuple[Operation, ...] = ("CREATE",)
 _WRITE: tuple[Operation, ...] = ("CREATE", "UPDATE")
+_ALL: tuple[Operation, ...] = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 _PODS = ("pods",)
 _CLAIMS = ("persistentvolumeclaims",)
 
@@ -63,6 +65,8 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),
         # upstream has it in the registry of these kinds
         Plugin("PrivilegeEscalation", _WRITE, escalation.RESOURCES, validate=escalation.check),
+        Plugin("MutatingAdmissionWebhook", _ALL, mutate=webhooks.mutate),
+        Plugin("ValidatingAdmissionWebhook", _ALL, validate=webhooks.validate),
         Plugin("ResourceQuota", _CREATE, validate=quotas.validate),
         Plugin("ResourceQuota", ("UPDATE",), ("services", *_CLAIMS), validate=quotas.validate),
     )
