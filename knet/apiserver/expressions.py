@@ -21,6 +21,10 @@ RESERVED = frozenset(
 )
 _ESCAPES = {"_": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
+#: what match conditions of webhooks and policies speak of, and of policies with a paramKind
+CONDITION_VARIABLES = ("object", "oldObject", "request", "namespaceObject")
+PARAMETRIC_VARIABLES = (*CONDITION_VARIABLES, "params")
+
 #: of `failure`
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 NO_OVERLOAD = "no such overload"

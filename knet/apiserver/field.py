@@ -41,8 +41,13 @@ def _go(value: Any) -> str:
     if isinstance(value, dict):
         return f"map[string]string{{{', '.join(f'{_go(k)}:{_go(v)}' for k, v in sorted(value.items()))}}}"
     if isinstance(value, list):
-        return f"[]string{{{', '.join(map(_go, value))}}}"
+        return go_list("string", value)
     return str(value)
+
+
+def go_list(kind: str, values: Iterable[Any]) -> Go:
+    """A slice of that type, as ``%#v``."""
+    return Go(f"[]{kind}{{{', '.join(map(_go, values))}}}")
 
 
 def required(field: str, detail: str = "") -> FieldError:

@@ -30,6 +30,7 @@ from knet.apiserver.validation import (
     policy,
     service,
     storage,
+    webhooks,
 )
 from knet.store import Object
 
@@ -282,10 +283,16 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         parts={"approval": Part(restrict=prepare.only_decision, of_status=True)},
     ),
     resources.MUTATINGWEBHOOKCONFIGURATIONS: Strategy(
-        default=policy_defaults.default_webhooks, generation=True, unconditional_update=False
+        default=policy_defaults.default_webhooks,
+        validate=webhooks.validate_mutating,
+        generation=True,
+        unconditional_update=False,
     ),
     resources.VALIDATINGWEBHOOKCONFIGURATIONS: Strategy(
-        default=policy_defaults.default_webhooks, generation=True, unconditional_update=False
+        default=policy_defaults.default_webhooks,
+        validate=webhooks.validate_validating,
+        generation=True,
+        unconditional_update=False,
     ),
     resources.VALIDATINGADMISSIONPOLICIES: Strategy(
         default=policy_defaults.default_admission_policy, generation=True, unconditional_update=False

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from knet.apiserver.admission.attributes import attributes
 from knet.apiserver.admission.request import Request
-from knet.apiserver.expressions import compile_expression, escaped, evaluate
+from knet.apiserver.expressions import CONDITION_VARIABLES, compile_expression, escaped, evaluate
 from knet.apiserver.kind import Kind
 from knet.store import Object
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
-
-#: what expressions of admission can speak of; ``params`` is for policies with a paramKind, ``variables`` for theirs
-VARIABLES = ("object", "oldObject", "request", "namespaceObject", "params", "variables")
-#: what conditions can speak of, without and with parameters
-CONDITION_VARIABLES = VARIABLES[:4]
-PARAMETRIC_VARIABLES = VARIABLES[:5]
 
 
 class Unsure(Exception):
