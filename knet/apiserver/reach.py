@@ -1,19 +1,22 @@
-"""How the API server reaches what it is asked to pass on to: the kubelets, under its own identity."""
+"""How the API server reaches what it passes requests on to: kubelets, under its own identity, and through them pods."""
 
 import asyncio
 import os
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from knet.api.resources import NODES
 from knet.apiserver.context import Context
+from knet.apiserver.endpoints import NoEndpoint, endpoint_of
 from knet.apiserver.http import BodyBroken, BodyTooLarge
 from knet.apiserver.http.client import Backend
 from knet.apiserver.http.response import Fields
 from knet.apiserver.status import StatusError
+from knet.apiserver.tunnel import Road, dial
 from knet.store import Object
 
 _KUBELET_PORT = 10250
@@ -29,13 +32,15 @@ _LARGEST = 16 * 1024 * 1024
 class Endpoint:
     """Where a connection goes: plain TCP, or TLS under ``tls``.
 
-    ``name`` is the host, with its port if that is not 443, that URLs and certificates mean, if not ``host``.
+    ``name`` is the host, with its port if that is not 443, that URLs and certificates mean, if not ``host``;
+    ``road`` leads there, where the network does not.
     """
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     name: str = ""
+    road: Road | None = None
 
     @property
     def address(self) -> str:
@@ -90,13 +95,33 @@ class Reach:
                     return Endpoint(row["address"], port, self._tls)
         raise _cannot(f"no preferred addresses found; known addresses: {status.get('addresses', [])}")
 
+    def pod(self, namespace: str, name: str, node: str, endpoint: Endpoint) -> Endpoint:
+        """The same endpoint, by the road into the pod whose it is; StatusError 500."""
+        kubelet = self.kubelet(node)
+        url = f"https://{kubelet.address}/portForward/{quote(namespace)}/{quote(name)}?port={endpoint.port}"
+        return replace(endpoint, road=Road(url, kubelet.tls))
+
+    def service(
+        self, namespace: str, name: str, port: int, tls: ssl.SSLContext | None = None, called: str = ""
+    ) -> Endpoint:
+        """One of a Service's ready endpoints; ConnectionError where there is none."""
+        found = endpoint_of(self._context, namespace, name, port)
+        endpoint = Endpoint(found.host, found.port, tls, called)
+        try:
+            return self.pod(*found.pod, endpoint) if found.pod else endpoint
+        except StatusError as error:
+            raise NoEndpoint(error.message) from None
+
     async def connect(self, endpoint: Endpoint, patience: float = _CONNECT_TIMEOUT) -> Backend:
         """Open a connection; Unreachable."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience):
+                where: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port}
+                if endpoint.road is not None:
+                    where = {"sock": await dial(endpoint.road)}
                 _, backend = await loop.create_connection(
-                    Backend, endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=endpoint.server_name
+                    Backend, **where, ssl=endpoint.tls, server_hostname=endpoint.server_name
                 )
         except TimeoutError:
             raise Unreachable(f"dial tcp {endpoint.address}: i/o timeout") from None
@@ -105,6 +130,8 @@ class Reach:
         except socket.gaierror:
             raise Unreachable(f"dial tcp: lookup {endpoint.host}: no such host") from None
         except OSError as error:
+            if endpoint.road is not None:
+                raise Unreachable(str(error)) from None
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise Unreachable(f"dial tcp {endpoint.address}: connect: {reason}") from None
         return backend

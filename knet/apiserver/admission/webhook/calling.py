@@ -95,7 +95,7 @@ def _place(client: Client) -> tuple[str, str]:
 
 def _endpoint(reach: Reach, client: Client, authority: str, tls: ssl.SSLContext) -> Endpoint:
     if client.service:
-        raise ConnectionError("services are not reached")
+        return reach.service(client.namespace, client.service, client.port, tls, authority)
     parts = urlsplit(client.url)
     return Endpoint(parts.hostname or "", parts.port or 443, tls, authority)
 
