@@ -6,9 +6,11 @@ An update that changes nothing writes nothing and keeps its resourceVersion.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import orjson
 
+from knet.api.resources import Resource
 from knet.apiserver import creating, deleting, field, ownership, representation
 from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
@@ -73,6 +75,16 @@ def check_place(value: Object, target: Target) -> Object:
     return metadata
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a subresource shows of an object, as an object of another kind, and how that is written back."""
+
+    body: Resource
+    show: Callable[[Object], Object]
+    #: (object, shown)
+    take: Callable[[Object, Object], None]
+
+
 def _exists(context: Context, target: Target) -> bool:
     return context.store.get(target.kind.key(target.namespace, target.name)) is not None
 
@@ -86,12 +98,14 @@ async def modify(
     conditional: bool | None = None,
     tracked: bool = False,
     uid: str | None = None,
+    view: View | None = None,
 ) -> Record:
     """Replace an object by ``change(copy of it)``, again if somebody else was faster; StatusError 404, 409, 422.
 
     A resourceVersion in the result other than the present one is a precondition that failed: 409.  ``conditional``
     says whether the writer insists on that revision (None: if the result has one), so that there is no second try.
     Another ``uid`` than the present one is 409, too; ``tracked``: ``change`` has taken care of managedFields.
+    ``view``: what admission is shown, if not the object.
     """
     asked, target = target, target.stored
     kind = target.kind
@@ -111,8 +125,13 @@ async def modify(
             value = asked.kind.to_stored(value)
             normalise(kind, value)
         form = asked.kind if asked is not target else None
-        request = Request(context, target, "UPDATE", value, old, options, form=form)
+        if view is None:
+            request = Request(context, target, "UPDATE", value, old, options, form=form)
+        else:
+            request = Request(context, target, "UPDATE", view.show(value), view.show(old), options, view.body)
         await context.admission.mutate(request)
+        if view is not None:
+            view.take(value, request.new)
         dedup_owners(value["metadata"], options, admitted=True)
         _prepare_update(kind, value, old, part)
         ownership.keep_times(value["metadata"], old["metadata"])

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import web
-from apiserver_harness import JSON_PATCH, MERGE, Api, Server, free_port, pod, running
+from apiserver_harness import JSON_PATCH, MERGE, Api, Server, deployment, free_port, pod, running
 from webhook_harness import EVERYTHING, JSON, Behaviour, Webhooks, allow, denying, patching, rule, webhooks
 
 from knet.cluster.pki import Authority
@@ -551,5 +551,57 @@ def test_an_update_by_any_kind_of_patch_is_asked_about(server: Server) -> None:
         assert done.body["data"] == {"a": "1", "b": "2", "c": "3", "stamp": "x"}
         operations = {(request["operation"], request["options"]["kind"]) for _, request in hooks.asked}
         assert operations == {("UPDATE", "PatchOptions")}
+
+    run(server, test)
+
+
+# ---- subresources ------------------------------------------------------------------------------------------------
+
+
+def test_a_scale_is_shown_as_a_scale_and_can_be_changed(server: Server) -> None:
+    async def test(api: Api, hooks: Webhooks) -> None:
+        path = "/apis/apps/v1/namespaces/default/deployments"
+        assert (await api("POST", path, deployment("scaled", replicas=1))).code == 201
+        cap = patching({"op": "replace", "path": "/spec/replicas", "value": 4})
+        rules = [rule("deployments/scale", "UPDATE", groups="apps")]
+        await hooks.add("Mutating", "cap", cap, rules=rules)
+        await hooks.add("Validating", "look", allow, rules=rules)
+        done = await api("PATCH", f"{path}/scaled/scale", {"spec": {"replicas": 9}}, MERGE)
+        assert (done.code, done.body["spec"]["replicas"]) == (200, 4)
+        (_, first), (_, second) = hooks.asked
+        assert first["kind"] == {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+        assert first["resource"] == {"group": "apps", "version": "v1", "resource": "deployments"}
+        assert (first["subResource"], first["requestSubResource"], first["name"]) == ("scale", "scale", "scaled")
+        assert [row["spec"]["replicas"] for row in (first["oldObject"], first["object"], second["object"])] == [1, 9, 4]
+        assert (await api("GET", f"{path}/scaled")).body["spec"]["replicas"] == 4
+
+    run(server, test)
+
+
+def test_connections_bindings_and_evictions_can_be_refused(server: Server) -> None:
+    async def test(api: Api, hooks: Webhooks) -> None:
+        assert (await api("POST", PODS, pod("guarded"))).code == 201
+        resources = "pods/exec pods/attach pods/portforward pods/binding pods/eviction"
+        await hooks.add("Validating", "no", denying(message="no"), rules=[rule(resources, "*")])
+        for method, path, body in (
+            ("GET", "exec?command=sh&command=-c&stdin=true&tty=1&container=main", None),
+            ("GET", "attach?stdout=true", None),
+            ("GET", "portforward?ports=80", None),
+            ("POST", "binding", {"metadata": {"name": "guarded"}, "target": {"name": "n1"}}),
+            ("POST", "eviction", {"metadata": {"name": "guarded"}}),
+        ):
+            answer = await api(method, f"{PODS}/guarded/{path}", body)
+            assert answer.message == 'admission webhook "no.example.com" denied the request: no'
+        asked = [(row["kind"]["kind"], row["operation"], row["oldObject"]) for _, row in hooks.asked]
+        assert asked == [
+            ("PodExecOptions", "CONNECT", None),
+            ("PodAttachOptions", "CONNECT", None),
+            ("PodPortForwardOptions", "CONNECT", None),
+            ("Binding", "CREATE", None),
+            ("Eviction", "CREATE", None),
+        ]
+        streams = {"stdin": True, "tty": True, "container": "main", "command": ["sh", "-c"]}
+        assert hooks.asked[0][1]["object"] == {"kind": "PodExecOptions", "apiVersion": "v1", **streams}
+        assert hooks.asked[2][1]["object"]["ports"] == [80]
 
     run(server, test)

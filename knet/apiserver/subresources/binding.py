@@ -4,6 +4,7 @@ import orjson
 
 from knet.api.resources import PODS
 from knet.apiserver import field, representation, updating
+from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import now
@@ -26,7 +27,8 @@ async def create(call: Call) -> Response:
 async def create_legacy(call: Call) -> Response:
     """POST to the collection ``bindings``: the Pod is the one of the Binding's name."""
     binding, options = await _read(call)
-    target = Target(call.context.kinds[PODS], call.target.namespace, binding.get("metadata", {}).get("name", ""))
+    name = binding.get("metadata", {}).get("name", "")
+    target = Target(call.context.kinds[PODS], call.target.namespace, name, "binding")
     return await _bind(call, target, binding, options)
 
 
@@ -37,6 +39,8 @@ async def _read(call: Call) -> tuple[Object, WriteOptions]:
 
 
 async def _bind(call: Call, target: Target, binding: Object, options: WriteOptions) -> Response:
+    body = call.context.auxiliary["Binding"].resource
+    await call.context.admission.admit(Request(call.context, target, "CREATE", binding, None, options, body))
     node = _node_of(binding, target.name)
     metadata = binding.get("metadata", {})
 

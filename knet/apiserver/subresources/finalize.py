@@ -1,11 +1,13 @@
 """namespaces/finalize: how the namespace controller says that a namespace is empty."""
 
 from knet.apiserver import representation, updating
+from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
 from knet.apiserver.http import Response
 from knet.apiserver.options import write_options
+from knet.apiserver.reads import find
 from knet.apiserver.status import MODIFIED, conflict
 from knet.store import Object
 
@@ -25,5 +27,7 @@ async def update(call: Call) -> Response:
             raise conflict(kind.resource, call.target.name, MODIFIED)
         value["spec"] = {**value.get("spec", {}), "finalizers": wanted.get("spec", {}).get("finalizers", [])}
 
+    old = find(call.context, call.target).decode()
+    await call.context.admission.admit(Request(call.context, call.target, "UPDATE", wanted, old, options))
     record = await updating.rewrite(call.context, call.target, finalize, options.dry_run)
     return representation.written(call, record, 200, options.warnings)

@@ -57,6 +57,16 @@ def _paths(call: Call) -> ScalePaths:
     return call.target.kind.strategy.scale
 
 
+def _view(call: Call) -> updating.View:
+    """Admission is asked about the Scale."""
+    paths = _paths(call)
+
+    def take(value: Object, scale: Object) -> None:
+        _put(value, paths.replicas, (scale.get("spec") or {}).get("replicas", 0))
+
+    return updating.View(call.context.auxiliary["Scale"].resource, lambda value: scale_of(value, paths), take)
+
+
 async def get(call: Call) -> Response:
     """GET."""
     return _answer(call, find(call.context, call.target).decode())
@@ -106,7 +116,7 @@ async def _apply(call: Call) -> Response:
         _put(value, _paths(call).replicas, scale["spec"]["replicas"])
     configuration = applying.Configuration(target, value, "", options, flag(call.query, "force"))
     record = await updating.modify(
-        call.context, target, configuration, options, "", configuration.conditional, tracked=True
+        call.context, target, configuration, options, "", configuration.conditional, tracked=True, view=_view(call)
     )
     return _answer(call, record.decode(), options.warnings)
 
@@ -124,5 +134,7 @@ async def _rescale(call: Call, wanted: Object, options: WriteOptions, uid: str |
             value["metadata"]["resourceVersion"] = revision
         return value
 
-    record = await updating.modify(call.context, call.target, change, options, conditional=bool(revision), uid=uid)
+    record = await updating.modify(
+        call.context, call.target, change, options, conditional=bool(revision), uid=uid, view=_view(call)
+    )
     return _answer(call, record.decode(), options.warnings)

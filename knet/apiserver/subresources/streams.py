@@ -5,10 +5,12 @@ What the kubelet makes of an upgrade is between it and the client: see `knet.api
 
 from urllib.parse import quote, urlencode
 
+from knet.api.resources import Resource
+from knet.apiserver.admission import Request
 from knet.apiserver.call import Call
 from knet.apiserver.forwarding import forward, upgrade
 from knet.apiserver.http import Answer, Response
-from knet.apiserver.options import flag
+from knet.apiserver.options import WriteOptions, flag
 from knet.apiserver.reach import Reach
 from knet.apiserver.reads import find
 from knet.apiserver.status import StatusError, bad_request
@@ -54,25 +56,32 @@ class Streams:
 
     async def exec(self, call: Call) -> Answer:
         """pods/exec: run a command in a container."""
-        commands = [("command", word) for word in call.request.all("command")]
+        commands = call.request.all("command")
         if not commands:
             raise bad_request("you must specify at least 1 command for the container")
-        return await self._remote_command(call, "exec", commands)
+        return await self._remote_command(call, "exec", "PodExecOptions", {"command": commands})
 
     async def attach(self, call: Call) -> Answer:
         """pods/attach: the streams of a container's first process."""
-        return await self._remote_command(call, "attach", [])
+        return await self._remote_command(call, "attach", "PodAttachOptions", {})
 
     async def port_forward(self, call: Call) -> Answer:
         """pods/portforward: connections into the pod's network namespace."""
+        ports = [int(port) if port.isdecimal() else port for port in call.request.all("ports")]
+        options = await _admitted(call, "PodPortForwardOptions", {"ports": ports} if ports else {})
         pod = find(call.context, call.target).decode()
-        ports = [("port", port) for port in call.request.all("ports")]
-        return await self._tunnel(call, pod, f"/portForward/{call.target.namespace}/{call.target.name}", ports)
+        query = [("port", str(port)) for port in options.get("ports") or ()]
+        return await self._tunnel(call, pod, f"/portForward/{call.target.namespace}/{call.target.name}", query)
 
-    async def _remote_command(self, call: Call, verb: str, query: Query) -> Answer:
+    async def _remote_command(self, call: Call, verb: str, kind: str, more: Object) -> Answer:
+        streams: Object = {key: True for key in _STREAMS if flag(call.query, key)}
+        if container := call.query.get("container", ""):
+            streams["container"] = container
+        options = await _admitted(call, kind, {**streams, **more})
         pod = find(call.context, call.target).decode()
-        container = choose_container(pod, call.query.get("container", ""))
-        query = query + [(name, "1") for key, name in _STREAMS.items() if flag(call.query, key)]
+        container = choose_container(pod, str(options.get("container") or ""))
+        query = [("command", str(word)) for word in options.get("command") or ()]
+        query += [(name, "1") for key, name in _STREAMS.items() if options.get(key)]
         path = f"/{verb}/{call.target.namespace}/{call.target.name}/{container}"
         return await self._tunnel(call, pod, path, query)
 
@@ -82,6 +91,15 @@ class Streams:
             raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
         kubelet = self._reach.kubelet(node)
         return await upgrade(call.request, self._reach, kubelet, _target(path, query), _refused)
+
+
+async def _admitted(call: Call, kind: str, options: Object) -> Object:
+    """The options of a connection as admission leaves them; StatusError."""
+    value = {"kind": kind, "apiVersion": "v1", **options}
+    body = Resource("", "v1", kind, kind.lower())
+    connection = Request(call.context, call.target, "CONNECT", value, None, WriteOptions(writer=call.writer), body)
+    await call.context.admission.admit(connection)
+    return value
 
 
 def _target(path: str, query: Query) -> str:
