@@ -39,12 +39,6 @@ def kubectl(*words: str, fails: bool = False) -> str:
     return done.stderr if fails else done.stdout
 
 
-def modern() -> bool:
-    """Whether this kubectl speaks WebSocket for exec (1.31+)."""
-    version = json.loads(subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True).stdout)
-    return tuple(int(re.sub(r"\D", "", version["clientVersion"][key])) for key in ("major", "minor")) >= (1, 31)
-
-
 @pytest.fixture(scope="module")
 def web(cluster: Cluster) -> str:
     out = kubectl("apply", "-f", str(ROOT / "scripts/web.yaml"))
@@ -108,7 +102,6 @@ def test_logs_are_those_of_the_container(web: str) -> None:
     kubectl("delete", "pod", "talker")
 
 
-@pytest.mark.skipif(KUBECTL is not None and not modern(), reason="this kubectl does not speak WebSocket (needs 1.31)")
 def test_exec_and_the_service_name(web: str) -> None:
     kubectl("run", "tools", "--image", "busybox", "--", "sleep", "infinity")
     kubectl("wait", "pod/tools", "--for", "condition=Ready", "--timeout", "30s")

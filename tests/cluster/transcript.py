@@ -6,7 +6,7 @@ NAME   READY   STATUS          what it prints, both streams; blanks and empty li
 web    1/1     Running   …     … stands for the rest of a word or line
 …                              or, alone, for any number of lines
 [1]                            its exit code where that is not 0
-# anything else                a remark; one of the form "# kubectl 1.31" gives the first version that can do it
+# anything else                a remark; one of the form "# kubectl 1.27" gives the first version that can do it
 """
 
 import difflib

@@ -11,8 +11,8 @@ from aiohttp import web
 from knet.api.objects import Container
 from knet.kubelet.runtime.containers import Containers, Running
 from knet.kubelet.runtime.logs import LogOptions, read
-from knet.kubelet.server import channels
-from knet.kubelet.server.channels import Wanted
+from knet.kubelet.server.remote_command import accept, receive_input
+from knet.kubelet.server.session import STDERR, STDOUT, Session, Wanted, success
 
 #: seconds for which one who attaches to a new container sees its output from the beginning (kubectl run -it)
 _NEW = 5.0
@@ -26,29 +26,29 @@ async def attach(
     stdin = _Input(containers, running, spec)
     if wanted.stdin and spec.stdin:
         await stdin.open()
-    socket = await channels.accept(request)
+    session = await accept(request, wanted)
     try:
-        await _converse(socket, running, wanted, log, stdin)
+        await _converse(session, running, wanted, log, stdin)
         if running.exit.done():
-            await channels.finish(socket, channels.success())
+            await session.finish(success())
     finally:
         stdin.close()
-    return socket
+    return session.response
 
 
 async def replay(request: web.Request, log: Path) -> web.StreamResponse:
     """Attach to a container that has just ended: who comes a moment late sees what it said."""
     wanted = Wanted.of(request)
-    socket = await channels.accept(request)
+    session = await accept(request, wanted)
     for name, channel, asked in (
-        ("stdout", channels.STDOUT, wanted.stdout),
-        ("stderr", channels.STDERR, wanted.stderr and not wanted.tty),
+        ("stdout", STDOUT, wanted.stdout),
+        ("stderr", STDERR, wanted.stderr and not wanted.tty),
     ):
         async for text in read(log, LogOptions(stream=name)):
             if asked and text:
-                await socket.send_bytes(bytes([channel]) + text)
-    await channels.finish(socket, channels.success())
-    return socket
+                await session.send(channel, text)
+    await session.finish(success())
+    return session.response
 
 
 class _Input:
@@ -83,16 +83,16 @@ class _Input:
             self.fd = -1
 
 
-async def _converse(socket: web.WebSocketResponse, running: Running, wanted: Wanted, log: Path, stdin: _Input) -> None:
+async def _converse(session: Session, running: Running, wanted: Wanted, log: Path, stdin: _Input) -> None:
     tail = None if time.time() - running.record.started_at < _NEW else 0
-    channel_of = {"stdout": channels.STDOUT, "stderr": channels.STDERR}
+    channel_of = {"stdout": STDOUT, "stderr": STDERR}
     asked = {"stdout": wanted.stdout, "stderr": wanted.stderr and not wanted.tty}
     outputs = [
-        asyncio.create_task(_send_log(socket, channel, log, LogOptions(tail=tail, stream=name), running))
+        asyncio.create_task(_send_log(session, channel, log, LogOptions(tail=tail, stream=name), running))
         for name, channel in channel_of.items()
         if asked[name]
     ]
-    listener = asyncio.create_task(channels.receive_input(socket, stdin.fd, stdin.terminal, stdin.end))
+    listener = asyncio.create_task(receive_input(session, stdin.fd, stdin.terminal, stdin.end))
     try:
         await asyncio.wait([listener, *outputs], return_when=asyncio.FIRST_COMPLETED)
         if running.exit.done() and outputs:
@@ -104,10 +104,7 @@ async def _converse(socket: web.WebSocketResponse, running: Running, wanted: Wan
                 await task
 
 
-async def _send_log(
-    socket: web.WebSocketResponse, channel: int, log: Path, options: LogOptions, running: Running
-) -> None:
-    head = bytes([channel])
+async def _send_log(session: Session, channel: int, log: Path, options: LogOptions, running: Running) -> None:
     async for text in read(log, options, running.exit):
         if text:
-            await socket.send_bytes(head + text)
+            await session.send(channel, text)

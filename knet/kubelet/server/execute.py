@@ -1,4 +1,4 @@
-"""exec: a command in a running container, its streams on a WebSocket's channels."""
+"""exec: a command in a running container, its streams the client's."""
 
 import asyncio
 import contextlib
@@ -13,8 +13,8 @@ from aiohttp import web
 from knet.kernel.process import Process
 from knet.kernel.terminals import open_terminal
 from knet.kubelet.runtime.containers import Containers, Running
-from knet.kubelet.server import channels
-from knet.kubelet.server.channels import Wanted
+from knet.kubelet.server.remote_command import accept, receive_input, send_output
+from knet.kubelet.server.session import STDERR, STDOUT, Session, Wanted, exit_status, failure
 
 #: seconds that output is waited for after the command has ended, if a child of its keeps the pipes open
 _STRAGGLERS = 0.2
@@ -55,32 +55,32 @@ async def execute(request: web.Request, containers: Containers, running: Running
     """Handle an exec request: the exit code goes out on the error channel."""
     wanted = Wanted.of(request)
     command = tuple(request.query.getall("command", []))
-    socket = await channels.accept(request)
+    session = await accept(request, wanted)
     ends = _Ends()
     try:
         process = _start(containers, running, command, wanted, ends)
     except OSError as error:
         ends.close()
-        await channels.finish(socket, channels.failure(_CANNOT.format(running.id, error)))
-        return socket
+        await session.finish(failure(_CANNOT.format(running.id, error)))
+        return session.response
     reaper = asyncio.create_task(process.wait())
     try:
-        await _converse(socket, ends, reaper)
+        await _converse(session, ends, reaper)
         if reaper.done():
-            await channels.finish(socket, channels.exit_status(_shell_code(reaper.result())))
+            await session.finish(exit_status(_shell_code(reaper.result())))
     finally:
         ends.close()
-    return socket
+    return session.response
 
 
-async def _converse(socket: web.WebSocketResponse, ends: _Ends, reaper: "asyncio.Task[int | None]") -> None:
+async def _converse(session: Session, ends: _Ends, reaper: "asyncio.Task[int | None]") -> None:
     """Copy streams until the command ends or the client goes; a command left alone lives on, as upstream's does."""
     outputs = [
-        asyncio.create_task(channels.send_output(socket, channel, fd))
-        for channel, fd in ((channels.STDOUT, ends.stdout), (channels.STDERR, ends.stderr))
+        asyncio.create_task(send_output(session, channel, fd))
+        for channel, fd in ((STDOUT, ends.stdout), (STDERR, ends.stderr))
         if fd >= 0
     ]
-    listener = asyncio.create_task(channels.receive_input(socket, ends.stdin, ends.terminal, ends.close_stdin))
+    listener = asyncio.create_task(receive_input(session, ends.stdin, ends.terminal, ends.close_stdin))
     try:
         await asyncio.wait([reaper, listener], return_when=asyncio.FIRST_COMPLETED)
         if reaper.done() and outputs:

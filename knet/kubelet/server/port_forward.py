@@ -1,7 +1,8 @@
-"""port-forward: connections into a pod's network namespace, carried by one WebSocket, in two dialects.
+"""port-forward: connections into a pod's network namespace, all carried by one, in two dialects.
 
-* kubectl since 1.31 tunnels SPDY (``SPDY/3.1+portforward.k8s.io``, KEP-4006): for each connection a pair of streams
-  with headers streamtype (error, data), port and requestid; an error stream that ends empty means success.
+* kubectl speaks SPDY, straight or since 1.31 inside a WebSocket (``SPDY/3.1+portforward.k8s.io``, KEP-4006): for each
+  connection a pair of streams with headers streamtype (error, data), port and requestid; an error stream that ends
+  empty means success.
 * Other clients (Python's) speak ``v4.channel.k8s.io``: for the N-th port asked for, channel 2N for data and 2N + 1 for
   errors, each beginning with the port's number in two bytes, little-endian; one connection per port.
 
@@ -14,14 +15,15 @@ import os
 import socket as sockets
 import struct
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from knet.kernel.namespaces import entered
 from knet.kubelet.runtime.sandbox import Sandbox
-from knet.kubelet.server import spdy
-from knet.kubelet.server.channels import PROTOCOLS
+from knet.kubelet.server import spdy, upgrade
+from knet.kubelet.server.upgrade import Link
 
-TUNNEL = "SPDY/3.1+portforward.k8s.io"
+_TUNNELS = ("portforward.k8s.io", "SPDY/3.1+portforward.k8s.io")
+_CHANNELS = ("v5.channel.k8s.io", "v4.channel.k8s.io", "")
 _CHUNK = 32 * 1024
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -29,23 +31,18 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 async def port_forward(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     """Handle a port-forward request until the client closes it."""
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise web.HTTPBadRequest(text="unable to upgrade: only WebSocket is spoken here (kubectl 1.31 or later)")
-    socket = web.WebSocketResponse(protocols=(TUNNEL, *PROTOCOLS), max_msg_size=0, compress=False)
     ports = _ports(request)
-    await socket.prepare(request)
-    session: _Tunnel | _Channels
-    session = _Tunnel(socket, sandbox) if socket.ws_protocol == TUNNEL else _Channels(socket, sandbox, ports)
+    link = await upgrade.accept(request, (_TUNNELS[1], *_CHANNELS), (_TUNNELS[0],))
+    session = _Tunnel(link, sandbox) if link.spoken in _TUNNELS else _Channels(link, sandbox, ports)
     try:
         await session.begin()
-        async for message in socket:
-            if message.type is WSMsgType.BINARY:
-                await session.receive(message.data)
-    except (ConnectionError, spdy.ProtocolError):
+        async for data in link.received():
+            await session.receive(data)
+    except ConnectionError:
         pass  # one of the two sides has gone, or talks nonsense: so ends the other
     finally:
         await session.end()
-    return socket
+    return link.response
 
 
 def _ports(request: web.Request) -> list[int]:
@@ -113,10 +110,10 @@ class _Copies:
 
 
 class _Tunnel:
-    """SPDY inside the WebSocket."""
+    """SPDY, whatever it is in."""
 
-    def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox) -> None:
-        self._socket = socket
+    def __init__(self, link: Link, sandbox: Sandbox) -> None:
+        self._link = link
         self._sandbox = sandbox
         self._spdy = spdy.Connection()
         self._copies = _Copies()
@@ -137,15 +134,15 @@ class _Tunnel:
             elif isinstance(event, spdy.Reset):
                 self._copies.drop(event.stream)
             else:
-                await self._socket.send_bytes(event.frame)
+                await self._link.send(event.frame)
 
     async def _open(self, stream: spdy.Opened) -> None:
         kind, request = stream.headers.get("streamtype", ""), stream.headers.get("requestid", "")
         port = stream.headers.get("port", "")
         if kind not in ("error", "data") or not port.isdigit():
-            await self._socket.send_bytes(self._spdy.reset(stream.stream))
+            await self._link.send(self._spdy.reset(stream.stream))
             return
-        await self._socket.send_bytes(self._spdy.reply(stream.stream))
+        await self._link.send(self._spdy.reply(stream.stream))
         if kind == "error":
             self._errors[request] = stream.stream
             return
@@ -154,8 +151,8 @@ class _Tunnel:
             reader, writer = await _connect(self._sandbox, int(port))
         except OSError as error:
             text = _failure(int(port), self._sandbox, error)
-            await self._socket.send_bytes(self._spdy.data(error_stream, text.encode(), last=True))
-            await self._socket.send_bytes(self._spdy.data(stream.stream, b"", last=True))
+            await self._link.send(self._spdy.data(error_stream, text.encode(), last=True))
+            await self._link.send(self._spdy.data(stream.stream, b"", last=True))
             return
         task = asyncio.create_task(self._copy(reader, stream.stream, error_stream))
         self._copies.add(stream.stream, writer, task)
@@ -163,30 +160,30 @@ class _Tunnel:
     async def _copy(self, reader: asyncio.StreamReader, stream: int, error_stream: int) -> None:
         with contextlib.suppress(ConnectionResetError):
             while data := await reader.read(_CHUNK):
-                await self._socket.send_bytes(self._spdy.data(stream, data))
-        await self._socket.send_bytes(self._spdy.data(stream, b"", last=True))
-        await self._socket.send_bytes(self._spdy.data(error_stream, b"", last=True))
+                await self._link.send(self._spdy.data(stream, data))
+        await self._link.send(self._spdy.data(stream, b"", last=True))
+        await self._link.send(self._spdy.data(error_stream, b"", last=True))
         self._copies.drop(stream)
 
 
 class _Channels:
     """One connection for each port, on channels of the WebSocket itself."""
 
-    def __init__(self, socket: web.WebSocketResponse, sandbox: Sandbox, ports: list[int]) -> None:
-        self._socket = socket
+    def __init__(self, link: Link, sandbox: Sandbox, ports: list[int]) -> None:
+        self._link = link
         self._sandbox = sandbox
         self._ports = ports
         self._copies = _Copies()
 
     async def begin(self) -> None:
         for channel in range(2 * len(self._ports)):
-            await self._socket.send_bytes(bytes([channel]) + struct.pack("<H", self._ports[channel // 2]))
+            await self._link.send(bytes([channel]) + struct.pack("<H", self._ports[channel // 2]))
         for index, port in enumerate(self._ports):
             try:
                 reader, writer = await _connect(self._sandbox, port)
             except OSError as error:
                 text = _failure(port, self._sandbox, error)
-                await self._socket.send_bytes(bytes([2 * index + 1]) + text.encode())
+                await self._link.send(bytes([2 * index + 1]) + text.encode())
                 continue
             self._copies.add(2 * index, writer, asyncio.create_task(self._copy(reader, 2 * index)))
 
@@ -200,5 +197,5 @@ class _Channels:
     async def _copy(self, reader: asyncio.StreamReader, channel: int) -> None:
         with contextlib.suppress(ConnectionResetError):
             while data := await reader.read(_CHUNK):
-                await self._socket.send_bytes(bytes([channel]) + data)
-        await self._socket.close()
+                await self._link.send(bytes([channel]) + data)
+        await self._link.close()

@@ -1,4 +1,4 @@
-"""SPDY/3.1 as kubectl port-forward speaks it (inside a WebSocket): frames in and out, no I/O.
+"""SPDY/3.1 as kubectl speaks it (port-forward inside a WebSocket, old ones everything): frames in and out, no I/O.
 
 Only what its Go library uses: streams with headers, data, half-closing, resets and pings; flow-control windows are
 ignored by both sides.  https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/
@@ -13,6 +13,8 @@ _VERSION = 3
 _FIN = 0x01
 _HEAD = struct.Struct("!II")
 
+#: bytes of headers that are read
+_HEADERS_SIZE = 64 * 1024
 #: status of a stream that is refused (section 2.4.2)
 CANCEL = 5
 
@@ -47,7 +49,7 @@ _TEXT = (
 DICTIONARY = b"".join(struct.pack("!I", len(word)) + word.encode() for word in _WORDS) + _TEXT.encode()
 
 
-class ProtocolError(ValueError):
+class ProtocolError(ConnectionError):
     """The peer speaks something else."""
 
 
@@ -96,7 +98,10 @@ class Connection:
             if len(self._buffer) < end:
                 break
             frame, self._buffer = self._buffer[:end], self._buffer[end:]
-            event = self._event(first, second >> 24, frame)
+            try:
+                event = self._event(first, second >> 24, frame)
+            except struct.error as error:
+                raise ProtocolError(f"frame: {error}") from error
             if event is not None:
                 events.append(event)
         return events
@@ -119,7 +124,7 @@ class Connection:
 
     def _headers(self, block: bytes) -> dict[str, str]:
         try:
-            text = self._inflate.decompress(block)
+            text = self._inflate.decompress(block, _HEADERS_SIZE)
             (count,) = struct.unpack_from("!I", text)
             position, words = 4, []
             for _ in range(2 * count):
