@@ -1,7 +1,8 @@
 """What the API server does per second, in milliseconds and in memory, beside a real kube-apiserver's figures.
 
 The server runs alone on the first core, over TLS, with its store on disk; the clients on the others.  They are lean:
-requests are bytes made in advance, and of an answer no more is read than its length.
+requests are bytes made in advance, and of an answer no more is read than its length.  Beside each figure stands the
+server's CPU time per operation, which is the same on a busy machine: its inverse is what an idle core could do.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
@@ -27,7 +28,7 @@ Protocol = TypeVar("Protocol", bound=asyncio.Protocol)
 
 CONNECTIONS = 32
 WATCHERS = 50
-#: requests measured at once, after a tenth as many to warm up
+#: requests of one round
 GETS, CREATES = 20_000, 6_000
 OBJECTS = 100_000
 PORT = 26443
@@ -79,6 +80,12 @@ class Server(NamedTuple):
         context = ssl.create_default_context(cafile=str(self.directory / "ca.crt"))
         context.load_cert_chain(self.directory / "admin.crt", self.directory / "admin.key")
         return context
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU time that it has used, all threads."""
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
     @property
     def megabytes(self) -> float:
@@ -238,32 +245,46 @@ def pod(name: str) -> dict[str, object]:
     return POD | {"metadata": POD["metadata"] | {"name": name}}  # type: ignore[operator]
 
 
-def rate(server: Server, requests: list[bytes]) -> float:
-    """Answers per second, after a tenth of them to warm up."""
-    warm = len(requests) // 11
-    uvloop.run(drive(server, iter(requests[:warm])))
-    return (len(requests) - warm) / uvloop.run(drive(server, iter(requests[warm:])))
+class Measured(NamedTuple):
+    """A figure, and the server's CPU seconds per operation behind it."""
+
+    value: float
+    cpu: float | None = None
+
+
+def median(rows: Iterable[Measured]) -> Measured:
+    """Of each of both."""
+    values, times = zip(*rows, strict=True)
+    return Measured(statistics.median(values), statistics.median(times))
+
+
+def rate(server: Server, requests: list[bytes]) -> Measured:
+    """Answers per second."""
+    before = server.cpu
+    took = uvloop.run(drive(server, iter(requests)))
+    return Measured(len(requests) / took, (server.cpu - before) / len(requests))
 
 
 def creates(begin: int, count: int) -> list[bytes]:
     return [request("POST", PODS, pod(f"web-6b7f675859-{number:06d}")) for number in range(begin, begin + count)]
 
 
-def milliseconds(server: Server, data: bytes, times: int = 21) -> float:
+def milliseconds(server: Server, data: bytes, times: int = 21) -> Measured:
     """Median of one request alone, on a connection that is there already."""
 
     async def body() -> float:
         return statistics.median([await drive(server, iter([data]), 1) for _ in range(times)]) * 1000
 
-    return uvloop.run(body())
+    before = server.cpu
+    return Measured(uvloop.run(body()), (server.cpu - before) / times)
 
 
-def watch_milliseconds(server: Server, writes: int = 300, per_second: int = 100) -> float:
+def watch_milliseconds(server: Server, first: int, writes: int = 300, per_second: int = 100) -> Measured:
     """Median from sending a write to its event's arrival, over all watchers, at a steady rate of writes."""
     path = "/api/v1/namespaces/default/configmaps"
-    maps = [request("POST", path, {"metadata": {"name": f"watched-{number}"}}) for number in range(writes)]
+    maps = [request("POST", path, {"metadata": {"name": f"watched-{first + number}"}}) for number in range(writes)]
 
-    async def body() -> float:
+    async def body() -> Measured:
         _, answer = await ask(server, request("GET", path))
         revision = json.loads(answer)["metadata"]["resourceVersion"]
         seen: list[list[float]] = [[] for _ in range(WATCHERS)]
@@ -271,20 +292,23 @@ def watch_milliseconds(server: Server, writes: int = 300, per_second: int = 100)
         watchers = [await connect(server, lambda times=times: Watcher(since, times)) for times in seen]
         caller = await connect(server, lambda: Caller(lambda caller, answer: None))
         sent = []
+        before = server.cpu
         for data in maps:
             await asyncio.sleep(1 / per_second)
             sent.append(time.perf_counter())
             caller.transport.write(data)
         while min(map(len, seen)) < writes:
             await asyncio.sleep(0.01)
+        cpu = (server.cpu - before) / writes
         for connection in (*watchers, caller):
             connection.transport.close()
-        return statistics.median(at - begun for times in seen for begun, at in zip(sent, times, strict=True)) * 1000
+        took = [at - begun for times in seen for begun, at in zip(sent, times, strict=True)]
+        return Measured(statistics.median(took) * 1000, cpu)
 
     return uvloop.run(body())
 
 
-def kubectl_milliseconds(server: Server, times: int = 9) -> float:
+def kubectl_milliseconds(server: Server, times: int = 9) -> Measured:
     """Median of ``kubectl get pods``, process and all; its discovery is cached."""
     words = ["kubectl", f"--server=https://127.0.0.1:{PORT}", f"--certificate-authority={server.directory}/ca.crt"]
     words += [f"--client-certificate={server.directory}/admin.crt", f"--client-key={server.directory}/admin.key"]
@@ -292,24 +316,26 @@ def kubectl_milliseconds(server: Server, times: int = 9) -> float:
     took = []
     for _ in range(times):
         began = time.perf_counter()
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"KUBECONFIG": os.devnull})
         took.append(time.perf_counter() - began)
-    return statistics.median(took) * 1000
+    return Measured(statistics.median(took) * 1000)
 
 
-def measurements(objects: int = OBJECTS) -> Iterator[tuple[str, float]]:
-    """Name and value of each figure, in the order in which a store fills up."""
+def measurements(rounds: int, objects: int = OBJECTS) -> Iterator[tuple[str, Measured]]:
+    """Name and value of each figure, in the order in which a store fills up; medians of so many rounds."""
     with server() as running:
         uvloop.run(drive(running, iter(creates(0, 10)), 1))
         yield "kubectl 10", kubectl_milliseconds(running)
-        yield "watch", watch_milliseconds(running)
+        yield "watch", median(watch_milliseconds(running, turn * 1000) for turn in range(rounds))
         uvloop.run(drive(running, iter(creates(10, 490)), 8))
         yield "kubectl 500", kubectl_milliseconds(running)
         uvloop.run(drive(running, iter(creates(500, 500)), 8))
-        yield "list", milliseconds(running, request("GET", PODS))
-        yield "get", rate(running, [request("GET", f"{PODS}/web-6b7f675859-{n % 1000:06d}") for n in range(GETS)])
-        yield "create", rate(running, creates(1000, CREATES))
-        done = 1000 + CREATES
+        yield "list", median(milliseconds(running, request("GET", PODS)) for _ in range(rounds))
+        gets = [request("GET", f"{PODS}/web-6b7f675859-{n % 1000:06d}") for n in range(GETS)]
+        yield "get", median(rate(running, gets) for _ in range(rounds))
+        done = 1000
+        yield "create", median(rate(running, creates(done + turn * CREATES, CREATES)) for turn in range(rounds))
+        done += rounds * CREATES
         for begin in range(done, objects, 5000):
             uvloop.run(drive(running, iter(creates(begin, min(5000, objects - begin)))))
-        yield "memory", running.megabytes / 1000
+        yield "memory", Measured(running.megabytes / 1000)

@@ -70,7 +70,7 @@ def unstored(value: Object) -> Record:
 def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Form, include_object: str = "") -> bytes:
     """A list in the shape asked for; ``metadata`` is the list's."""
     if form.shape == "Table":
-        rows = [record.decode() for record in records]
+        rows = (record.decode() for record in records)
         return orjson.dumps(tables.table(kind, rows, metadata, form.version, include_object))
     if form.shape:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
