@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: requests that a client may send ahead of their answers before no more are read
 PIPELINED = 16
+#: bytes of a large answer that are handed to TLS together
+PIECE = 512 * 1024
 #: answers without a body
 _BODILESS = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -244,9 +246,22 @@ class Connection(Flow):
                 return
         length = b"" if answer.status in _BODILESS else b"Content-Length: %d\r\n" % len(answer.body)
         head = self._head(request, answer.status, answer.content_type, answer.headers, length)
-        self._transport.write(head if request.method == "HEAD" else head + answer.body)
+        if request.method == "HEAD":
+            self._transport.write(head)
+        elif len(answer.body) <= PIECE:
+            self._transport.write(head + answer.body)
+        else:
+            await self._send_pieces(head, memoryview(answer.body))
         if self._full:
             await self._drain()
+
+    async def _send_pieces(self, head: bytes, body: memoryview) -> None:
+        """A large answer: while the client takes one piece the next is encrypted, and a slow client holds only one."""
+        self._transport.write(head)
+        for begin in range(0, len(body), PIECE):
+            self._transport.write(body[begin : begin + PIECE])
+            if self._full:
+                await self._drain()
 
     def _head(self, request: Request, status: int, content_type: str, headers: Fields, framing: bytes) -> bytes:
         connection = b""
