@@ -5,20 +5,26 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from examples import EXAMPLES
 
 from knet.api import resources
 from knet.api.schema import STRING, conform, schema_of
+from knet.apiserver import tables
 from knet.apiserver.kind import Kind, Strategy
 from knet.apiserver.kinds import schema_kinds, served
-from knet.apiserver.tables import table
 from knet.apiserver.tables.times import age, human_duration
+
+
+def table(kind: Kind, values: list[dict[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = orjson.loads(orjson.dumps(tables.table(kind, values, {}, "v1")))
+    return made
 
 
 def cells(resource: resources.Resource, value: dict[str, Any]) -> dict[str, Any]:
     value.setdefault("metadata", {}).setdefault("name", "x")
-    made = table(Kind(resource, STRING, Strategy()), [value], {}, "v1")
+    made = table(Kind(resource, STRING, Strategy()), [value])
     return dict(zip((row["name"] for row in made["columnDefinitions"]), made["rows"][0]["cells"], strict=True))
 
 
@@ -92,7 +98,7 @@ def test_every_kind_has_upstreams_columns(resource: resources.Resource) -> None:
     kind = KINDS[resource]
     value = copy.deepcopy(EXAMPLES[resource])
     assert conform(kind.type, value) == []
-    made = table(kind, [kind.to_stored(value)], {}, "v1")
+    made = table(kind, [kind.to_stored(value)])
     printed = [
         f"    {'+' if column['priority'] else ''}{column['name']}: {cell}"
         for column, cell in zip(made["columnDefinitions"], made["rows"][0]["cells"], strict=True)
@@ -174,7 +180,7 @@ def test_cells(resource: resources.Resource, value: dict[str, Any], column: str,
 
 
 def test_rows_of_pods_that_ended_say_so() -> None:
-    made = table(KINDS[resources.PODS], [pod("Failed"), pod("Running")], {}, "v1")
+    made = table(KINDS[resources.PODS], [pod("Failed"), pod("Running")])
     assert [[row["reason"] for row in one.get("conditions", ())] for one in made["rows"]] == [["Failed"], []]
 
 
