@@ -21,9 +21,8 @@ RESERVED = frozenset(
 )
 _ESCAPES = {"_": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
-#: what match conditions of webhooks and policies speak of, and of policies with a paramKind
+#: what match conditions of webhooks speak of
 CONDITION_VARIABLES = ("object", "oldObject", "request", "namespaceObject")
-PARAMETRIC_VARIABLES = (*CONDITION_VARIABLES, "params")
 
 #: of `failure`
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
@@ -47,6 +46,11 @@ def _environment(variables: tuple[str, ...]) -> "cel.Env":
         ],
         functions=declarations(cel),
     )
+
+
+def variables_of(parametric: bool, composed: bool) -> tuple[str, ...]:
+    """What expressions of a policy speak of that has parameters, and variables of its own."""
+    return (*CONDITION_VARIABLES, *["params"] * parametric, *["variables"] * composed)
 
 
 def compile_expression(text: str, variables: tuple[str, ...]) -> "cel.Expression":

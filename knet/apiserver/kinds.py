@@ -18,6 +18,7 @@ from knet.apiserver.defaults import storage as storage_defaults
 from knet.apiserver.kind import Conversion, Kind, Part, Strategy
 from knet.apiserver.validation import (
     access,
+    admission_policies,
     apps,
     batch,
     claim,
@@ -295,9 +296,17 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         unconditional_update=False,
     ),
     resources.VALIDATINGADMISSIONPOLICIES: Strategy(
-        default=policy_defaults.default_admission_policy, generation=True, unconditional_update=False
+        default=policy_defaults.default_admission_policy,
+        validate=admission_policies.validate_policy,
+        generation=True,
+        unconditional_update=False,
     ),
-    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(generation=True, unconditional_update=False),
+    resources.VALIDATINGADMISSIONPOLICYBINDINGS: Strategy(
+        default=policy_defaults.default_policy_binding,
+        validate=admission_policies.validate_binding,
+        generation=True,
+        unconditional_update=False,
+    ),
     resources.FLOWSCHEMAS: Strategy(default=policy_defaults.default_flow_schema, generation=True),
     resources.PRIORITYLEVELCONFIGURATIONS: Strategy(default=policy_defaults.default_priority_level, generation=True),
     resources.CUSTOMRESOURCEDEFINITIONS: Strategy(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from knet.apiserver.defaults.policy import default_admission_policy, default_policy_binding
+from knet.apiserver.validation.admission_policies import validate_binding, validate_policy
 from knet.apiserver.validation.webhooks import validate_mutating, validate_validating
 
 JSON = dict[str, Any]
@@ -164,3 +166,129 @@ def test_names_are_unique() -> None:
     assert str(error) == (
         'webhooks[0].reinvocationPolicy: Unsupported value: "Always": supported values: "IfNeeded", "Never"'
     )
+
+
+# ---- policies ----------------------------------------------------------------------------------------------------
+
+
+def policy(**spec: Any) -> JSON:
+    """A sound policy, but for ``spec``; None leaves a field out."""
+    row = {"matchConstraints": {"resourceRules": [RULE]}, "validations": [{"expression": "true"}], **spec}
+    value = {"metadata": {"name": "limit"}, "spec": {key: item for key, item in row.items() if item is not None}}
+    default_admission_policy(value)
+    return value
+
+
+def binding(**spec: Any) -> JSON:
+    """A sound binding, but for ``spec``."""
+    value = {"metadata": {"name": "limit"}, "spec": {"policyName": "limit", "validationActions": ["Deny"], **spec}}
+    default_policy_binding(value)
+    return value
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, "validations": [{"expression": "params.a == 'b'"}]},
+        {"variables": [{"name": "a", "expression": "1"}], "validations": [{"expression": "variables.a == 1"}]},
+        {"validations": None, "auditAnnotations": [{"key": "who", "valueExpression": "request.userInfo.username"}]},
+        {
+            "validations": [
+                {"expression": "true", "messageExpression": "'x' + object.metadata.name", "reason": "Forbidden"}
+            ]
+        },
+    ],
+)
+def test_sound_policies(spec: JSON) -> None:
+    assert validate_policy(policy(**spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        (
+            {"validations": None},
+            "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+        ),
+        (
+            {"failurePolicy": "Maybe"},
+            'spec.failurePolicy: Unsupported value: "Maybe": supported values: "Fail", "Ignore"',
+        ),
+        ({"matchConstraints": None}, "spec.matchConstraints: Required value"),
+        ({"matchConstraints": {"resourceRules": []}}, "spec.matchConstraints.resourceRules: Required value"),
+        (
+            {"matchConstraints": {"resourceRules": [RULE | {"resourceNames": ["a/b"]}]}},
+            "spec.matchConstraints.resourceRules[0].resourceNames[0]: Invalid value: \"a/b\": may not contain '/'",
+        ),
+        ({"paramKind": {"kind": "X"}}, "spec.paramKind.apiVersion: Required value"),
+        (
+            {"paramKind": {"apiVersion": "a/b/c", "kind": "X"}},
+            'spec.paramKind.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c',
+        ),
+        (
+            {"validations": [{"expression": " "}]},
+            "spec.validations[0].expression: Required value: expression is not specified",
+        ),
+        (
+            {"validations": [{"expression": "1"}]},
+            'spec.validations[0].expression: Invalid value: "1": must evaluate to bool but got int',
+        ),
+        (
+            {"validations": [{"expression": "true", "message": "a\nb"}]},
+            'spec.validations[0].message: Invalid value: "a\\nb": message must not contain line breaks',
+        ),
+        (
+            {"validations": [{"expression": "true", "messageExpression": "1"}]},
+            'spec.validations[0].messageExpression: Invalid value: "1": must evaluate to string but got int',
+        ),
+        (
+            {"validations": [{"expression": "true", "reason": "Conflict"}]},
+            'spec.validations[0].reason: Unsupported value: "Conflict": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"',
+        ),
+        (
+            {"variables": [{"name": "a-b", "expression": "1"}]},
+            'spec.variables[0].name: Invalid value: "a-b": name is not a valid CEL identifier',
+        ),
+        (
+            {"auditAnnotations": [{"key": "a", "valueExpression": "1"}]},
+            'spec.auditAnnotations[0].valueExpression: Invalid value: "1": must evaluate to one of [string null] but got int',
+        ),
+        (
+            {"auditAnnotations": [{"key": "a", "valueExpression": "'b'"}] * 2},
+            'spec.auditAnnotations[1].key: Duplicate value: "a"',
+        ),
+    ],
+)
+def test_wrong_policies(spec: JSON, error: str) -> None:
+    assert error in [str(found) for found in validate_policy(policy(**spec))]
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        ({"policyName": ""}, "spec.policyName: Required value"),
+        (
+            {"validationActions": []},
+            "spec.validationActions: Required value: at least one validation action is required",
+        ),
+        (
+            {"validationActions": ["Stop"]},
+            'spec.validationActions[0]: Unsupported value: "Stop": supported values: "Audit", "Deny", "Warn"',
+        ),
+        ({"validationActions": ["Deny", "Deny"]}, 'spec.validationActions[1]: Duplicate value: "Deny"'),
+        (
+            {"validationActions": ["Deny", "Warn"]},
+            'spec.validationActions: Invalid value: []admissionregistration.ValidationAction{"Deny", "Warn"}: must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)',
+        ),
+        ({"paramRef": {}}, "spec.paramRef: Required value: one of name or selector must be specified"),
+        ({"paramRef": {"name": "a"}}, "spec.paramRef.parameterNotFoundAction: Required value"),
+        (
+            {"paramRef": {"name": "a", "selector": {}}},
+            "spec.paramRef.selector: Forbidden: name and selector are mutually exclusive",
+        ),
+    ],
+)
+def test_wrong_bindings(spec: JSON, error: str) -> None:
+    assert validate_binding(binding()) == []
+    assert error in [str(found) for found in validate_binding(binding(**spec))]

@@ -37,7 +37,7 @@ class Conditions:
 
     def __init__(self, rows: Iterable[Object], open_: bool, variables: tuple[str, ...] = CONDITION_VARIABLES) -> None:
         self._open = open_
-        self._rows = [_condition(row["expression"], variables) for row in rows]
+        self._rows = [condition(row["expression"], variables) for row in rows]
 
     def __bool__(self) -> bool:
         return bool(self._rows)
@@ -59,7 +59,7 @@ class Conditions:
 Condition = Callable[[dict[str, Any]], Any]
 
 
-def _condition(text: str, variables: tuple[str, ...]) -> Condition:
+def condition(text: str, variables: tuple[str, ...]) -> Condition:
     """An expression that has been found good when it was stored; one that is bad all the same fails each time."""
     try:
         program = compile_expression(text.strip(), variables)

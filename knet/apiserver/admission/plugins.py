@@ -18,6 +18,7 @@ from knet.apiserver.admission import (
 )
 from knet.apiserver.admission.chain import Plugin
 from knet.apiserver.admission.pod_security import plugin as pod_security
+from knet.apiserver.admission.policy import plugin as policies
 from knet.apiserver.admission.request import Operation
 from knet.apiserver.admission.resource_quota.plugin import ResourceQuotas
 from knet.apiserver.admission.webhook import plugin as webhooks
@@ -66,6 +67,7 @@ def plugins() -> tuple[Plugin, ...]:
         # upstream has it in the registry of these kinds
         Plugin("PrivilegeEscalation", _WRITE, escalation.RESOURCES, validate=escalation.check),
         Plugin("MutatingAdmissionWebhook", _ALL, mutate=webhooks.mutate),
+        Plugin("ValidatingAdmissionPolicy", _ALL, validate=policies.validate),
         Plugin("ValidatingAdmissionWebhook", _ALL, validate=webhooks.validate),
         Plugin("ResourceQuota", _CREATE, validate=quotas.validate),
         Plugin("ResourceQuota", ("UPDATE",), ("services", *_CLAIMS), validate=quotas.validate),

@@ -88,11 +88,21 @@ def default_admission_policy(value: Object) -> None:
     spec = value.setdefault("spec", {})
     spec.setdefault("failurePolicy", "Fail")
     if (match := spec.get("matchConstraints")) is not None:
-        match.setdefault("matchPolicy", "Equivalent")
-        match.setdefault("namespaceSelector", {})
-        match.setdefault("objectSelector", {})
-        for rule in (*match.get("resourceRules", ()), *match.get("excludeResourceRules", ())):
-            rule.setdefault("scope", "*")
+        _default_match(match)
+
+
+def default_policy_binding(value: Object) -> None:
+    """A ValidatingAdmissionPolicyBinding."""
+    if (match := value.get("spec", {}).get("matchResources")) is not None:
+        _default_match(match)
+
+
+def _default_match(match: Object) -> None:
+    match.setdefault("matchPolicy", "Equivalent")
+    match.setdefault("namespaceSelector", {})
+    match.setdefault("objectSelector", {})
+    for rule in (*match.get("resourceRules", ()), *match.get("excludeResourceRules", ())):
+        rule.setdefault("scope", "*")
 
 
 def default_priority_level(value: Object) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from knet.apiserver import field, formats
-from knet.apiserver.expressions import CONDITION_VARIABLES, PARAMETRIC_VARIABLES, compile_expression
+from knet.apiserver.expressions import CONDITION_VARIABLES, compile_expression, variables_of
 from knet.apiserver.field import Errors
 from knet.apiserver.validation.rules import Required, Rule, both, each, form, one_of, shape, unique, where
 from knet.apiserver.validation.selectors import label_selector
@@ -84,16 +84,16 @@ MATCH_POLICY = one_of("Equivalent", "Exact")
 
 
 def expression(variables: tuple[str, ...], *results: str) -> Rule:
-    """Text that compiles and can have one of the result types (CEL's names in lower case)."""
+    """Text that compiles and can have one of the result types (CEL's names in lower case), or any if none is given."""
 
     def check(value: str, path: str) -> Errors:
         try:
             kind = str(compile_expression(value, variables).return_type()).lower()
         except ValueError as error:
             return [field.invalid(path, value, str(error))]
-        if kind in (*results, "dyn"):
+        if not results or kind in (*results, "dyn"):
             return []
-        wanted = f"{results[0]}" if len(results) == 1 else f"one of [{' '.join(results)}]"
+        wanted = results[0] if len(results) == 1 else f"one of [{' '.join(results)}]"
         return [field.invalid(path, value, f"must evaluate to {wanted} but got {kind}")]
 
     return check
@@ -120,7 +120,7 @@ def match_conditions(parametric: bool) -> Rule:
     return both(few, each(row), unique(lambda item: item.get("name") or None, place=".name"))
 
 
-_CONDITION = {False: expression(CONDITION_VARIABLES, "bool"), True: expression(PARAMETRIC_VARIABLES, "bool")}
+_CONDITION = {False: expression(CONDITION_VARIABLES, "bool"), True: expression(variables_of(True, False), "bool")}
 
 # ---- where a webhook is ----------------------------------------------------------------------------------
 
