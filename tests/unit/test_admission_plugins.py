@@ -56,6 +56,109 @@ def test_the_order_is_upstreams() -> None:
     assert names == [name for name in upstream if name in names]
 
 
+# ---- ServiceAccount ----------------------------------------------------------------------------------------------
+
+
+def test_an_account_gives_its_pods_token_and_pull_secrets(server: Server) -> None:
+    async def body(api: Api) -> None:
+        space = await namespace(api, "accounts")
+        account = {"metadata": {"name": "puller"}, "imagePullSecrets": [{"name": "registry"}]}
+        assert (await api("POST", f"{space}/serviceaccounts", account)).code == 201
+        silent = {"metadata": {"name": "silent"}, "automountServiceAccountToken": False}
+        assert (await api("POST", f"{space}/serviceaccounts", silent)).code == 201
+
+        async def made(**spec: Any) -> JSON:
+            value = pod("")
+            value["metadata"] = {"generateName": "p-"}
+            value["spec"] |= spec
+            answer = await api("POST", f"{space}/pods", value)
+            assert answer.code == 201, answer.message
+            found: JSON = answer.body["spec"]
+            return found
+
+        plain = await made(serviceAccountName="puller")
+        assert plain["imagePullSecrets"] == [{"name": "registry"}]
+        (volume,) = plain["volumes"]
+        sources = volume["projected"]["sources"]
+        assert [next(iter(row)) for row in sources] == ["serviceAccountToken", "configMap", "downwardAPI"]
+        assert sources[0]["serviceAccountToken"] == {"expirationSeconds": 3607, "path": "token"}
+        path = "/var/run/secrets/kubernetes.io/serviceaccount"
+        mount = {"name": volume["name"], "readOnly": True, "mountPath": path}
+        assert plain["containers"][0]["volumeMounts"] == [mount]
+        own = await made(serviceAccountName="puller", imagePullSecrets=[{"name": "mine"}])
+        assert own["imagePullSecrets"] == [{"name": "mine"}]
+        assert "volumes" not in await made(serviceAccountName="silent")
+        assert len((await made(serviceAccountName="silent", automountServiceAccountToken=True))["volumes"]) == 1
+        assert "volumes" not in await made(automountServiceAccountToken=False)
+
+    server.run(body)
+
+
+_SECRET_ENV = {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "hidden", "key": "k"}}}
+_NOT_ALLOWED = "is not allowed because service account careful does not reference that secret"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, ""),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "known"}}]}, ""),
+        (
+            {"volumes": [{"name": "v", "secret": {"secretName": "hidden"}}]},
+            f'volume with secret.secretName="hidden" {_NOT_ALLOWED}',
+        ),
+        (
+            {"containers": [{"name": "c", "image": "i", "env": [_SECRET_ENV]}]},
+            f'container c with envVar KEY referencing secret.secretName="hidden" {_NOT_ALLOWED}',
+        ),
+        (
+            {"initContainers": [{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "hidden"}}]}]},
+            f'init container c with envFrom referencing secret.secretName="hidden" {_NOT_ALLOWED}',
+        ),
+        (
+            {"imagePullSecrets": [{"name": "hidden"}]},
+            'imagePullSecrets[0].name="hidden" is not allowed because service account careful does not reference that'
+            " imagePullSecret",
+        ),
+    ],
+)
+def test_an_account_can_enforce_its_secrets(server: Server, spec: JSON, message: str) -> None:
+    async def body(api: Api) -> None:
+        metadata = {"name": "careful", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}
+        account = {"metadata": metadata, "secrets": [{"name": "known"}]}
+        await api("POST", f"{NAMESPACES}/default/serviceaccounts", account)
+        value = pod("secretive")
+        value["spec"] |= {"serviceAccountName": "careful", **spec}
+        answer = await api("POST", f"{NAMESPACES}/default/pods?dryRun=All", value)
+        if message:
+            assert (answer.code, answer.message) == (403, f'pods "secretive" is forbidden: {message}')
+        else:
+            assert answer.code == 201, answer.message
+
+    server.run(body)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"serviceAccountName": "default"}, "a mirror pod may not reference service accounts"),
+        ({"volumes": [{"name": "v", "secret": {"secretName": "s"}}]}, "a mirror pod may not reference secrets"),
+        (
+            {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+            "a mirror pod may not use ServiceAccountToken volume projections",
+        ),
+    ],
+)
+def test_a_mirror_pod_has_no_account(server: Server, spec: JSON, message: str) -> None:
+    async def body(api: Api) -> None:
+        value = pod("mirror", metadata={"name": "mirror", "annotations": {"kubernetes.io/config.mirror": "x"}})
+        value["spec"] |= spec
+        answer = await api("POST", f"{NAMESPACES}/default/pods", value)
+        assert (answer.code, answer.message) == (403, f'pods "mirror" is forbidden: {message}')
+
+    server.run(body)
+
+
 # ---- Priority ----------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,8 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("LimitRanger", _CREATE, _PODS, limit_ranger.admit, limit_ranger.validate_pod),
         Plugin("LimitRanger", ("UPDATE",), ("pods/resize",), validate=limit_ranger.validate_pod),
         Plugin("LimitRanger", _WRITE, _CLAIMS, validate=limit_ranger.validate_claim),
-        Plugin("ServiceAccount", _CREATE, _PODS, service_account.admit),
+        Plugin("ServiceAccount", _CREATE, _PODS, service_account.admit, service_account.validate),
+        Plugin("ServiceAccount", ("UPDATE",), ("pods/ephemeralcontainers",), validate=service_account.validate),
         Plugin(
             "NodeRestriction",
             ("CREATE", "UPDATE", "DELETE"),
