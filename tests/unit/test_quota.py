@@ -15,6 +15,7 @@ from knet.api import resources
 from knet.api.objects import Pod
 from knet.api.policy import ResourceQuota
 from knet.api.quota import Charge, Limits, Tally, limits_of, meter_of, refusal
+from knet.apiserver.validation.policy import validate_quota
 from knet.client import ApiError
 
 JSON = dict[str, Any]
@@ -233,6 +234,35 @@ def test_what_exceeds_a_quota_is_refused(quotas: list[Limits], value: JSON, why:
     meter = meter_of(resources.PODS)
     more = meter.measure(value, NOW)
     assert refusal(quotas, meter, value, more, lambda row: BUSY.used(row, meter)) == why
+
+
+@pytest.mark.parametrize(
+    ("spec", "errors"),
+    [
+        ({"hard": {"pods": "1", "requests.cpu": "1", "count/widgets.example.com": "1", "hugepages-2Mi": "1"}}, []),
+        ({"hard": {"pods": "1"}, "scopes": ["BestEffort"]}, []),
+        (
+            {"hard": {"pod": "1"}},
+            ['spec.hard[pod]: Invalid value: "pod": must be a standard resource for quota'],
+        ),
+        (
+            {"hard": {"requests.cpu": "1"}, "scopes": ["BestEffort"]},
+            [
+                'spec.scopes: Invalid value: []core.ResourceQuotaScope{"BestEffort"}: unsupported scope applied to'
+                " resource"
+            ],
+        ),
+        (
+            {
+                "hard": {"services": "1"},
+                "scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists"}]},
+            },
+            ["spec.scopeSelector.matchExpressions: Invalid value: {…}: unsupported scope applied to resource"],
+        ),
+    ],
+)
+def test_what_a_quota_can_be(spec: JSON, errors: list[str]) -> None:
+    assert [str(error) for error in validate_quota({"spec": spec})] == errors
 
 
 def test_scopes_select_nothing_but_pods() -> None:

@@ -1,5 +1,7 @@
 """Autoscalers, disruption budgets, quotas, limit ranges and priorities (pkg/apis/*/validation)."""
 
+from collections.abc import Iterable
+
 from knet.api.quantity import parse_quantity
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
@@ -206,8 +208,38 @@ _PIECES = (
 )
 
 
+#: of Pods that run, and therefore with a class of service or a deadline
+_COMPUTE = ("cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory")
+_STORAGE = ("requests.storage", "ephemeral-storage", "requests.ephemeral-storage", "limits.ephemeral-storage")
+_STANDARD = frozenset((*_PIECES, *_COMPUTE, *_STORAGE))
+
+
+def _standard(name: str) -> bool:
+    return name in _STANDARD or name.startswith(("hugepages-", "requests.hugepages-"))
+
+
 def _resource_name(name: str) -> str:
-    return formats.qualified_name(name)
+    if wrong := formats.qualified_name(name):
+        return wrong
+    return "" if "/" in name or _standard(name) else "must be a standard resource for quota"
+
+
+def _misfits(scope: str, hard: Iterable[str]) -> bool:
+    """Whether a scope says nothing about some of the resources."""
+    meant = ("pods",) if scope == "BestEffort" else ("pods", *_COMPUTE)
+    return scope in _SCOPES and any(_standard(name) and name not in meant for name in hard)
+
+
+def _scopes_fit(spec: Object, path: str) -> Errors:
+    detail, hard = "unsupported scope applied to resource", spec.get("hard") or {}
+    scopes, selector = spec.get("scopes") or (), spec.get("scopeSelector") or {}
+    errors = []
+    if any(_misfits(scope, hard) for scope in scopes):
+        shown = field.go_list("core.ResourceQuotaScope", scopes)
+        errors.append(field.invalid(f"{path}.scopes", shown, detail))
+    if any(_misfits(row.get("scopeName", ""), hard) for row in selector.get("matchExpressions") or ()):
+        errors.append(field.invalid(f"{path}.scopeSelector.matchExpressions", field.go_missing(), detail))
+    return errors
 
 
 def _amounts(rows: dict[str, str], path: str) -> Errors:
@@ -251,7 +283,9 @@ def _scopes(scopes: list[str], path: str) -> Errors:
     return errors
 
 
-_QUOTA = shape({"hard": _amounts, "scopes": _scopes, "scopeSelector": shape({"matchExpressions": each(_scope)})})
+_QUOTA = shape(
+    {"hard": _amounts, "scopes": _scopes, "scopeSelector": shape({"matchExpressions": each(_scope)})}, _scopes_fit
+)
 
 
 def validate_quota(value: Object) -> Errors:
