@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from apiserver_harness import JSON, MERGE, Api, Server, pod, running
+from webhook_harness import REGISTRATION, allow, denying, patching, rule, webhooks
 
 from knet.api.resources import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS
 from knet.apiserver.audit.policy import DEFAULT, Policy, parse
@@ -66,7 +67,7 @@ def test_each_request_is_a_line(tmp_path: Path) -> None:
             "user": ADMIN,
             "objectRef": {"resource": "pods", "namespace": "default", "name": "web", "apiVersion": "v1"},
             "responseStatus": {"metadata": {}, "code": 201},
-            "annotations": ALLOWED,
+            "annotations": {**ALLOWED, "pod-security.kubernetes.io/enforce-policy": "privileged:latest"},
         }
         [got] = log.events(userAgent="me/1")
         assert got["requestURI"] == "/api/v1/namespaces/default/pods/web?pretty=false"
@@ -173,3 +174,67 @@ def test_bodies_are_told_where_the_policy_wants_them(tmp_path: Path) -> None:
     [namespace] = log.events(verb="create", requestURI=NAMESPACES.path(), stage="ResponseComplete")
     assert namespace["requestObject"]["metadata"]["name"] == "shop" and "responseObject" not in namespace
     assert log.events(verb="create", requestURI=SERVICEACCOUNTS.path("default"), stage="ResponseComplete")
+
+
+def test_admission_annotates(tmp_path: Path) -> None:
+    async def test(api: Api) -> None:
+        labels = {"pod-security.kubernetes.io/audit": "restricted"}
+        assert (
+            await api("PATCH", NAMESPACES.path(name="default"), {"metadata": {"labels": labels}}, MERGE)
+        ).code == 200
+        assert (await api("POST", PODS.path("default"), pod("loose"))).code == 201
+        spec = {
+            "matchConstraints": {"resourceRules": [rule("configmaps")]},
+            "validations": [{"expression": "true"}, {"expression": "object.data.x == 'z'", "message": "x is not z"}],
+            "auditAnnotations": [{"key": "x", "valueExpression": "'x is ' + object.data.x"}],
+        }
+        binding = {"policyName": "told", "validationActions": ["Audit"]}
+        for plural, content in (
+            ("validatingadmissionpolicies", spec),
+            ("validatingadmissionpolicybindings", binding),
+        ):
+            value = {"metadata": {"name": "told"}, "spec": content}
+            assert (await api("POST", f"{REGISTRATION}/{plural}", value)).code == 201
+        async with webhooks(api, tmp_path) as hooks:
+            change = patching({"op": "add", "path": "/data/x", "value": "y"})
+            await hooks.add("Mutating", "patch", change, rules=[rule("configmaps")])
+            await hooks.add("Validating", "note", lambda _: {**allow(_), "auditAnnotations": {"seen": "yes"}})
+            await hooks.add("Validating", "open", lambda _: b"nonsense", failurePolicy="Ignore")
+            assert (await api("POST", CONFIGMAPS.path("default"), {"metadata": {"name": "a"}, "data": {}})).code == 201
+            await hooks.add("Validating", "strict", denying(message="no"))
+            assert (await api("DELETE", CONFIGMAPS.path("default", "a"))).code == 400
+
+    with audited(tmp_path, parse("{kind: Policy, apiVersion: audit.k8s.io/v1, rules: [{level: Request}]}")) as (
+        server,
+        log,
+    ):
+        server.run(test)
+    [loose] = log.events(verb="create", requestURI=PODS.path("default"), stage="ResponseComplete")
+    assert loose["annotations"]["pod-security.kubernetes.io/audit-violations"].startswith(
+        'would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false'
+    )
+    [made] = log.events(verb="create", requestURI=CONFIGMAPS.path("default"), stage="ResponseComplete")
+    found = {key: item for key, item in made["annotations"].items() if key not in ALLOWED}
+    names = {"configuration": "patch", "webhook": "patch.example.com"}
+    assert orjson.loads(found.pop("mutation.webhook.admission.k8s.io/round_0_index_0")) == {**names, "mutated": True}
+    assert orjson.loads(found.pop("patch.webhook.admission.k8s.io/round_0_index_0")) == {
+        **names,
+        "patch": [{"op": "add", "path": "/data/x", "value": "y"}],
+        "patchType": "JSONPatch",
+    }
+    assert orjson.loads(found.pop("validation.policy.admission.k8s.io/validation_failure")) == [
+        {
+            "message": "x is not z",
+            "policy": "told",
+            "binding": "told",
+            "expressionIndex": 1,
+            "validationActions": ["Audit"],
+        }
+    ]
+    assert found == {
+        "told/x": "x is y",
+        "note.example.com/seen": "yes",
+        "failed-open.validating.webhook.admission.k8s.io/round_0_index_1": "open.example.com",
+    }
+    [refused] = log.events(verb="delete", requestURI=CONFIGMAPS.path("default", "a"), stage="ResponseComplete")
+    assert refused["responseStatus"]["code"] == 400

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
+from knet.apiserver.annotations import kept
 from knet.apiserver.audit.policy import Policy
 from knet.apiserver.audit.trail import Trail
 from knet.apiserver.authentication import Authenticator, impersonation
@@ -73,7 +74,8 @@ class Audit:
         except StatusError:
             pass  # he may not act as that: which is the answer
         try:
-            answer = await self._handle(request)
+            with kept(trail.annotations):
+                answer = await self._handle(request)
         except BaseException:  # the client has gone, or the server goes
             trail.ended()
             raise

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
+from knet.apiserver.annotations import Annotations
 from knet.apiserver.audit import event
 from knet.apiserver.audit.policy import Stage, Telling
 from knet.apiserver.authorization import Attributes, Decision
@@ -41,6 +42,7 @@ class Trail:
         self._received = time.time()
         self._event = event.beginning(request, wanted, telling, self._received)
         self._ended = False
+        self.annotations = Annotations(telling.bodies[0])
 
     # ---- what becomes known ----------------------------------------------------------------------------------
 
@@ -50,10 +52,9 @@ class Trail:
 
     def decided(self, decision: Decision) -> None:
         """It was allowed, or not."""
-        self._event["annotations"] = {
-            "authorization.k8s.io/decision": "allow" if decision.allowed else "forbid",
-            "authorization.k8s.io/reason": decision.reason,
-        }
+        self.annotations.found["authorization.k8s.io/decision"] = "allow" if decision.allowed else "forbid"
+        self.annotations.found["authorization.k8s.io/reason"] = decision.reason
+        self._event["annotations"] = self.annotations.found
 
     # ---- stages ----------------------------------------------------------------------------------------------
 

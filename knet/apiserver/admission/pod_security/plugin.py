@@ -9,6 +9,7 @@ from knet.api.resources import NAMESPACES, PODS
 from knet.apiserver.admission.pod_security.checks import evaluate
 from knet.apiserver.admission.pod_security.policy import LEVELS, PRIVILEGED, Level, Policy, policy_of
 from knet.apiserver.admission.request import Request
+from knet.apiserver.annotations import annotate, wanted
 from knet.apiserver.status import invalid
 from knet.store import Object
 
@@ -23,6 +24,9 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "jobs.batch": ("spec", "template"),
     "cronjobs.batch": ("spec", "jobTemplate", "spec", "template"),
 }
+#: annotations of audit events
+_ENFORCED = "pod-security.kubernetes.io/enforce-policy"
+_VIOLATIONS = "pod-security.kubernetes.io/audit-violations"
 #: pods checked at most when a namespace's level is raised
 MOST_PODS = 3000
 
@@ -31,32 +35,46 @@ def validate_pod(request: Request) -> None:
     """Pods and their ephemeral containers; StatusError 403."""
     policy = _policy(request)
     if policy == PRIVILEGED:
+        annotate(_ENFORCED, str(policy.enforce))
         return
     pod = request.new
     if request.old is not None and not _significant(pod.get("spec", {}), request.old.get("spec", {})):
         return
     metadata, spec = pod["metadata"], pod.get("spec", {})
     findings = evaluate(policy.enforce, metadata, spec)
+    annotate(_ENFORCED, str(policy.enforce))
+    _tell(policy.audit, metadata, spec)
     if findings:
         raise request.forbidden(f'violates PodSecurity "{policy.enforce}": {", ".join(map(str, findings))}')
-    _warn(request, policy.warn, metadata, spec)
+    if warning := _violation(policy.warn, metadata, spec):
+        request.warn(warning)
 
 
 def validate_workload(request: Request) -> None:
     """A workload's Pods would be refused later: its author is told now."""
     policy = _policy(request)
-    if policy.warn.name == "privileged":
+    if policy.warn.name == policy.audit.name == "privileged":
         return
     template: Object | None = request.new
     for key in TEMPLATES[request.resource.group_resource]:
         template = (template or {}).get(key)
     if template is not None:
-        _warn(request, policy.warn, template.get("metadata") or {}, template.get("spec") or {})
+        metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
+        _tell(policy.audit, metadata, spec)
+        if warning := _violation(policy.warn, metadata, spec):
+            request.warn(warning)
 
 
-def _warn(request: Request, level: Level, metadata: Object, spec: Object) -> None:
-    if findings := evaluate(level, metadata, spec):
-        request.warn(f'would violate PodSecurity "{level}": {", ".join(map(str, findings))}')
+def _violation(level: Level, metadata: Object, spec: Object) -> str:
+    """What is said of Pods that a level would refuse, "" if it would not."""
+    findings = evaluate(level, metadata, spec)
+    return f'would violate PodSecurity "{level}": {", ".join(map(str, findings))}' if findings else ""
+
+
+def _tell(level: Level, metadata: Object, spec: Object) -> None:
+    """The audit log what would be refused, where there is one."""
+    if wanted() and (violation := _violation(level, metadata, spec)):
+        annotate(_VIOLATIONS, violation)
 
 
 def _policy(request: Request) -> Policy:

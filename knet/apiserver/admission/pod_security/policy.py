@@ -27,7 +27,7 @@ class Level(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What a namespace's labels say; audit has no one to tell here."""
+    """What a namespace's labels say."""
 
     enforce: Level = Level()
     audit: Level = Level()

@@ -16,12 +16,16 @@ from knet.apiserver.admission.request import Reinvocation, Request
 from knet.apiserver.admission.webhook.calling import CallFailed, ask
 from knet.apiserver.admission.webhook.configuration import Webhook, webhooks_of
 from knet.apiserver.admission.webhook.review import Verdict
+from knet.apiserver.annotations import annotate, wanted
 from knet.apiserver.kind import Kind
 from knet.apiserver.status import StatusError, internal_error
 from knet.apiserver.user import SERVER
 from knet.store import Object
 
 log = logging.getLogger(__name__)
+
+#: of annotations of audit events
+_DOMAIN = "webhook.admission.k8s.io"
 
 
 def mutate(request: Request) -> Awaitable[None] | None:
@@ -61,17 +65,22 @@ async def _mutate(request: Request, webhooks: Sequence[Webhook]) -> None:
         state = request.reinvocation = Reinvocation()
     if state.again and orjson.dumps(request.value) != state.left:
         state.changed()
-    for webhook in webhooks:
+    for index, webhook in enumerate(webhooks):
         if state.again and webhook.id not in state.due:
             continue
         form = _form(webhook, request)
         if form is None:
             continue
+        place = f"round_{int(state.again)}_index_{index}"
+        changed = False
         try:
-            changed = _apply(webhook, await _ask(webhook, request, form, mutating=True), request, form)
+            verdict = await _ask(webhook, request, form, mutating=True)
+            changed = _apply(webhook, verdict, request, form)
+            _tell_patch(webhook, verdict, place)
         except CallFailed as error:
-            _fail(webhook, error)
-            changed = False
+            _fail(webhook, error, f"failed-open.mutation.{_DOMAIN}/{place}")
+        finally:
+            _tell(f"mutation.{_DOMAIN}/{place}", webhook, mutated=changed)
         if changed:
             state.changed()
             state.needed = True
@@ -97,6 +106,19 @@ def _apply(webhook: Webhook, verdict: Verdict, request: Request, form: Kind) -> 
         raise internal_error(str(error)) from None
     request.replace(patched, form)
     return orjson.dumps(request.value) != before
+
+
+def _tell(key: str, webhook: Webhook, **more: object) -> None:
+    """The audit log about a webhook."""
+    if wanted():
+        told = {"configuration": webhook.configuration, "webhook": webhook.name, **more}
+        annotate(key, orjson.dumps(told).decode())
+
+
+def _tell_patch(webhook: Webhook, verdict: Verdict, place: str) -> None:
+    """The audit log what has been changed, where it tells of bodies."""
+    if verdict.patch and wanted(bodies=True):
+        _tell(f"patch.{_DOMAIN}/{place}", webhook, patch=orjson.loads(verdict.patch), patchType="JSONPatch")
 
 
 def _operations(webhook: Webhook, verdict: Verdict) -> list[Object]:
@@ -126,22 +148,20 @@ def _check(request: Request, form: Kind, value: Object) -> None:
 
 async def _validate(request: Request, webhooks: Sequence[Webhook]) -> None:
     meant = [(webhook, form) for webhook in webhooks if (form := _form(webhook, request)) is not None]
-    if len(meant) == 1:
-        errors = [await _consent(*meant[0], request)]
-    else:
-        errors = await asyncio.gather(*(_consent(webhook, form, request) for webhook, form in meant))
+    asking = [_consent(webhook, form, request, index) for index, (webhook, form) in enumerate(meant)]
+    errors = [await asking[0]] if len(asking) == 1 else await asyncio.gather(*asking)
     for error in errors:
         if error is not None:
             raise error
 
 
-async def _consent(webhook: Webhook, form: Kind, request: Request) -> StatusError | None:
+async def _consent(webhook: Webhook, form: Kind, request: Request, index: int) -> StatusError | None:
     """What one webhook has against a request."""
     try:
         await _ask(webhook, request, form, mutating=False)
     except CallFailed as error:
         try:
-            _fail(webhook, error)
+            _fail(webhook, error, f"failed-open.validating.{_DOMAIN}/round_0_index_{index}")
         except StatusError as failure:
             return failure
     except StatusError as refusal:
@@ -155,6 +175,8 @@ async def _consent(webhook: Webhook, form: Kind, request: Request) -> StatusErro
 async def _ask(webhook: Webhook, request: Request, form: Kind, mutating: bool) -> Verdict:
     """The answer of a webhook that allows the request; its denial is a StatusError.  Raises CallFailed."""
     verdict = await ask(request.context.admission.reach, webhook, request, form, mutating)
+    for key, value in verdict.annotations.items():
+        annotate(f"{webhook.name}/{key}", value)
     for warning in verdict.warnings:
         request.warn(warning)
     if not verdict.allowed:
@@ -162,8 +184,9 @@ async def _ask(webhook: Webhook, request: Request, form: Kind, mutating: bool) -
     return verdict
 
 
-def _fail(webhook: Webhook, error: CallFailed) -> None:
-    """StatusError 500, unless the webhook may be missed."""
+def _fail(webhook: Webhook, error: CallFailed, key: str) -> None:
+    """StatusError 500, unless the webhook may be missed, which the audit log is told under ``key``."""
     log.warning("%s, failing %s", error, "open" if webhook.open else "closed")
     if not webhook.open:
         raise internal_error(str(error))
+    annotate(key, webhook.name)
