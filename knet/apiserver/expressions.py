@@ -22,7 +22,7 @@ RESERVED = frozenset(
 _ESCAPES = {"_": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
 #: what match conditions of webhooks speak of
-CONDITION_VARIABLES = ("object", "oldObject", "request", "namespaceObject")
+CONDITION_VARIABLES = ("object", "oldObject", "request", "namespaceObject", "authorizer")
 
 #: of `failure`
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
@@ -34,23 +34,34 @@ def _environment(variables: tuple[str, ...]) -> "cel.Env":
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
 
+    from knet.apiserver.authorization import expressions as authorizing
     from knet.apiserver.custom.functions import declarations
 
+    types = dict.fromkeys(variables, cel.Type.DYN)
+    functions = declarations(cel)
+    if "authorizer" in types:
+        types["authorizer"] = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+        functions += authorizing.declarations(cel)
     return cel.NewEnv(
-        variables=dict.fromkeys(variables, cel.Type.DYN),
+        variables=types,
         extensions=[
             ext_strings.ExtStrings(),
             ext_optional.ExtOptional(),
             ext_math.ExtMath(),
             ext_bindings.ExtBindings(),
         ],
-        functions=declarations(cel),
+        functions=functions,
     )
 
 
 def variables_of(parametric: bool, composed: bool) -> tuple[str, ...]:
     """What expressions of a policy speak of that has parameters, and variables of its own."""
     return (*CONDITION_VARIABLES, *["params"] * parametric, *["variables"] * composed)
+
+
+def without_authorizer(names: tuple[str, ...]) -> tuple[str, ...]:
+    """What a messageExpression speaks of."""
+    return tuple(name for name in names if name != "authorizer")
 
 
 def compile_expression(text: str, variables: tuple[str, ...]) -> "cel.Expression":

@@ -130,6 +130,12 @@ def test_messages(server: Server, spec: JSON, why: str) -> None:
         validations("oldObject == null && request.operation == 'CREATE' && params == null")
         | {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}},
         validations("'system:masters' in request.userInfo.groups && request.dryRun"),
+        validations("authorizer.requestResource.check('create').allowed()"),
+        validations("authorizer.path('/metrics').check('get').allowed()"),
+        validations(
+            "!authorizer.serviceAccount('default', 'x').group('apps').resource('deployments').subresource('status')"
+            ".namespace('default').name('web').check('update').allowed()"
+        ),
         validations("object.spec.template.spec.containers.all(c, c.image.startsWith('nginx'))"),
         {"matchConstraints": {"resourceRules": [rule("pods")]}, **validations("false")},
         {

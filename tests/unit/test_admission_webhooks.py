@@ -15,6 +15,7 @@ from knet.cluster.pki import Authority
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 PODS = "/api/v1/namespaces/default/pods"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
 
 Test = Callable[[Api, Webhooks], Awaitable[None]]
 
@@ -159,6 +160,35 @@ def test_selectors_and_conditions(server: Server, criteria: JSON, asked: bool) -
         value["metadata"]["labels"] = {"team": "a"}
         assert (await api("POST", f"{MAPS}?dryRun=All", value)).code == 201
         assert [name for name, _ in hooks.asked] == ["selects"] * asked
+
+    run(server, test)
+
+
+def test_a_condition_can_ask_what_else_the_user_may(server: Server) -> None:
+    """Upstream's example: who may break the glass is not looked at."""
+
+    async def test(api: Api, hooks: Webhooks) -> None:
+        ask = "authorizer.group('admissionregistration.k8s.io').resource('validatingwebhookconfigurations')"
+        expression = f"!{ask}.name('glass').check('breakglass').allowed()"
+        await hooks.add("Validating", "glass", allow, matchConditions=[{"name": "glass", "expression": expression}])
+        rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create"]}]
+        breaks = {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "verbs": ["breakglass"],
+        }
+        for name, more in (("careful", []), ("breaker", [breaks])):
+            role = {"metadata": {"name": name}, "rules": [*rules, *more]}
+            assert (await api("POST", f"{RBAC}/clusterroles", role)).code == 201
+            binding = {
+                "metadata": {"name": name},
+                "roleRef": {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"},
+                "subjects": [{"kind": "User", "name": name}],
+            }
+            assert (await api("POST", f"{RBAC}/clusterrolebindings", binding)).code == 201
+            answer = await api("POST", f"{MAPS}?dryRun=All", config_map("glass"), Impersonate_User=name)
+            assert answer.code == 201, answer.message
+        assert [request["userInfo"]["username"] for _, request in hooks.asked] == ["careful"]
 
     run(server, test)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from knet.apiserver.admission.attributes import attributes
 from knet.apiserver.admission.request import Request
+from knet.apiserver.authorization.expressions import asking, question
 from knet.apiserver.expressions import CONDITION_VARIABLES, compile_expression, escaped, evaluate
 from knet.apiserver.kind import Kind
 from knet.store import Object
@@ -24,11 +25,16 @@ class Unsure(Exception):
 
 def scene(request: Request, form: Kind) -> dict[str, Any]:
     """The variables of expressions about a request, those that every one of them has."""
+    asking.set((request.context.authorizer, request.user))
+    asked = request.asked.resource
     return {
         "object": escaped(request.shown(request.value, form)),
         "oldObject": escaped(request.shown(request.old, form)),
         "request": attributes(request, form),
         "namespaceObject": None,
+        "authorizer": question(
+            asked.group, asked.plural, request.target.subresource, request.namespace, request.name
+        ),
     }
 
 

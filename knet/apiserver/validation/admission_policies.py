@@ -3,7 +3,7 @@
 import re
 
 from knet.apiserver import field, formats
-from knet.apiserver.expressions import RESERVED, variables_of
+from knet.apiserver.expressions import RESERVED, variables_of, without_authorizer
 from knet.apiserver.field import Errors
 from knet.apiserver.validation.rules import Required, Rule, both, each, form, one_of, shape, unique
 from knet.apiserver.validation.selectors import label_selector
@@ -133,7 +133,7 @@ def _spec(policy: str, spec: Object) -> Rule:
     validation = shape(
         {
             "expression": Required(_text(expression(names, "bool"), missing), missing),
-            "messageExpression": _message_expression(expression(names, "string")),
+            "messageExpression": _message_expression(expression(without_authorizer(names), "string")),
             "message": _message,
             "reason": one_of("Forbidden", "Invalid", "RequestEntityTooLarge"),
         }

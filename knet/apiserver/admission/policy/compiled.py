@@ -7,7 +7,7 @@ from typing import Any
 
 from knet.apiserver.admission.conditions import Condition, Conditions, condition
 from knet.apiserver.admission.matching import Criteria, criteria_of, rules_of
-from knet.apiserver.expressions import variables_of
+from knet.apiserver.expressions import variables_of, without_authorizer
 from knet.store import Object
 
 #: bytes that a messageExpression may make, and an audit annotation keeps
@@ -124,7 +124,7 @@ def _validation(row: Object, names: tuple[str, ...]) -> Validation:
         text,
         condition(text, names),
         (row.get("message") or "").strip(),
-        condition(message, names) if message else None,
+        condition(message, without_authorizer(names)) if message else None,
         row.get("reason") or "Invalid",
     )
 
