@@ -26,6 +26,8 @@ _SUFFIXES = {
     "Pi": Decimal(2**50),
     "Ei": Decimal(2**60),
 }
+#: what is more counts as this, as upstream
+MOST = Decimal((1 << 63) - 1)
 _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)")
 
 
@@ -40,7 +42,10 @@ def _parse(text: str | int | float) -> Decimal:
     if match is None:
         raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, exponent, suffix = match.groups()
-    return Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""]
+    if exponent and len(exponent) > 6 and number.strip("+-0."):
+        return Decimal(0) if "-" in exponent else MOST.copy_sign(Decimal(number))
+    amount = Decimal(number + (exponent or "")) * _SUFFIXES[suffix or ""]
+    return amount if abs(amount) <= MOST else MOST.copy_sign(amount)
 
 
 def render(amount: Decimal, binary: bool) -> str:

@@ -12,14 +12,15 @@ Go decoder does.
 import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from knet.api.definitions import definition_of_ref, first_type, load_definitions
-from knet.api.quantity import parse_quantity, render
+from knet.api.quantity import MOST, parse_quantity, render
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 
 
 class SchemaError(ValueError):
@@ -61,10 +62,13 @@ def json_kind(value: Any) -> str:
 def _mismatch(value: Any, path: str, owner: str, go_type: str) -> SchemaError:
     """``json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32``."""
     field = re.sub(r"\[[^]]*\]", "", path)
+    kind = json_kind(value)
+    if kind == "number" and go_type in ("int32", "int64"):
+        kind = f"number {value}"
     return SchemaError(
-        f"json: cannot unmarshal {json_kind(value)} into Go struct field {owner}.{field} of type {go_type}"
+        f"json: cannot unmarshal {kind} into Go struct field {owner}.{field} of type {go_type}"
         if field
-        else f"json: cannot unmarshal {json_kind(value)} into Go value of type {go_type}",
+        else f"json: cannot unmarshal {kind} into Go value of type {go_type}",
         _inconvertible(value, go_type),
     )
 
@@ -262,13 +266,13 @@ def canonical_quantity(value: Any) -> str:
         raise TypeError
     text = str(value)
     amount = parse_quantity(text)
-    if re.search(r"[eE][+-]?\d", text):
+    if re.search(r"[eE][+-]?\d", text) and abs(amount) < MOST:
         return text
     return render(amount, text.endswith("i"))
 
 
 #: most of what is canonical already: not divisible by the step to the next suffix
-_CANONICAL = re.compile(r"0|-?[1-9]\d*(?<!000)[munkMGTPE]?|[1-9]\d{0,2}[KMGTPE]i")
+_CANONICAL = re.compile(r"0|-?[1-9]\d{0,17}(?<!000)[mun]?|-?[1-9]\d{0,5}(?<!000)[kMGT]|[1-9]\d{0,2}[KMGT]i")
 
 
 def _base64(value: Any) -> Any:
@@ -292,7 +296,22 @@ def _time(value: Any) -> Any:
         raise TypeError
     if not _TIME.fullmatch(value):
         raise ValueError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"')
-    return value
+    parts = zip(
+        ("month", "hour", "minute", "second"), (value[5:7], value[11:13], value[14:16], value[17:19]), strict=True
+    )
+    bounds = {"month": range(1, 13), "hour": range(24)}
+    wrong = next((name for name, text in parts if int(text) not in bounds.get(name, range(60))), "day")
+    raise ValueError(f'parsing time "{value}": {wrong} out of range')
+
+
+def _is_time(value: Any) -> bool:
+    if type(value) is not str or not _TIME.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_base64(value: Any) -> bool:
@@ -320,7 +339,7 @@ INT32 = Scalar("int32", _integer(32))
 INT64 = Scalar("int64", _integer(64))
 NUMBER = Scalar("float64", lambda value: type(value) in (int, float))
 BYTES = Scalar("[]uint8", _is_base64, _base64)
-TIME = Scalar("v1.Time", lambda value: type(value) is str and _TIME.fullmatch(value) is not None, _time)
+TIME = Scalar("v1.Time", _is_time, _time)
 INT_OR_STRING = Scalar("intstr.IntOrString", lambda value: type(value) is str or INT32.fits(value))
 QUANTITY = Scalar(
     "resource.Quantity",

@@ -4,18 +4,18 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from knet.api.objects import LabelSelector
 
 _NAME = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9]?[A-Za-z0-9._\-]*"
 _KEY = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9][A-Za-z0-9._\-]*"
-_SET = re.compile(rf"\s*({_KEY})\s+(in|notin)\s*\(([^()]*)\)\s*")
-_EQUALITY = re.compile(rf"\s*({_KEY})\s*(==|=|!=)\s*({_NAME})\s*")
-_EXISTS = re.compile(rf"\s*(!?)\s*({_KEY})\s*")
+_SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
+_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_NAME})")
+_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
 #: a comma ends a requirement, unless it stands between parentheses
-_COMMA = re.compile(r",(?![^()]*\))")
+_COMMA = re.compile(r"\([^()]*\)|(,)")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ NOTHING = Selector(nothing=True)
 def parse(text: str) -> Selector:
     """``a=b,c!=d,e in (x,y),f,!g`` as a Selector; ValueError with what could not be parsed."""
     requirements = []
-    for part in _COMMA.split(text) if text.strip() else ():
+    for part in _parts(text) if text.strip() else ():
         if match := _SET.fullmatch(part):
             key, operator, values = match.groups()
             choices = tuple(value.strip() for value in values.split(","))
@@ -78,8 +78,17 @@ def parse(text: str) -> Selector:
         elif (match := _EXISTS.fullmatch(part)) and match[2]:
             requirements.append(Requirement(match[2], "DoesNotExist" if match[1] else "Exists"))
         else:
-            raise ValueError(f"unable to parse requirement: found {part.strip()!r}")
+            raise ValueError(f"unable to parse requirement: found {part!r}")
     return Selector(tuple(requirements))
+
+
+def _parts(text: str) -> Iterator[str]:
+    start = 0
+    for match in _COMMA.finditer(text):
+        if match[1]:
+            yield text[start : match.start()].strip()
+            start = match.end()
+    yield text[start:].strip()
 
 
 def from_label_selector(selector: LabelSelector | None) -> Selector:

@@ -1,12 +1,13 @@
 """Request bodies: read within upstream's limit, and parsed as JSON, YAML or protobuf by their Content-Type."""
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import orjson
 import yaml
 
-from knet.api.schema import Type
+from knet.api.schema import Type, json_kind
 from knet.apiserver import protobuf, strict
 from knet.apiserver.http import BodyBroken, BodyTooLarge, Request
 from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
@@ -54,6 +55,14 @@ class _Loader(yaml.CSafeLoader):
         super().__init__(stream)
         self.repeated: list[tuple[int, str]] = []
 
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        """JSON has neither infinities nor what is no number."""
+        number = self.construct_yaml_float(node)
+        if not isfinite(number):
+            shown = "NaN" if number != number else "+Inf" if number > 0 else "-Inf"
+            raise yaml.YAMLError(f"json: unsupported value: {shown}")
+        return number
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """As upstream's decoder, the last of two values counts; that there were two is remembered."""
         seen: set[str] = set()
@@ -70,7 +79,7 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
-
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
 
 _YAML_ERRORS = (yaml.YAMLError, TypeError, ValueError, RecursionError)
 
@@ -160,7 +169,7 @@ def object_of(value: Any) -> Object:
     if not isinstance(value, dict):
         raise bad_request(
             "couldn't get version/kind; json parse error: json: cannot unmarshal"
-            f" {'array' if isinstance(value, list) else type(value).__name__} into Go value of type struct"
+            f" {json_kind(value)} into Go value of type struct"
             ' { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
         )
     return value

@@ -20,6 +20,9 @@ from knet.store import Object, Record
 
 _FIELD_SEPARATOR = re.compile(r"(?<!\\),")
 _FIELD = re.compile(r"([^=!\\]+)(==|!=|=)(.*)", re.DOTALL)
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+#: beyond, no integer fits into 64 bits (nor does Python read thousands of them), unless it begins with zeros
+_DIGITS = 100
 _ESCAPED = re.compile(r"\\([\\,=])")
 
 #: parameters of one request; the first value counts, as upstream
@@ -92,11 +95,12 @@ class WriteOptions:
 
 
 def _integer(query: Query, key: str) -> int:
-    text = query.get(key, "")
-    try:
-        return int(text or "0")
-    except ValueError:
-        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    text = query.get(key, "") or "0"
+    if not _INTEGER.fullmatch(text):
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > _DIGITS or not -(1 << 63) <= int(text) < 1 << 63:
+        raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
 
 
 def flag(query: Query, key: str) -> bool:
@@ -108,8 +112,13 @@ def _revision(query: Query) -> int | None:
     text = query.get("resourceVersion", "")
     if not text:
         return None
+    wrong = ""
     if not text.isdecimal() or not text.isascii():
-        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax')
+        wrong = "invalid syntax"
+    elif len(text) > _DIGITS or int(text) >= 1 << 64:
+        wrong = "value out of range"
+    if wrong:
+        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {wrong}')
     return int(text)
 
 

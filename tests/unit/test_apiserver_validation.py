@@ -288,8 +288,8 @@ def test_quantities_are_stored_in_canonical_form(given: Any, stored: str) -> Non
     ("value", "error"),
     [
         ({"spec": {"replicas": "3"}}, "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"),
-        ({"spec": {"replicas": 3.5}}, "json: cannot unmarshal number into Go struct field DeploymentSpec.spec.replicas of type int32"),
-        ({"spec": {"replicas": 1 << 40}}, "json: cannot unmarshal number into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ({"spec": {"replicas": 3.5}}, "json: cannot unmarshal number 3.5 into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        ({"spec": {"replicas": 1 << 40}}, "json: cannot unmarshal number 1099511627776 into Go struct field DeploymentSpec.spec.replicas of type int32"),
         ({"spec": []}, "json: cannot unmarshal array into Go struct field Deployment.spec of type v1.DeploymentSpec"),
         ({"spec": {"template": {"spec": {"containers": [{"image": 1}]}}}}, "json: cannot unmarshal number into Go struct field Container.spec.template.spec.containers.image of type string"),
         ({"metadata": {"labels": {"a": True}}}, "json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.labels.a of type string"),
