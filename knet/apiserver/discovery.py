@@ -39,7 +39,7 @@ SUBRESOURCES: Mapping[str, Sub] = {
     "finalize": Sub(("update",)),
 }
 _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
-_AGGREGATED_VERSIONS = ("v2", "v2beta1")
+AGGREGATED = ("v2", "v2beta1")
 
 
 def ordered(resources: Iterable[Resource]) -> list[Resource]:
@@ -74,13 +74,13 @@ def version_rank(version: str) -> tuple[int, ...]:
     return ({None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0))
 
 
-def documents(resources: Sequence[Resource]) -> dict[str, object]:
-    """Path → legacy discovery document."""
+def documents(resources: Sequence[Resource], more: Iterable[str] = ()) -> dict[str, object]:
+    """Path → legacy discovery document; ``more`` are paths that the root names, too."""
     groups: dict[str, list[Resource]] = {}
     for row in resources:
         groups.setdefault(row.group, []).append(row)
     found: dict[str, object] = {
-        "/": {"paths": _paths(resources)},
+        "/": {"paths": sorted({*_paths(resources), *more})},
         "/api": {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []},
     }
@@ -103,11 +103,11 @@ def documents(resources: Sequence[Resource]) -> dict[str, object]:
     return found
 
 
-def _paths(resources: Iterable[Resource]) -> list[str]:
+def _paths(resources: Iterable[Resource]) -> set[str]:
     roots = {row.root for row in resources}
     parents = {"/api", "/apis"} | {root.rpartition("/")[0] for root in roots}
     others = {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}
-    return sorted(roots | parents | others)
+    return roots | parents | others
 
 
 def _group(group: str, versions: Sequence[str]) -> Object:
@@ -148,34 +148,34 @@ def _entries(row: Resource) -> list[Object]:
 
 
 def wants_aggregated(accept: str) -> str:
-    """The media type of the aggregated form, if that is the client's first choice, else ""."""
+    """The version of the aggregated form, if that is the client's first choice, else ""."""
     for entry in accept.split(","):
         parameters = dict(part.strip().partition("=")[::2] for part in entry.split(";")[1:])
         if not entry.strip().startswith("application/json"):
             continue
         if parameters.get("as") != "APIGroupDiscoveryList":
             return ""
-        if parameters.get("v") in _AGGREGATED_VERSIONS:
-            return f"application/json;g=apidiscovery.k8s.io;v={parameters['v']};as=APIGroupDiscoveryList"
+        if parameters.get("v") in AGGREGATED:
+            return parameters["v"]
     return ""
 
 
-def aggregated(resources: Sequence[Resource], core: bool) -> Object:
-    """APIGroupDiscoveryList of /api (core) or /apis."""
+def aggregated(resources: Sequence[Resource], core: bool, version: str) -> Object:
+    """APIGroupDiscoveryList of /api (core) or /apis; v2 and v2beta1 differ in name only."""
     groups: dict[str, dict[str, list[Resource]]] = {}
     for row in resources:
         if (row.group == "") == core:
             groups.setdefault(row.group, {}).setdefault(row.version, []).append(row)
     return {
         "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
         "items": [
             {
                 "metadata": {"name": group} if group else {},
                 "versions": [
-                    {"version": version, "resources": [_discovery(row) for row in rows], "freshness": "Current"}
-                    for version, rows in versions.items()
+                    {"version": name, "resources": [_discovery(row) for row in rows], "freshness": "Current"}
+                    for name, rows in versions.items()
                 ],
             }
             for group, versions in groups.items()

@@ -93,7 +93,7 @@ async def serve(options: Options) -> None:
     reach = context.admission.reach = Reach(context, pki)
     authenticator = Authenticator(tokens, store)
     handling = {**handlers(reach, tokens), **reviews.handlers(authenticator)}
-    api = ApiServer(context, authenticator, handling, Documents(kinds).find)
+    api = ApiServer(context, authenticator, handling, Documents(kinds, tokens.discovery()).find)
     following = asyncio.ensure_future(authorizer.run())
     handle = api.handle
     if options.audit_fds:

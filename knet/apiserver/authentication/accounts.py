@@ -20,6 +20,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from knet.api.names import LEGACY_TOKEN_ISSUER
+from knet.apiserver.authentication import issuer
 from knet.apiserver.user import User
 from knet.store import Object, Record, Store
 
@@ -90,8 +91,13 @@ class Tokens:
         """``pki`` holds sa.key and sa.pub, an EC P-256 pair in PEM."""
         self._private: Any = load_pem_private_key((pki / "sa.key").read_bytes(), None)
         self._public: Any = load_pem_public_key((pki / "sa.pub").read_bytes())
+        self._key_id = issuer.key_id(self._public)
         self._store = store
         self._verified: dict[str, Verified] = {}
+
+    def discovery(self) -> dict[str, tuple[str, bytes]]:
+        """Path → media type and content: what others need to verify tokens (OpenID discovery)."""
+        return issuer.documents(self._public, ISSUER, _ALGORITHM)
 
     def issue(
         self, account: Object, audiences: Sequence[str], seconds: int, bound: Mapping[str, Mapping[str, str]]
@@ -120,7 +126,8 @@ class Tokens:
             "nbf": issued,
             "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
         }
-        return jwt.encode(claims, self._private, algorithm=_ALGORITHM), issued + seconds
+        token = jwt.encode(claims, self._private, _ALGORITHM, {"kid": self._key_id})
+        return token, issued + seconds
 
     def check(self, token: str, audiences: Iterable[str] = (AUDIENCE,)) -> tuple[User, list[str]]:
         """Whom a token stands for, and for which of the audiences; raises InvalidToken."""

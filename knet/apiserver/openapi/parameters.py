@@ -5,7 +5,10 @@ from knet.store import Object
 
 def parameter(name: str, description: str, kind: str = "string", where: str = "query") -> Object:
     """One parameter; ``where`` is query or path."""
-    row: Object = {"name": name, "in": where, "description": description, "schema": {"type": kind, "uniqueItems": True}}
+    schema: Object = {"type": kind, "uniqueItems": True}
+    if kind == "array":
+        schema |= {"uniqueItems": False, "items": {"type": "string"}}
+    row: Object = {"name": name, "in": where, "description": description, "schema": schema}
     if where == "path":
         row["required"] = True
     return row
@@ -42,3 +45,32 @@ DELETE = [
     parameter("gracePeriodSeconds", "The duration in seconds before the object should be deleted.", "integer"),
     parameter("propagationPolicy", "Whether and how garbage collection will be performed."),
 ]
+_CONTAINER = parameter("container", "The container; the only one of the pod, if there is just one.")
+_STREAMS = [
+    _CONTAINER,
+    parameter("stderr", "Whether standard error is sent to the client.", "boolean"),
+    parameter("stdin", "Whether standard input comes from the client.", "boolean"),
+    parameter("stdout", "Whether standard output is sent to the client.", "boolean"),
+    parameter("tty", "Whether the command gets a terminal.", "boolean"),
+]
+#: subresources that are connections, and not objects → what they are asked with
+CONNECT: dict[str, list[Object]] = {
+    "attach": _STREAMS,
+    "exec": [parameter("command", "The command to run, word by word; no shell reads it.", "array"), *_STREAMS],
+    "portforward": [parameter("ports", "The ports to forward, where WebSockets carry them.", "integer")],
+    "proxy": [parameter("path", "The part of URLs after the name of what is reached.")],
+}
+#: subresources that are read with parameters
+READ: dict[str, list[Object]] = {
+    "log": [
+        _CONTAINER,
+        parameter("follow", "Whether to go on as the log grows.", "boolean"),
+        parameter("insecureSkipTLSVerifyBackend", "Whether not to check the kubelet's certificate.", "boolean"),
+        parameter("limitBytes", "The number of bytes after which the answer ends.", "integer"),
+        parameter("previous", "Whether the log is that of the container before the last restart.", "boolean"),
+        parameter("sinceSeconds", "How far back the log goes, in seconds.", "integer"),
+        parameter("stream", "All, Stdout or Stderr."),
+        parameter("tailLines", "The number of lines, counted from the end.", "integer"),
+        parameter("timestamps", "Whether each line begins with its time, in RFC 3339.", "boolean"),
+    ]
+}

@@ -56,7 +56,7 @@ def _path(item: Object) -> bytes:
 
 def _operation(operation: Object) -> bytes:
     parts = [encode(5, operation["operationId"])]
-    parts += [encode(8, encode(1, _parameter(row))) for row in operation.get("parameters", ())]
+    parts += [encode(8, encode(1, _parameter(row))) for row in operation["parameters"] if row["in"] == "query"]
     ok = encode(1, encode(1, encode(1, "200") + encode(2, encode(1, encode(1, "OK")))))
     return b"".join([*parts, encode(9, ok), _extensions(13, operation)])
 

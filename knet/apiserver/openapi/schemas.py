@@ -86,7 +86,7 @@ def _convert(node: Mapping[str, Any], prefix: str) -> Object:
     if name := definition_of_ref(dict(node)):
         if prefix == V2:
             return {**out, "$ref": prefix + name}
-        return {**out, "allOf": [{"$ref": prefix + name}], "default": {}} if out else {"$ref": prefix + name}
+        return {**out, "allOf": [{"$ref": prefix + name}]} if out else {"$ref": prefix + name}
     if kind := first_type(dict(node)):
         out["type"] = kind
     for key in ("items", "additionalProperties", "not"):
