@@ -94,6 +94,8 @@ class Strategy:
     prepare_delete: Callable[[Object], None] = _nothing
     #: where an object of this kind keeps what its scale shows
     scale: ScalePaths = ScalePaths()
+    #: what whoever uses the kind is warned of; "" for nothing
+    deprecation: str = ""
 
 
 @dataclass

@@ -123,6 +123,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate_update=data.validate_secret_update,
         fields=_fields("type"),
     ),
+    resources.COMPONENTSTATUSES: Strategy(deprecation="v1 ComponentStatus is deprecated in v1.19+"),
     resources.CONFIGMAPS: Strategy(validate=data.validate_config_map, validate_update=data.validate_config_map_update),
     resources.SERVICEACCOUNTS: Strategy(returns_deleted=True),
     resources.ENDPOINTS: Strategy(

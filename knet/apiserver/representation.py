@@ -16,12 +16,17 @@ def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] =
     """An HTTP response; ``warnings`` become Warning headers, which kubectl prints."""
     response = Response(to_yaml(data), status, YAML) if form.yaml else Response(data, status)
     if warnings:
-        response.headers += [("Warning", text) for text in _warnings(warnings)]
+        response.headers += warned(warnings)
     return response
 
 
 #: upstream's limits on the characters of all warnings, and on those of one where all would be too much
 _WARNED, _WARNED_EACH = 4 * 1024, 256
+
+
+def warned(texts: Iterable[str]) -> list[tuple[str, str]]:
+    """Warning headers, which kubectl prints."""
+    return [("Warning", text) for text in _warnings(texts)]
 
 
 def _warnings(texts: Iterable[str]) -> Iterator[str]:

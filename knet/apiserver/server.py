@@ -22,6 +22,7 @@ from knet.apiserver.http import Answer, Request, Response
 from knet.apiserver.kind import Kind
 from knet.apiserver.negotiation import form_of
 from knet.apiserver.options import Selection, list_options
+from knet.apiserver.representation import warned
 from knet.apiserver.routes import Routes, Target
 from knet.apiserver.status import (
     StatusError,
@@ -83,6 +84,17 @@ _GENERIC: Mapping[str, Mapping[str, Handler]] = {
     "status": _part("status"),
     "scale": {"GET": scale.get, "PUT": scale.update, "PATCH": scale.patch},
 }
+
+
+def _warning(handler: Handler, text: str) -> Handler:
+    """A handler whose answers say that what was asked is deprecated."""
+
+    async def handle(call: Call) -> Answer:
+        answer = await handler(call)
+        answer.headers += warned((text,))
+        return answer
+
+    return handle
 
 
 class ApiServer:
@@ -164,7 +176,10 @@ class ApiServer:
         what = target.kind, target.subresource, bool(target.name)
         methods = self._methods.get(what)
         if methods is None:
-            methods = self._methods[what] = self._methods_of(*what)
+            methods = self._methods_of(*what)
+            if text := target.kind.strategy.deprecation:
+                methods = {method: _warning(handler, text) for method, handler in methods.items()}
+            self._methods[what] = methods
         handler = methods.get(request.method)
         if handler is None:
             raise method_not_allowed()

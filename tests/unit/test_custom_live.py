@@ -249,6 +249,24 @@ def test_versions_show_one_object_in_their_own_form(server: Server) -> None:
     server.run(test)
 
 
+def test_deprecated_versions_say_so(server: Server) -> None:
+    old = version("v1alpha1", storage=False, deprecated=True)
+    words = version("v1beta1", storage=False, deprecated=True, deprecationWarning='go "elsewhere"')
+
+    async def test(api: Api) -> None:
+        await define(api, definition("relics", "Relic", old, words, version("v1"), version("v2", storage=False)))
+        advice = f"{GROUP}/v1alpha1 Relic is deprecated; use {GROUP}/v2 Relic"
+        made = await api("POST", path("relics", api="v1alpha1"), cron_tab("Relic", "a", "v1alpha1"))
+        assert (made.code, made.warnings) == (201, (f'299 - "{advice}"',))
+        listed = await api("GET", path("relics", api="v1beta1"))
+        assert listed.warnings == ('299 - "go \\"elsewhere\\""',)
+        async with api.session.get(f"{api.url}{path('relics', api='v1alpha1')}?watch=1") as watch:
+            assert advice in watch.headers["Warning"]
+        assert (await api("GET", path("relics", "a"))).warnings == ()
+
+    server.run(test)
+
+
 def test_a_changed_definition_changes_what_is_served(server: Server) -> None:
     async def test(api: Api) -> None:
         value = definition("lamps", "Lamp")

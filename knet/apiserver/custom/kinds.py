@@ -22,6 +22,7 @@ from knet.apiserver.custom.lists import compile_lists
 from knet.apiserver.custom.rules import compile_rules
 from knet.apiserver.custom.values import BLOCKING, NOWHERE, compile_values
 from knet.apiserver.custom.walking import ABSENT, Check, part
+from knet.apiserver.discovery import version_rank
 from knet.apiserver.field import Errors
 from knet.apiserver.kind import Kind, Life, ScalePaths, Strategy
 from knet.apiserver.status import StatusError
@@ -92,7 +93,7 @@ def _kind(spec: Object, names: Object, version: Object, metadata: Type, since: i
         list_kind=names.get("listKind", ""),
     )
     schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    strategy = _strategy(version, schema, subresources.get("scale"), life)
+    strategy = _strategy(version, schema, subresources.get("scale"), life, _deprecation(spec, version))
     return CustomKind(
         row,
         compile_object(schema, metadata),
@@ -105,7 +106,7 @@ def _kind(spec: Object, names: Object, version: Object, metadata: Type, since: i
     )
 
 
-def _strategy(version: Object, schema: JSONSchema, scale: Object | None, life: Life) -> Strategy:
+def _strategy(version: Object, schema: JSONSchema, scale: Object | None, life: Life, deprecation: str) -> Strategy:
     validation = Validation(schema, scale)
 
     def refuse_while_terminating(_: Object) -> None:
@@ -129,7 +130,21 @@ def _strategy(version: Object, schema: JSONSchema, scale: Object | None, life: L
         generation=True,
         unconditional_update=False,
         scale=paths,
+        deprecation=deprecation,
     )
+
+
+def _deprecation(spec: Object, version: Object) -> str:
+    """What users of a version are told: the definition's words, or that there is a better one."""
+    if not version.get("deprecated"):
+        return ""
+    if text := version.get("deprecationWarning"):
+        return str(text)
+    group, kind, rank = spec["group"], spec["names"]["kind"], version_rank(version["name"])
+    fresh = [row["name"] for row in spec["versions"] if row.get("served") and not row.get("deprecated")]
+    better = min((name for name in fresh if version_rank(name) < rank), key=version_rank, default="")
+    advice = f"; use {group}/{better} {kind}" if better else ""
+    return f"{group}/{version['name']} {kind} is deprecated{advice}"
 
 
 def _nothing(_: Object) -> None:

@@ -14,7 +14,6 @@ from knet.apiserver.status import not_found
 from knet.apiserver.subresources import computed
 from knet.store import Object
 
-_DEPRECATED = "v1 ComponentStatus is deprecated in v1.19+"
 #: name → the Lease that its leader renews
 _LEASES = {"controller-manager": "kube-controller-manager", "scheduler": "kube-scheduler"}
 
@@ -23,10 +22,10 @@ async def read(call: Call) -> Response:
     """GET of the list or of one."""
     found = statuses(call.context)
     if not call.target.name:
-        return computed.answer_list(call, found, {"resourceVersion": ""}, (_DEPRECATED,))
+        return computed.answer_list(call, found, {"resourceVersion": ""})
     for value in found:
         if value["metadata"]["name"] == call.target.name:
-            return computed.answer_one(call, value, (_DEPRECATED,))
+            return computed.answer_one(call, value)
     raise not_found(call.target.kind.resource, call.target.name)
 
 

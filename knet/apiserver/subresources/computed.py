@@ -19,7 +19,7 @@ def record_of(value: Object) -> Record:
     return Record("", 0, orjson.dumps(value), Attributes(metadata.get("labels", {}), fields))
 
 
-def answer_list(call: Call, values: Sequence[Object], metadata: Object, warnings: Sequence[str] = ()) -> Response:
+def answer_list(call: Call, values: Sequence[Object], metadata: Object) -> Response:
     """A list of what is selected; ``metadata`` is the list's.  StatusError 405 for a watch: nobody tells of changes."""
     options = list_options(call.query, call.target.kind)
     if options.watch:
@@ -27,11 +27,11 @@ def answer_list(call: Call, values: Sequence[Object], metadata: Object, warnings
     records = [record for record in map(record_of, values) if options.selection.matches(record)]
     include = call.query.get("includeObject", "")
     data = representation.list_bytes(call.target.kind, records, metadata, call.form, include)
-    return representation.answer(data, call.form, warnings=warnings)
+    return representation.answer(data, call.form)
 
 
-def answer_one(call: Call, value: Object, warnings: Sequence[str] = ()) -> Response:
+def answer_one(call: Call, value: Object) -> Response:
     """One object."""
     include = call.query.get("includeObject", "")
     data = representation.object_bytes(call.target.kind, record_of(value), call.form, include)
-    return representation.answer(data, call.form, warnings=warnings)
+    return representation.answer(data, call.form)
