@@ -13,7 +13,9 @@ from examples import EXAMPLES
 from kubectl_harness import Kubectl, needs_kubectl
 from openapi_spec_validator import OpenAPIV2SpecValidator, OpenAPIV30SpecValidator
 
+from knet.api.definitions import first_type, load_definitions
 from knet.api.resources import RESOURCES
+from knet.apiserver.openapi.enums import ENUMS
 
 PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
@@ -103,6 +105,14 @@ def test_schemas_say_how_they_are_merged(server: Server) -> None:
         assert pod["x-kubernetes-group-version-kind"] == [{"group": "", "version": "v1", "kind": "Pod"}]
 
     server.run(test)
+
+
+def test_every_enumeration_is_of_a_field_that_there_is() -> None:
+    definitions = load_definitions()
+    for place in ENUMS:
+        name, _, key = place.removesuffix("[]").rpartition(".")
+        property_ = definitions[name]["properties"][key]
+        assert first_type(property_["items"] if place.endswith("[]") else property_) == "string", place
 
 
 def test_openapi_documents_can_be_kept(server: Server) -> None:
@@ -216,6 +226,7 @@ def test_fields_are_explained_from_both_documents(server: Server) -> None:
     kubectl = Kubectl(server)
     text = kubectl("explain", "pods.spec.containers")
     assert "FIELD: containers <[]Container>" in text and "name\t<string> -required-\n    Name of the container" in text
+    assert "  enum: Always, IfNotPresent, Never\n" in text
     old = kubectl("explain", "pods.spec.containers", "--output=plaintext-openapiv2")
     assert "RESOURCE: containers <[]Object>" in old and "name\t<string> -required-\n     Name of the container" in old
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knet.api.definitions import definition_of_ref, first_type
+from knet.apiserver.openapi.enums import ENUMS
 from knet.store import Object
 
 Definitions = Mapping[str, Mapping[str, Any]]
@@ -74,6 +75,11 @@ def schema(name: str, definition: Mapping[str, Any], prefix: str) -> Object:
         # kubectl would take any property that is named for all that there are
         return {"type": "object", **kinds}
     converted = _convert(definition, prefix)
+    for key, property_ in converted.get("properties", {}).items() if prefix != V2 else ():
+        if values := ENUMS.get(f"{name}.{key}"):
+            property_["enum"] = values
+        elif values := ENUMS.get(f"{name}.{key}[]"):
+            property_["items"]["enum"] = values
     for key in ("apiVersion", "kind") if kinds else ():
         converted.get("properties", {}).get(key, {}).pop("enum", None)
     return converted
