@@ -86,13 +86,19 @@ def up(
     audit_policy: Annotated[
         str | None, typer.Option(metavar="FILE", help="How much of which request (an audit.k8s.io/v1 Policy).")
     ] = None,
+    scheduler_plugin: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Python classes that take part in scheduling (docs/howto.md).")
+    ] = None,
+    scheduler_config: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration: profiles and their plugins.")
+    ] = None,
 ) -> None:
     """Bring a cluster up, or resume one that was taken down.
 
     Without options: 1 control-plane machine, 2 workers, 1 client outside the cluster, on one switch.
     """
     options = {key: value for key, value in locals().items() if key != "name" and value is not None}
-    for option in ("images", "audit_log", "audit_policy"):
+    for option in ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config"):
         if options.get(option):
             options[option] = str(Path(options[option]).resolve())
     if "topo" in options and Path(options["topo"]).suffix == ".py":

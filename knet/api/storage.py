@@ -46,6 +46,11 @@ class LocalVolume(Part, frozen=True, kw_only=True):
     path: str = ""
 
 
+class CSIVolume(Part, frozen=True, kw_only=True):
+    driver: str = ""
+    volumeHandle: str = ""
+
+
 class VolumeSpec(Part, frozen=True, kw_only=True):
     capacity: dict[str, str] = field(default_factory=dict)
     accessModes: tuple[str, ...] = ()
@@ -56,6 +61,7 @@ class VolumeSpec(Part, frozen=True, kw_only=True):
     nodeAffinity: VolumeNodeAffinity | None = None
     hostPath: HostPathVolume | None = None
     local: LocalVolume | None = None
+    csi: CSIVolume | None = None
 
 
 class VolumeStatus(Part, frozen=True, kw_only=True):
@@ -70,8 +76,36 @@ class PersistentVolume(KubeObject, frozen=True, kw_only=True):
     status: VolumeStatus = VolumeStatus()
 
 
+class TopologyRequirement(Part, frozen=True, kw_only=True):
+    key: str
+    values: tuple[str, ...] = ()
+
+
+class TopologyTerm(Part, frozen=True, kw_only=True):
+    matchLabelExpressions: tuple[TopologyRequirement, ...] = ()
+
+
 class StorageClass(KubeObject, frozen=True, kw_only=True):
     resource = resources.STORAGECLASSES
     provisioner: str = ""
     reclaimPolicy: str = "Delete"
     volumeBindingMode: str = "Immediate"
+    allowedTopologies: tuple[TopologyTerm, ...] = ()
+
+
+class DriverResources(Part, frozen=True, kw_only=True):
+    count: int | None = None
+
+
+class CSINodeDriver(Part, frozen=True, kw_only=True):
+    name: str
+    allocatable: DriverResources | None = None
+
+
+class CSINodeSpec(Part, frozen=True, kw_only=True):
+    drivers: tuple[CSINodeDriver, ...] = ()
+
+
+class CSINode(KubeObject, frozen=True, kw_only=True):
+    resource = resources.CSINODES
+    spec: CSINodeSpec = CSINodeSpec()

@@ -95,7 +95,12 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
         "kube-scheduler",
         machine.name,
         "knet.scheduler.main",
-        {"kubeconfig": kubeconfig("kube-scheduler"), "timing": config.timing},
+        {
+            "kubeconfig": kubeconfig("kube-scheduler"),
+            "plugins": config.scheduler_plugin,
+            "config": config.scheduler_config,
+            "timing": config.timing,
+        },
     )
 
 

@@ -46,6 +46,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     images: str = ""
     audit_log: str = ""
     audit_policy: str = ""
+    scheduler_plugin: str = ""
+    scheduler_config: str = ""
 
     def check(self) -> "ClusterConfig":
         """This config if it is sound; KnetError with one line if not."""

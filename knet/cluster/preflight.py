@@ -38,6 +38,8 @@ def check(config: ClusterConfig) -> None:
         )
     if config.images:
         _check_images(Path(config.images))
+    if config.scheduler_plugin or config.scheduler_config:
+        _check_scheduler(config.scheduler_plugin, config.scheduler_config)
     features.require(*FEATURES, *(["vxlan"] if config.cni == "vxlan" else []))
     for name, needed in RAISED.items():
         if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
@@ -51,6 +53,18 @@ def _check_images(path: Path) -> None:
         load(path)
     except CatalogueError as error:
         raise KnetError(f"--images {error}") from None
+
+
+def _check_scheduler(plugin_file: str, config_file: str) -> None:
+    from knet.scheduler.configuration import setup
+    from knet.scheduler.loading import LoadError
+
+    try:
+        setup(plugin_file, config_file)
+    except LoadError as error:
+        raise KnetError(f"--scheduler-plugin {error}") from None
+    except ValueError as error:
+        raise KnetError(f"--scheduler-config {error}") from None
 
 
 def command_line() -> str:

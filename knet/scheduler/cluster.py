@@ -5,6 +5,7 @@ confirms it later, or the failed bind takes it back.  Pods that are alike are co
 and spreading look at a handful of groups and not at thousands of pods.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from knet.api.objects import Affinity, Node, Pod, Service
@@ -13,6 +14,7 @@ from knet.api.selectors import Selector
 from knet.client import Key
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.pod import Likeness, PodInfo
+from knet.scheduler.storage import Storage
 
 
 class Group:
@@ -49,6 +51,9 @@ class Cluster:
         self.namespaces: dict[str, dict[str, str]] = {}
         self.services: dict[Key, Service] = {}
         self.budgets: dict[Key, PodDisruptionBudget] = {}
+        #: claim → how many running pods mount it
+        self.claim_users: Counter[Key] = Counter()
+        self.storage = Storage()
 
     # ---- nodes -----------------------------------------------------------------------------------------------
 
@@ -157,6 +162,8 @@ class Cluster:
     def put(self, info: NodeInfo, pod: PodInfo) -> None:
         """Count a pod on a node."""
         info.put(pod)
+        for name in pod.claims:
+            self.claim_users[Key(pod.namespace, name)] += 1
         group = self.groups.get(pod.likeness)
         if group is None:
             group = self.groups[pod.likeness] = Group(pod)
@@ -167,6 +174,8 @@ class Cluster:
     def take(self, info: NodeInfo, pod: PodInfo) -> None:
         """Count it no more; `put` may bring it back (a what-if)."""
         info.take(pod)
+        for name in pod.claims:
+            self.claim_users[Key(pod.namespace, name)] -= 1
         nodes = self.groups[pod.likeness].nodes
         if nodes[info] > 1:
             nodes[info] -= 1

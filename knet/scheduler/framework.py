@@ -5,17 +5,15 @@ that has nothing to say about a pod is told so by itself (SKIP) and costs nothin
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from knet.api.objects import JSON
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.diagnosis import Diagnosis
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import (
+    MAX_SCORE,
     POINTS,
     SKIP,
-    Handle,
     Nomination,
     Only,
     Plugin,
@@ -111,22 +109,27 @@ class Decision(NamedTuple):
 class Framework:
     """One profile at work. Deterministic: it remembers where it left off, and equal nodes take turns.
 
-    ``percentage``: of nodes that have to fit before the best of them is taken; 0 leaves it to their number.
+    ``points``: the plugins that may take part at each, in order; those do that have its method.  ``percentage``: of
+    nodes that have to fit before the best of them is taken; 0 leaves it to their number.
     """
 
-    def __init__(self, name: str, plugins: Sequence[Plugin], cluster: Cluster, percentage: int = 0) -> None:
+    def __init__(
+        self, name: str, points: Mapping[str, Sequence[Plugin]], cluster: Cluster, percentage: int = 0
+    ) -> None:
         self.name = name
-        self.plugins = tuple(plugins)
         self.cluster = cluster
         self._percentage = percentage
-        self._filters = [row for row in plugins if method(row, "filter") or method(row, "pre_filter")]
-        self._scores = [row for row in plugins if method(row, "score")]
+        self._having = {
+            point: [(row, found) for row in points.get(point, ()) if (found := method(row, point)) is not None]
+            for point in POINTS
+        }
+        self.plugins = tuple(dict.fromkeys(plugin for rows in points.values() for plugin in rows))
+        prepares, checks = dict(self._having["pre_filter"]), dict(self._having["filter"])
+        self._filters = [(row, prepares.get(row), checks.get(row)) for row in dict.fromkeys((*checks, *prepares))]
+        self._recounts = dict(self._having["recount"])
+        self._pre_scores, self._normalizes = dict(self._having["pre_score"]), dict(self._having["normalize"])
         self._start = 0
         self._turn = 0
-
-        self._having = {
-            point: [(row, found) for row in plugins if (found := method(row, point)) is not None] for point in POINTS
-        }
 
     def having(self, point: str) -> list[tuple[Plugin, Callable[..., Any]]]:
         """The plugins that take part at a point, in order, with their methods."""
@@ -162,9 +165,8 @@ class Framework:
         skipped: set[str] = set()
         only: frozenset[str] | None = None
         narrowed: list[str] = []
-        for plugin in self._filters:
+        for plugin, prepare, check in self._filters:
             state = None
-            prepare = method(plugin, "pre_filter")
             if prepare is not None:
                 with running(plugin, "pre_filter"):
                     state = prepare(pod, self.cluster)
@@ -182,9 +184,8 @@ class Framework:
                 narrowed.append(plugin.name)
                 state = state.state
             states[plugin.name] = state
-            check = method(plugin, "filter")
             if check is not None:
-                checks.append(Check(plugin.name, check, state, method(plugin, "recount")))
+                checks.append(Check(plugin.name, check, state, self._recounts.get(plugin)))
         if narrowed and not diagnosis.whole:
             _tell_of_narrowing(diagnosis, only or frozenset(), narrowed)
         return Cycle(pod, self.cluster, checks, states, skipped), only
@@ -249,49 +250,30 @@ class Framework:
     def scores(self, pod: PodInfo, feasible: Sequence[NodeInfo]) -> list[int]:
         """The weighted sum of all scores, by node."""
         totals = [0] * len(feasible)
-        for plugin in self._scores:
-            scores = self._scored(plugin, pod, feasible)
+        for plugin, score in self._having["score"]:
+            scores = self._scored(plugin, score, pod, feasible)
             if scores is not None:
                 weight = plugin.weight
                 totals = [total + weight * int(value) for total, value in zip(totals, scores, strict=True)]
         return totals
 
-    def _scored(self, plugin: Plugin, pod: PodInfo, feasible: Sequence[NodeInfo]) -> Sequence[float] | None:
-        point = "pre_score"
-        try:
-            state, prepare = None, method(plugin, point)
-            if prepare is not None and (state := prepare(pod, feasible, self.cluster)) is SKIP:
+    def _scored(
+        self, plugin: Plugin, score: Callable[..., float], pod: PodInfo, feasible: Sequence[NodeInfo]
+    ) -> Sequence[float] | None:
+        state, prepare = None, self._pre_scores.get(plugin)
+        if prepare is not None:
+            with running(plugin, "pre_score"):
+                state = prepare(pod, feasible, self.cluster)
+            if state is SKIP:
                 return None
-            point, score = "score", method(plugin, "score")
-            assert score is not None
+        with running(plugin, "score"):
             scores: Sequence[float] = [score(state, pod, info) for info in feasible]
-            normalize = method(plugin, "normalize")
-            if normalize is not None:
-                point, scores = "normalize", normalize(state, pod, scores)
-            if not 0 <= min(scores) <= max(scores) <= 100:
-                raise ValueError(f"scores {min(scores)} to {max(scores)} are not in the range of [0, 100]")
-            return scores
-        except Exception as error:
-            raise PluginError(plugin.name, point, error) from error
-
-
-def set_up(
-    name: str,
-    plugins: Iterable[type[Plugin]],
-    handle: Handle,
-    args: Mapping[str, JSON] = MappingProxyType({}),
-    percentage: int = 0,
-) -> Framework:
-    """A profile's framework, its plugins made and set up; ValueError names the one whose arguments are wrong."""
-    made = []
-    for cls in plugins:
-        plugin = cls()
-        try:
-            plugin.setup(handle, args.get(plugin.name, {}))
-        except ValueError as error:
-            raise ValueError(f"{plugin.name}: {error}") from None
-        made.append(plugin)
-    return Framework(name, made, handle.cluster, percentage)
+        with running(plugin, "normalize"):
+            if plugin in self._normalizes:
+                scores = self._normalizes[plugin](state, pod, scores)
+            if not 0 <= min(scores) <= max(scores) <= MAX_SCORE:
+                raise ValueError(f"scores {min(scores)} to {max(scores)} are not in the range of [0, {MAX_SCORE}]")
+        return scores
 
 
 def _tell_of_narrowing(diagnosis: Diagnosis, only: frozenset[str], narrowed: list[str]) -> None:

@@ -9,9 +9,8 @@ from knet.api.names import DEFAULT_SCHEDULER
 from knet.api.timing import PROFILES
 from knet.client import Client, EventRecorder, LeaderElector, SharedInformers, component
 from knet.scheduler.cluster import Cluster
-from knet.scheduler.framework import set_up
+from knet.scheduler.configuration import setup
 from knet.scheduler.plugin import Handle
-from knet.scheduler.plugins import DEFAULT_PLUGINS
 from knet.scheduler.queue import Waits
 from knet.scheduler.scheduler import Scheduler
 
@@ -19,10 +18,15 @@ NAME = "kube-scheduler"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """``scheduler_name``: which pods are ours, by spec.schedulerName; each name has a Lease of its own."""
+    """``scheduler_name``: which pods are ours, by spec.schedulerName; each name has a Lease of its own.
+
+    ``plugins`` is a Python file, ``config`` a KubeSchedulerConfiguration, whose profiles have names of their own.
+    """
 
     kubeconfig: str
     scheduler_name: str = DEFAULT_SCHEDULER
+    plugins: str = ""
+    config: str = ""
     timing: str = "lab"
 
 
@@ -32,21 +36,26 @@ def main(options: Options) -> None:
 
 
 async def serve(options: Options) -> None:
-    timing = PROFILES[options.timing]
-    waits = Waits(timing.pod_initial_backoff, timing.pod_max_backoff, timing.pod_max_in_unschedulable_pods_duration)
+    made, timing = setup(options.plugins, options.config, options.scheduler_name), PROFILES[options.timing]
+    initial = timing.pod_initial_backoff if made.initial_backoff is None else made.initial_backoff
+    longest = timing.pod_max_backoff if made.max_backoff is None else made.max_backoff
+    waits = Waits(initial, longest, timing.pod_max_in_unschedulable_pods_duration)
     async with Client.from_kubeconfig(options.kubeconfig, NAME) as client:
-        informers = SharedInformers(client)
-        events = EventRecorder(client, options.scheduler_name)
-        cluster = Cluster()
-        framework = set_up(options.scheduler_name, DEFAULT_PLUGINS, Handle(cluster, client, events))
-        scheduler = Scheduler(client, informers, events, {framework.name: framework}, cluster, waits)
+        informers, cluster = SharedInformers(client), Cluster()
+        events = {profile.name: EventRecorder(client, profile.name) for profile in made.profiles}
+        frameworks = {
+            profile.name: profile.framework(made.registry, Handle(cluster, client, events[profile.name]))
+            for profile in made.profiles
+        }
+        scheduler = Scheduler(client, informers, events, frameworks, cluster, waits)
         lease = NAME if options.scheduler_name == DEFAULT_SCHEDULER else options.scheduler_name
         leader = LeaderElector(client, lease, socket.gethostname())
         async with asyncio.TaskGroup() as group:
             group.create_task(informers.run())
             await leader.acquire()
             await informers.synced()
-            group.create_task(events.run())
+            for recorder in events.values():
+                group.create_task(recorder.run())
             group.create_task(scheduler.run())
             await leader.hold()
             raise SystemExit("leaderelection lost")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from knet.api.objects import JSON, Pod, condition
 from knet.client import ApiError, Client, EventRecorder, NotFound, Unavailable
@@ -21,7 +22,9 @@ BY_SCHEDULER = "PreemptionByScheduler"
 
 
 class News:
-    def __init__(self, client: Client, events: EventRecorder) -> None:
+    """``events``: the recorder of each profile, which is what an Event says it is from."""
+
+    def __init__(self, client: Client, events: Mapping[str, EventRecorder]) -> None:
         self._client = client
         self._events = events
         self._gate = asyncio.Semaphore(CONCURRENT)
@@ -73,7 +76,7 @@ class News:
             except NotFound:
                 continue
             text = f"Preempted by pod {pod.uid} on node {node}"
-            self._events.event(victim.pod, "Normal", "Preempted", text)
+            self._events[pod.spec.schedulerName].event(victim.pod, "Normal", "Preempted", text)
 
     async def withdraw_nominations(self, pods: list[PodInfo]) -> None:
         for pod in pods:
@@ -87,4 +90,4 @@ class News:
 
     def _event(self, pod: PodInfo, kind: str, reason: str, message: str) -> None:
         text = message if len(message) <= LONGEST else message[: LONGEST - 3] + "..."
-        self._events.event(pod.pod, kind, reason, text)
+        self._events[pod.spec.schedulerName].event(pod.pod, kind, reason, text)

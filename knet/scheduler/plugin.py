@@ -37,23 +37,35 @@ if TYPE_CHECKING:
     from knet.scheduler.cluster import Cluster
     from knet.scheduler.pod import PodInfo
 
-#: method → upstream's name of the point, in the order in which a pod meets them
-POINTS: Mapping[str, str] = {
-    "pre_enqueue": "PreEnqueue",
-    "sort_key": "QueueSort",
-    "pre_filter": "PreFilter",
-    "filter": "Filter",
-    "recount": "PreFilterExtension",
-    "post_filter": "PostFilter",
-    "pre_score": "PreScore",
-    "score": "Score",
-    "normalize": "NormalizeScore",
-    "reserve": "Reserve",
-    "unreserve": "Unreserve",
-    "permit": "Permit",
-    "pre_bind": "PreBind",
-    "bind": "Bind",
-    "post_bind": "PostBind",
+
+class Point(NamedTuple):
+    """Upstream's name, where it is enabled (a section of a profile's ``plugins``), arguments, whether it is awaited."""
+
+    title: str
+    section: str
+    takes: tuple[str, ...]
+    waits: bool = False
+
+
+_ON_NODE = ("state", "pod", "node")
+
+#: by method, in the order in which a pod meets them
+POINTS: Mapping[str, Point] = {
+    "pre_enqueue": Point("PreEnqueue", "preEnqueue", ("pod",)),
+    "sort_key": Point("QueueSort", "queueSort", ("pod", "since")),
+    "pre_filter": Point("PreFilter", "preFilter", ("pod", "cluster")),
+    "filter": Point("Filter", "filter", _ON_NODE),
+    "recount": Point("PreFilterExtension", "preFilter", ("state", "pod", "other", "node", "by")),
+    "post_filter": Point("PostFilter", "postFilter", ("cycle", "diagnosis")),
+    "pre_score": Point("PreScore", "preScore", ("pod", "nodes", "cluster")),
+    "score": Point("Score", "score", _ON_NODE),
+    "normalize": Point("NormalizeScore", "score", ("state", "pod", "scores")),
+    "reserve": Point("Reserve", "reserve", _ON_NODE),
+    "unreserve": Point("Unreserve", "reserve", _ON_NODE),
+    "permit": Point("Permit", "permit", _ON_NODE, waits=True),
+    "pre_bind": Point("PreBind", "preBind", _ON_NODE, waits=True),
+    "bind": Point("Bind", "bind", ("pod", "node"), waits=True),
+    "post_bind": Point("PostBind", "postBind", _ON_NODE),
 }
 MAX_SCORE = 100
 
@@ -104,11 +116,16 @@ class Nomination(NamedTuple):
     message: str = ""
 
 
+class Failure(Exception):
+    """What a plugin raises to say in its own words that it failed."""
+
+
 class PluginError(Exception):
     """A plugin failed at one of its points."""
 
     def __init__(self, plugin: str, point: str, error: BaseException) -> None:
-        super().__init__(f'running {POINTS[point]} plugin "{plugin}": {type(error).__name__}: {error}')
+        text = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+        super().__init__(f'running {POINTS[point].title} plugin "{plugin}": {text}')
         self.plugin = plugin
 
 
@@ -147,7 +164,7 @@ class Plugin:
     """
 
     name: ClassVar[str] = ""
-    weight: ClassVar[int] = 1
+    weight: int = 1
     helped_by: ClassVar[frozenset[Change]] = frozenset(Change)
 
     def __init_subclass__(cls) -> None:

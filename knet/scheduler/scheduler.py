@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping
+from functools import partial
 from typing import Any
 
-from knet.api.objects import Namespace, Node, Pod, Service
+from knet.api.objects import KubeObject, Namespace, Node, Pod, Service
 from knet.api.policy import PodDisruptionBudget
+from knet.api.storage import CSINode, PersistentVolume, PersistentVolumeClaim, StorageClass
 from knet.client import ApiError, Client, EventRecorder, Key, NotFound, SharedInformers, Unavailable, key_of
 from knet.scheduler.binding import Placement
 from knet.scheduler.cluster import Cluster
@@ -19,6 +21,14 @@ from knet.scheduler.queue import SchedulingQueue, Waiting, Waits
 
 log = logging.getLogger(__name__)
 
+#: kinds that decide where volumes can be had, and what their changes are called
+STORAGE: Mapping[type[KubeObject], Change] = {
+    PersistentVolumeClaim: Change.CLAIM,
+    PersistentVolume: Change.VOLUME,
+    StorageClass: Change.STORAGE_CLASS,
+    CSINode: Change.CSI_NODE,
+}
+
 
 class Scheduler:
     """Places the pods that ask for one of its profiles by ``schedulerName``; all see one cluster and one queue."""
@@ -27,14 +37,13 @@ class Scheduler:
         self,
         client: Client,
         informers: SharedInformers,
-        events: EventRecorder,
+        events: Mapping[str, EventRecorder],
         frameworks: Mapping[str, Framework],
         cluster: Cluster,
         waits: Waits,
     ) -> None:
         self._frameworks = frameworks
         self._cluster = cluster
-        self._events = events
         self._news = News(client, events)
         plugins = {plugin.name: plugin for framework in frameworks.values() for plugin in framework.plugins}
         self._queue = SchedulingQueue(plugins, waits, self._sort_key, self._gate)
@@ -45,6 +54,8 @@ class Scheduler:
         informers.of(Namespace).subscribe(self._namespace_changed)
         informers.of(Service).subscribe(lambda old, new: _keep(cluster.services, old, new))
         informers.of(PodDisruptionBudget).subscribe(lambda old, new: _keep(cluster.budgets, old, new))
+        for kind, change in STORAGE.items():
+            informers.of(kind).subscribe(partial(self._storage_changed, change))
 
     # ---- what changes ----------------------------------------------------------------------------------------
 
@@ -112,6 +123,11 @@ class Scheduler:
             self._cluster.namespaces[new.name] = new.metadata.labels
         elif old is not None:
             self._cluster.namespaces.pop(old.name, None)
+
+    def _storage_changed(self, change: Change, old: KubeObject | None, new: KubeObject | None) -> None:
+        self._cluster.storage.keep(old, new)
+        if new is not None:
+            self._queue.woken_by(change, old, new)
 
     # ---- the queue's questions -------------------------------------------------------------------------------
 

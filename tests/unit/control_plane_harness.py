@@ -159,14 +159,14 @@ class World:
 
     # ---- processes -------------------------------------------------------------------------------------------
 
-    def start(self, name: str) -> None:
-        """ "controllers", "scheduler", or the kubelet of the node of that name."""
+    def start(self, name: str, **options: Any) -> None:
+        """ "controllers", "scheduler" (with further options), or the kubelet of the node of that name."""
         kubeconfig = str(self._server.kubeconfig)
         body: Coroutine[Any, Any, None]
         if name == "controllers":
             body = controllers.serve(controllers.Options(kubeconfig=kubeconfig, timing=SWIFT))
         elif name == "scheduler":
-            body = scheduler.serve(scheduler.Options(kubeconfig=kubeconfig, timing=SWIFT))
+            body = scheduler.serve(scheduler.Options(kubeconfig=kubeconfig, timing=SWIFT, **options))
         else:
             body = Kubelet(self.client, self.pods, name).run()
         self._tasks[name] = asyncio.ensure_future(body)

@@ -7,9 +7,9 @@ import msgspec
 
 from knet.api.objects import JSON, Node, Pod
 from knet.scheduler.cluster import Cluster
-from knet.scheduler.framework import Framework, set_up
-from knet.scheduler.plugin import Handle, Plugin
-from knet.scheduler.plugins import DEFAULT_PLUGINS
+from knet.scheduler.configuration import Profile, with_plugins
+from knet.scheduler.framework import Framework
+from knet.scheduler.plugin import POINTS, Handle, Plugin
 from knet.scheduler.pod import PodInfo
 
 GI = 2**30
@@ -26,11 +26,12 @@ def node(name: str, zone: str = "", cpu: str = "4", pods: str = "110", **more: A
 
 
 def pod(name: str = "new", requests: dict[str, str] | None = None, owner: str = "", port: int = 0, **spec: Any) -> Pod:
-    """One container; ``labels`` (app: NAME), ``status`` and ``deleting`` on top, all else is spec."""
+    """One container; ``labels`` (app: NAME), ``annotations``, ``status``, ``deleting`` on top; all else is spec."""
     container: JSON = {"name": "c", "image": spec.pop("image", ""), "resources": {"requests": requests or {}}}
     if port:
         container["ports"] = [{"containerPort": 80, "hostPort": port}]
     meta: JSON = {"name": name, "namespace": "default", "uid": name, "labels": spec.pop("labels", {"app": name})}
+    meta["annotations"] = spec.pop("annotations", {})
     if owner:
         meta["ownerReferences"] = [{"kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}]
     if spec.pop("deleting", False):
@@ -51,7 +52,9 @@ def cluster(*nodes: Node, running: Mapping[str, list[Pod]] | None = None) -> Clu
 
 def framework(on: Cluster, args: Mapping[str, JSON] | None = None, *more: type[Plugin]) -> Framework:
     """The default profile, with further plugins."""
-    return set_up("default-scheduler", (*DEFAULT_PLUGINS, *more), Handle(on), args or {})
+    registry = with_plugins(more)
+    profile = Profile("default-scheduler", dict.fromkeys(POINTS, tuple(registry)), {}, args or {}, 0)
+    return profile.framework(registry, Handle(on))
 
 
 def decided(subject: Pod, by: Framework) -> str:
@@ -70,4 +73,4 @@ def place(subject: Pod, on: Cluster, args: Mapping[str, JSON] | None = None) -> 
 def scores(plugin: Plugin, subject: Pod, on: Cluster) -> list[int]:
     """What one plugin gives each node of a cluster."""
     plugin.setup(Handle(on), {})
-    return Framework("", [plugin], on).scores(PodInfo(subject), on.nodes)
+    return Framework("", {point: [plugin] for point in POINTS}, on).scores(PodInfo(subject), on.nodes)

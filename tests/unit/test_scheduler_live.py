@@ -1,5 +1,7 @@
 """The scheduler against the real API server: nodes are hollow, with 16 cores each."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from control_plane_harness import World, run
@@ -120,5 +122,67 @@ def test_another_schedulers_pods_are_left_alone() -> None:
         await create(world, "ours")
         await world.until(lambda: bound(world, "ours"))
         assert not bound(world, "theirs") and not message(world, "theirs")
+
+    run(test, nodes=("n1",))
+
+
+PLUGIN = """
+import asyncio
+from knet.scheduler.plugin import Plugin
+
+class Moody(Plugin):
+    def filter(self, state, pod, node):
+        if "stumble" in pod.labels:
+            raise LookupError("no idea")
+        return "node(s) were not in the mood" if "refuse" in pod.labels else None
+
+class Pair(Plugin):
+    '''Lets pods go in twos.'''
+    first = None
+    undone = []
+
+    async def permit(self, state, pod, node):
+        if "pair" not in pod.labels:
+            return None
+        if Pair.first is None:
+            Pair.first = asyncio.get_running_loop().create_future()
+            await Pair.first
+        else:
+            Pair.first.set_result(None)
+
+    def unreserve(self, state, pod, node):
+        Pair.undone.append(pod.name)
+        Pair.first = None
+"""
+
+
+def test_a_users_plugin_may_refuse_wait_and_fail_and_the_scheduler_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+
+    async def test(world: World) -> None:
+        await world.kill("scheduler")
+        world.start("scheduler", plugins=str(path))
+        await create(world, "stumbles", labels={"stumble": ""})
+        await create(world, "refused", labels={"refuse": ""})
+        text = 'SchedulerError: running Filter plugin "Moody": LookupError: no idea'
+        await world.until(lambda: message(world, "stumbles") == text)
+        await world.until(
+            lambda: "0/1 nodes are available: 1 node(s) were not in the mood." in message(world, "refused")
+        )
+        await create(world, "free")
+        await world.until(lambda: bound(world, "free"))
+        await world.until(lambda: any(text.endswith(row.message) for row in events(world, "FailedScheduling")))
+        # a pod that waits for its permit takes part as if it ran, and can be deleted
+        await create(world, "single", labels={"pair": ""}, cpu="15")
+        await create(world, "large", "10")
+        await world.until(lambda: "Insufficient cpu" in message(world, "large"))
+        await world.client.delete(Pod, "single", "default")
+        await world.until(lambda: bound(world, "large"))
+        for name in ("left", "right"):
+            assert not bound(world, name)
+            await create(world, name, labels={"pair": ""})
+        await world.until(lambda: bound(world, "left") and bound(world, "right"))
+        assert sys.modules["knet_scheduler_plugin_mine"].Pair.undone == ["single"]
 
     run(test, nodes=("n1",))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from knet.api.storage import PersistentVolume, PersistentVolumeClaim
-from knet.controllers.volumes.matching import best
+from knet.api.volume_matching import best
 
 
 def volume(name: str, size: str = "1Gi", phase: str = "Available", **spec: Any) -> PersistentVolume:

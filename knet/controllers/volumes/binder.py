@@ -7,9 +7,9 @@ them finds out from the objects where to go on.  upstream: pkg/controller/volume
 from knet.api.local_volumes import PROVISIONED_BY
 from knet.api.objects import JSON, Pod
 from knet.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from knet.api.volume_matching import best, mismatch, points_at
 from knet.client import Controller, Index, Key, NotFound, Result, key_of
 from knet.controllers.context import Context
-from knet.controllers.volumes.matching import best, mismatch, points_at
 
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"

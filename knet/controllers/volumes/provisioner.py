@@ -8,10 +8,10 @@ from knet.api.local_volumes import DIRECTORY, PROVISIONED_BY, PROVISIONER
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.objects import JSON, Node, Pod
 from knet.api.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
+from knet.api.volume_matching import points_at
 from knet.client import AlreadyExists, Controller, Index, Key, NotFound, Result, key_of
 from knet.controllers.context import Context
 from knet.controllers.volumes.binder import SELECTED_NODE, STORAGE_PROVISIONER, Writes, class_of
-from knet.controllers.volumes.matching import points_at
 
 HOSTNAME = "kubernetes.io/hostname"
 #: on a clean-up pod: the volume that it is for

@@ -19,6 +19,10 @@ from knet.scheduler.plugins.resources_fit import NodeResourcesFit
 from knet.scheduler.plugins.scheduling_gates import SchedulingGates
 from knet.scheduler.plugins.taint_toleration import TaintToleration
 from knet.scheduler.plugins.topology_spread import PodTopologySpread
+from knet.scheduler.plugins.volume_binding import VolumeBinding
+from knet.scheduler.plugins.volume_limits import NodeVolumeLimits
+from knet.scheduler.plugins.volume_restrictions import VolumeRestrictions
+from knet.scheduler.plugins.volume_zone import VolumeZone
 
 DEFAULT_PLUGINS: tuple[type[Plugin], ...] = (
     SchedulingGates,
@@ -29,6 +33,10 @@ DEFAULT_PLUGINS: tuple[type[Plugin], ...] = (
     NodeAffinity,
     NodePorts,
     NodeResourcesFit,
+    VolumeRestrictions,
+    NodeVolumeLimits,
+    VolumeBinding,
+    VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
     DefaultPreemption,
