@@ -5,8 +5,10 @@ from typing import Any
 from control_plane_harness import World, run
 
 from knet.api.objects import Pod
+from knet.api.storage import StorageClass
 from knet.api.workloads import StatefulSet, StatefulSetStatus
 from knet.client.client import STRATEGIC
+from knet.cluster.addons import storage_class
 
 CLAIM = {
     "metadata": {"name": "data"},
@@ -23,6 +25,8 @@ async def make(world: World, replicas: int = 3, image: str = "v1", **spec: Any) 
         "template": template,
         **spec,
     }
+    if "volumeClaimTemplates" in spec:
+        await world.client.create(StorageClass, storage_class())
     await world.client.create(StatefulSet, {"metadata": {"name": "db"}, "spec": body}, "default")
 
 
