@@ -1,7 +1,8 @@
 """What knet costs, measured beside its bounds; medians, because machines are noisy.
 
-`core`  a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
-`api`   the API server alone, on one core, beside a real kube-apiserver.
+`core`       a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
+`api`        the API server alone, on one core, beside a real kube-apiserver.
+`workloads`  the scheduler.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import benchmarks_api
+import benchmarks_workloads
 from rich.console import Console
 from rich.table import Table
 
@@ -231,7 +233,20 @@ def api(rounds: int) -> Iterator[Figure]:
         yield replace(API[key], value=measured.value, cpu=cpu)
 
 
-SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core, "api": api}
+# ---- workloads -------------------------------------------------------------------------------------------------
+
+WORKLOADS = {
+    "scheduler 10": Figure("scheduler, 10 nodes, binds included", 0, "pods/s", "higher", 1_000, 2_000),
+    "scheduler 1000": Figure("scheduler, 1,000 hollow nodes, binds included", 0, "pods/s", "higher", 300, 600),
+}
+
+
+def workloads(rounds: int) -> Iterator[Figure]:
+    for key, value in benchmarks_workloads.measurements(rounds):
+        yield replace(WORKLOADS[key], value=value)
+
+
+SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core, "api": api, "workloads": workloads}
 
 
 def quantity(number: float, unit: str) -> str:

@@ -139,12 +139,12 @@ async def ready(server: Server) -> None:
 # ---- clients -----------------------------------------------------------------------------------------------------
 
 
-def request(method: str, path: str, body: object = None) -> bytes:
+def request(method: str, path: str, body: object = None, content_type: str = "application/json") -> bytes:
     """A request as bytes, with the fields that clients of Kubernetes send."""
     data = json.dumps(body).encode() if body is not None else b""
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nUser-Agent: bench/1 (linux/amd64)\r\n"
-        "Accept: application/json, */*\r\nContent-Type: application/json\r\n"
+        f"Accept: application/json, */*\r\nContent-Type: {content_type}\r\n"
     )
     return head.encode() + (b"Content-Length: %d\r\n" % len(data) if data else b"") + b"\r\n" + data
 

@@ -15,7 +15,8 @@ class NodeInfo:
     """Only `Cluster` changes it.
 
     ``node`` is the object, ``labels`` its labels, ``pods`` what runs here or is about to.  ``allocatable`` and
-    ``requested`` are by resource: cpu in thousandths of a core, memory and storage in bytes, all else in pieces.
+    ``requested`` are by resource: cpu in thousandths of a core, memory and storage in bytes, all else in pieces;
+    ``scored`` counts something also for containers that request no cpu or memory.
     Sums are kept by addition and subtraction: a decision over a thousand nodes reads them and adds up nothing.
     """
 
@@ -29,8 +30,7 @@ class NodeInfo:
         self.discouraging: tuple[Taint, ...] = ()
         self.pods: dict[Key, PodInfo] = {}
         self.requested: Amounts = {}
-        self.scored_cpu = 0
-        self.scored_memory = 0
+        self.scored: Amounts = {}
         self.ports: Counter[HostPort] = Counter()
         #: pods that are to run here once their victims have gone
         self.nominated: dict[Key, PodInfo] = {}
@@ -53,11 +53,9 @@ class NodeInfo:
         self._count(pod, -1)
 
     def _count(self, pod: PodInfo, sign: int) -> None:
-        requested = self.requested
-        for name, value in pod.requests.items():
-            requested[name] = requested.get(name, 0) + sign * value
-        self.scored_cpu += sign * pod.scored[0]
-        self.scored_memory += sign * pod.scored[1]
+        for sums, added in ((self.requested, pod.requests), (self.scored, pod.scored)):
+            for name, value in added.items():
+                sums[name] = sums.get(name, 0) + sign * value
         for port in pod.ports:
             self.ports[port] += sign
             if not self.ports[port]:

@@ -59,7 +59,7 @@ class PodInfo:
         self._take_over(pod)
         asked = pod_requests(pod)
         self.requests = asked.asked
-        #: cpu and memory as scores reckon with them: something also for containers that request nothing
+        #: as scores reckon with them: something of cpu and memory also for containers that request nothing
         self.scored = asked.scored
         self.ports = host_ports(pod)
         #: names of the claims that it mounts

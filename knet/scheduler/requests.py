@@ -15,10 +15,10 @@ Amounts = dict[str, int]
 
 
 class Requests(NamedTuple):
-    """``asked`` is what has to be free; ``scored`` are (cpu, memory) with the defaults filled in."""
+    """``asked`` is what has to be free; ``scored`` the same with the defaults of cpu and memory filled in."""
 
     asked: Amounts
-    scored: tuple[int, int]
+    scored: Amounts
 
 
 @lru_cache(maxsize=4096)
@@ -41,7 +41,7 @@ def pod_requests(pod: Pod) -> Requests:
     add(asked, overhead)
     add(scored, overhead)
     asked = {name: value for name, value in asked.items() if value}
-    return Requests(asked, (scored.get("cpu", 0), scored.get("memory", 0)))
+    return Requests(asked, {**asked, "cpu": scored.get("cpu", 0), "memory": scored.get("memory", 0)})
 
 
 def _asked(container: Container) -> Amounts:

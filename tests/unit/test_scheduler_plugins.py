@@ -200,7 +200,7 @@ def test_requests_of_init_containers_and_sidecars() -> None:
 def test_a_container_without_requests_counts_something_for_scoring_only() -> None:
     found = pod_requests(pod())
     assert found.asked == {}
-    assert found.scored == (100, 200 * 2**20)
+    assert found.scored == {"cpu": 100, "memory": 200 * 2**20}
 
 
 @pytest.mark.parametrize(

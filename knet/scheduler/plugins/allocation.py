@@ -1,10 +1,7 @@
-"""What of a node's resources would be used with one more pod on it, for the scores that weigh that."""
+"""Which resources the scores weigh that look at how full a node would be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-
-from knet.scheduler.node import NodeInfo
-from knet.scheduler.pod import PodInfo
 
 
 class Resource(NamedTuple):
@@ -12,23 +9,19 @@ class Resource(NamedTuple):
     weight: int
 
 
+class Share(NamedTuple):
+    """A resource with what a pod would add to its use."""
+
+    name: str
+    weight: int
+    asked: int
+
+
 def resources_of(given: Iterable[tuple[str, int]]) -> tuple[Resource, ...]:
     """Those to reckon with; cpu and memory alike where none are given."""
     return tuple(Resource(*row) for row in given) or (Resource("cpu", 1), Resource("memory", 1))
 
 
-def after(pod: PodInfo, node: NodeInfo, name: str) -> int | None:
-    """Of cpu and memory, a container that requests nothing counts as something; None: not the pod's business."""
-    if name == "cpu":
-        return node.scored_cpu + pod.scored[0]
-    if name == "memory":
-        return node.scored_memory + pod.scored[1]
-    return requested_after(pod, node, name)
-
-
-def requested_after(pod: PodInfo, node: NodeInfo, name: str) -> int | None:
-    """By what was requested alone; an extended resource that the pod does not ask for counts as not there."""
-    asked = pod.requests.get(name, 0)
-    if not asked and "/" in name:
-        return None
-    return node.requested.get(name, 0) + asked
+def shares(resources: Sequence[Resource], asked: Mapping[str, int]) -> list[Share]:
+    """An extended resource that the pod does not ask for is not its business."""
+    return [Share(name, weight, asked.get(name, 0)) for name, weight in resources if asked.get(name) or "/" not in name]

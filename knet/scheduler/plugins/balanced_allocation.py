@@ -7,7 +7,7 @@ from knet.api.objects import JSON
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import MAX_SCORE, SKIP, Handle, Plugin
-from knet.scheduler.plugins.allocation import Resource, requested_after, resources_of
+from knet.scheduler.plugins.allocation import Resource, Share, resources_of, shares
 from knet.scheduler.plugins.arguments import Args, struct
 from knet.scheduler.pod import PodInfo
 
@@ -21,16 +21,18 @@ class NodeResourcesBalancedAllocation(Plugin):
 
     def pre_score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> Any:
         """A pod that requests none of them changes nothing."""
-        return None if any(pod.requests.get(row.name) for row in self._resources) else SKIP
+        rows = shares(self._resources, pod.requests)
+        return rows if any(row.asked for row in rows) else SKIP
 
-    def score(self, state: None, pod: PodInfo, node: NodeInfo) -> float:
+    def score(self, rows: list[Share], pod: PodInfo, node: NodeInfo) -> float:
         """1 - the standard deviation of the used parts, in percent."""
         parts = []
-        for name, _ in self._resources:
-            there_is = node.allocatable.get(name, 0)
-            used = requested_after(pod, node, name) if there_is else None
-            if used is not None:
-                parts.append(min(used / there_is, 1.0))
+        requested, allocatable = node.requested, node.allocatable
+        for name, _, asked in rows:
+            there_is = allocatable.get(name)
+            if there_is:
+                part = (requested.get(name, 0) + asked) / there_is
+                parts.append(part if part < 1 else 1.0)
         if len(parts) == 2:
             deviation = abs(parts[0] - parts[1]) / 2
         else:

@@ -60,8 +60,9 @@ class _State:
         self.terms = terms
         self.near: Counter[Place] = Counter()
         self.apart: Counter[Place] = Counter()
-        #: places of pods that do not want this one around
+        #: places of pods that do not want this one around, and what keys these have
         self.shunned: Counter[Place] = Counter()
+        self.shunned_keys: set[str] = set()
 
 
 class InterPodAffinity(Plugin):
@@ -127,6 +128,7 @@ class InterPodAffinity(Plugin):
         if other.likeness.terms:
             for term in self._terms(other).apart:
                 if term.matches(pod, namespaces):
+                    state.shunned_keys.add(term.key)
                     _add(state.shunned, term.key, nodes)
 
     def filter(self, state: _State, pod: PodInfo, node: NodeInfo) -> Rejection | None:
@@ -136,8 +138,8 @@ class InterPodAffinity(Plugin):
         for term in state.terms.apart:
             if state.apart.get((term.key, labels.get(term.key, ""))):
                 return _ANTI_AFFINITY
-        for (key, value), count in state.shunned.items():
-            if count > 0 and labels.get(key) == value:
+        for key in state.shunned_keys:
+            if state.shunned.get((key, labels.get(key, ""))):
                 return _OTHERS
         return None
 
@@ -154,7 +156,7 @@ class InterPodAffinity(Plugin):
     # ---- score -----------------------------------------------------------------------------------------------
 
     def pre_score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> Any:
-        """By topology key and value: what it is worth to be there."""
+        """The topology keys that matter, and by key and value what it is worth to be there."""
         own = self._terms(pod).preferred
         if not own and (self._ignore_preferred or not cluster.with_terms):
             return SKIP
@@ -170,11 +172,11 @@ class InterPodAffinity(Plugin):
                 for term, weight in wishes:
                     if weight and term.matches(pod, namespaces):
                         _add(worth, term.key, group.nodes.items(), weight)
-        return worth or SKIP
+        return ({key for key, _ in worth}, worth) if worth else SKIP
 
-    def score(self, worth: Counter[Place], pod: PodInfo, node: NodeInfo) -> float:
-        labels = node.labels
-        return sum(value for (key, name), value in worth.items() if labels.get(key) == name)
+    def score(self, state: tuple[set[str], Counter[Place]], pod: PodInfo, node: NodeInfo) -> float:
+        (keys, worth), labels = state, node.labels
+        return sum(worth.get((key, labels.get(key, "")), 0) for key in keys)
 
     def normalize(self, state: object, pod: PodInfo, scores: Sequence[float]) -> Sequence[float]:
         low, high = min(scores), max(scores)

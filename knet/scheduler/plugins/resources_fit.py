@@ -13,7 +13,7 @@ from knet.scheduler.cluster import Cluster
 from knet.scheduler.hints import Change
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import MAX_SCORE, Handle, Plugin, Rejection
-from knet.scheduler.plugins.allocation import Resource, after, resources_of
+from knet.scheduler.plugins.allocation import Resource, Share, resources_of, shares
 from knet.scheduler.plugins.arguments import Args, choice, positive, struct
 from knet.scheduler.pod import PodInfo
 from knet.scheduler.requests import amounts, pod_requests
@@ -23,21 +23,21 @@ _TOO_MANY = "Too many pods"
 _MAX_CUSTOM = 10
 
 #: (used with the pod on it, there is) → 0…100
-Curve = Callable[[int, int], float]
+Curve = Callable[[int, int], int]
 
 
-def least(used: int, there_is: int) -> float:
+def least(used: int, there_is: int) -> int:
     return (there_is - used) * MAX_SCORE // there_is if used <= there_is else 0
 
 
-def most(used: int, there_is: int) -> float:
+def most(used: int, there_is: int) -> int:
     return min(used, there_is) * MAX_SCORE // there_is
 
 
 def along(points: Sequence[tuple[int, int]]) -> Curve:
     """Straight lines between (utilization in percent, score); flat beyond the ends."""
 
-    def curve(used: int, there_is: int) -> float:
+    def curve(used: int, there_is: int) -> int:
         percent = min(used * 100 // there_is, 100)
         left = points[0]
         if percent <= left[0]:
@@ -115,18 +115,19 @@ class NodeResourcesFit(Plugin):
 
     # ---- score -----------------------------------------------------------------------------------------------
 
-    def score(self, state: None, pod: PodInfo, node: NodeInfo) -> float:
-        total = weights = 0.0
-        curve = self._curve
-        for name, weight in self._resources:
-            there_is = node.allocatable.get(name, 0)
-            used = after(pod, node, name) if there_is else None
-            if used is None:
-                continue
-            value = curve(used, there_is)
-            if value > 0 or not self._only_positive:
-                total += value * weight
-                weights += weight
+    def pre_score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[Share]:
+        return shares(self._resources, pod.scored)
+
+    def score(self, rows: list[Share], pod: PodInfo, node: NodeInfo) -> float:
+        total = weights = 0
+        curve, used, allocatable = self._curve, node.scored, node.allocatable
+        for name, weight, asked in rows:
+            there_is = allocatable.get(name)
+            if there_is:
+                value = curve(used.get(name, 0) + asked, there_is)
+                if value > 0 or not self._only_positive:
+                    total += value * weight
+                    weights += weight
         if not weights:
             return 0
         return int(total / weights + 0.5) if self._only_positive else total // weights
