@@ -1,21 +1,12 @@
-"""Label selectors, in both notations: the query string of lists and the LabelSelector of specs.
+"""Label selectors: what all notations mean.  (That of query strings is read in `knet.api.label_selector`.)
 
 https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from knet.api.objects import LabelSelector
-
-_NAME = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9]?[A-Za-z0-9._\-]*"
-_KEY = r"(?:[A-Za-z0-9.\-]+/)?[A-Za-z0-9][A-Za-z0-9._\-]*"
-_SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
-_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_NAME})")
-_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
-#: a comma ends a requirement, unless it stands between parentheses
-_COMMA = re.compile(r"\([^()]*\)|(,)")
 
 
 @dataclass(frozen=True)
@@ -38,7 +29,7 @@ class Requirement:
                 return value is not None
             case "DoesNotExist":
                 return value is None
-            case "Gt" | "Lt":  # node affinity only: both sides integers
+            case "Gt" | "Lt":  # both sides integers
                 try:
                     have, bound = int(value or ""), int(self.values[0])
                 except (ValueError, IndexError):
@@ -62,33 +53,6 @@ class Selector:
 
 EVERYTHING = Selector()
 NOTHING = Selector(nothing=True)
-
-
-def parse(text: str) -> Selector:
-    """``a=b,c!=d,e in (x,y),f,!g`` as a Selector; ValueError with what could not be parsed."""
-    requirements = []
-    for part in _parts(text) if text.strip() else ():
-        if match := _SET.fullmatch(part):
-            key, operator, values = match.groups()
-            choices = tuple(value.strip() for value in values.split(","))
-            requirements.append(Requirement(key, "In" if operator == "in" else "NotIn", choices))
-        elif match := _EQUALITY.fullmatch(part):
-            key, operator, value = match.groups()
-            requirements.append(Requirement(key, "NotIn" if operator == "!=" else "In", (value,)))
-        elif (match := _EXISTS.fullmatch(part)) and match[2]:
-            requirements.append(Requirement(match[2], "DoesNotExist" if match[1] else "Exists"))
-        else:
-            raise ValueError(f"unable to parse requirement: found {part!r}")
-    return Selector(tuple(requirements))
-
-
-def _parts(text: str) -> Iterator[str]:
-    start = 0
-    for match in _COMMA.finditer(text):
-        if match[1]:
-            yield text[start : match.start()].strip()
-            start = match.end()
-    yield text[start:].strip()
 
 
 def from_label_selector(selector: LabelSelector | None) -> Selector:

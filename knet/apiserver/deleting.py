@@ -19,8 +19,9 @@ from knet.apiserver.call import Call
 from knet.apiserver.context import Context, timestamp
 from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
+from knet.apiserver.list_options import list_options
 from knet.apiserver.negotiation import Form
-from knet.apiserver.options import DeleteOptions, delete_options, list_options
+from knet.apiserver.options import DeleteOptions, delete_options
 from knet.apiserver.reads import find, select
 from knet.apiserver.routes import Target
 from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, success
@@ -70,7 +71,7 @@ async def delete_collection(call: Call) -> Response:
     """DELETE of a collection: one by one; what has gone in the meantime is no error."""
     context, target = call.context, call.target
     options = await _options(call)
-    records, _ = select(context, target, list_options(call.query, target.kind))
+    records, _ = await select(context, target, list_options(call.query, target.kind))
     deleted = []
     for record in records:
         metadata = record.decode()["metadata"]

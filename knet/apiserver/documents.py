@@ -13,7 +13,7 @@ import orjson
 from knet.api.resources import Resource
 from knet.apiserver import discovery, openapi
 from knet.apiserver.http import Request, Response
-from knet.apiserver.negotiation import JSON, YAML, form_of, to_yaml
+from knet.apiserver.negotiation import JSON, encoded, form_for
 from knet.apiserver.registry import Registry
 from knet.apiserver.status import not_acceptable
 
@@ -87,10 +87,8 @@ class Documents:
         if path in ("/api", "/apis") and (version := discovery.wants_aggregated(accept)):
             media = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
             return self._whole(path, version).answer(request, media)
-        data = orjson.dumps(self._plain[path])
-        if form_of(accept).yaml:
-            return Response(to_yaml(data), content_type=YAML)
-        return Response(data)
+        data, media = encoded(orjson.dumps(self._plain[path]), form_for(request))
+        return Response(data, content_type=media)
 
     def _whole(self, path: str, version: str) -> _Encoded:
         found = self._aggregated.get((path, version))

@@ -50,6 +50,12 @@ def go_list(kind: str, values: Iterable[Any]) -> Go:
     return Go(f"[]{kind}{{{', '.join(map(_go, values))}}}")
 
 
+def summary(errors: Iterable[FieldError]) -> str:
+    """Several errors in one sentence, each once."""
+    unique = list(dict.fromkeys(errors))
+    return str(unique[0]) if len(unique) == 1 else f"[{', '.join(map(str, unique))}]"
+
+
 def required(field: str, detail: str = "") -> FieldError:
     """``Required value``."""
     return FieldError(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")

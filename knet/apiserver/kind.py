@@ -179,12 +179,17 @@ class Kind:
         own = self.conversion.labels if self.conversion else {label: label for label in self.strategy.fields}
         return {"metadata.name": "metadata.name", "metadata.namespace": "metadata.namespace", **own}
 
+    @property
+    def is_custom(self) -> bool:
+        """Its group is somebody's own, so a CustomResourceDefinition made it."""
+        group = self.resource.group
+        return "." in group and not group.endswith(".k8s.io")
+
     @cached_property
     def collection(self) -> str:
         """The store's prefix of all its objects."""
         resource = self.stored.resource
-        custom = "." in resource.group and not resource.group.endswith(".k8s.io")
-        usual = f"{resource.group}/{resource.plural}" if custom else resource.plural
+        usual = f"{resource.group}/{resource.plural}" if self.is_custom else resource.plural
         return f"/registry/{_UNLIKE.get(resource.group_resource, usual)}/"
 
     @property

@@ -1,86 +1,22 @@
 """Query parameters as typed options, refused with upstream's words where they make no sense."""
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Literal
 
-import orjson
-
-from knet.api import selectors
-from knet.api.selectors import EVERYTHING, Requirement, Selector
 from knet.apiserver import field
-from knet.apiserver.kind import Kind
 from knet.apiserver.status import bad_request, invalid
 from knet.apiserver.user import SERVER, Writer
-from knet.store import Object, Record
+from knet.store import Object
 
-_FIELD_SEPARATOR = re.compile(r"(?<!\\),")
-_FIELD = re.compile(r"([^=!\\]+)(==|!=|=)(.*)", re.DOTALL)
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile("[+-]?[0-9]+")
 #: beyond, no integer fits into 64 bits (nor does Python read thousands of them), unless it begins with zeros
 _DIGITS = 100
-_ESCAPED = re.compile(r"\\([\\,=])")
 
 #: parameters of one request; the first value counts, as upstream
 Query = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Label and field selector together."""
-
-    labels: Selector = EVERYTHING
-    fields: Selector = EVERYTHING
-
-    @property
-    def everything(self) -> bool:
-        """Nothing is filtered out."""
-        return not self.labels.requirements and not self.fields.requirements
-
-    def matches(self, record: Record) -> bool:
-        """Whether a record is selected."""
-        return self.labels.matches(record.attributes.labels) and self.fields.matches(record.attributes.fields)
-
-    @property
-    def name(self) -> str:
-        """The one name that can be selected, if the field selector fixes it."""
-        for row in self.fields.requirements:
-            if row.key == "metadata.name" and row.operator == "In":
-                return row.values[0]
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """Where a chunked list goes on: as of ``revision``, after ``key``."""
-
-    revision: int
-    key: str
-
-    def encode(self) -> str:
-        """The opaque token that clients get."""
-        token = {"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.key}
-        return base64.urlsafe_b64encode(orjson.dumps(token)).decode().rstrip("=")
-
-
-@dataclass(frozen=True, slots=True)
-class ListOptions:
-    """Of list, watch and deletecollection."""
-
-    selection: Selection = Selection()
-    limit: int = 0
-    continues: Continue | None = None
-    #: None where the client gave none; 0 is "any version will do"
-    revision: int | None = None
-    match: Literal["", "NotOlderThan", "Exact"] = ""
-    watch: bool = False
-    bookmarks: bool = False
-    send_initial: bool = False
-    timeout: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +30,9 @@ class WriteOptions:
     operation: Literal["Create", "Update", "Patch"] = "Update"
 
 
-def _integer(query: Query, key: str) -> int:
-    text = query.get(key, "") or "0"
+def integer(query: Query, key: str) -> int:
+    """Go's idea of a whole number: strict, and 64 bits wide; StatusError 400.  0 where it is absent."""
+    text = query.get(key, "0")
     if not _INTEGER.fullmatch(text):
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     if len(text) > _DIGITS or not -(1 << 63) <= int(text) < 1 << 63:
@@ -106,115 +43,6 @@ def _integer(query: Query, key: str) -> int:
 def flag(query: Query, key: str) -> bool:
     """Go's idea of a boolean parameter: present and neither "false" nor "0"."""
     return query.get(key, "false").lower() not in ("false", "0")
-
-
-def _revision(query: Query) -> int | None:
-    text = query.get("resourceVersion", "")
-    if not text:
-        return None
-    wrong = ""
-    if not text.isdecimal() or not text.isascii():
-        wrong = "invalid syntax"
-    elif len(text) > _DIGITS or int(text) >= 1 << 64:
-        wrong = "value out of range"
-    if wrong:
-        raise bad_request(f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {wrong}')
-    return int(text)
-
-
-def list_options(query: Query, kind: Kind) -> ListOptions:
-    """Read the parameters of a list, watch or deletecollection; StatusError 400 or 422."""
-    if not query:
-        return ListOptions()
-    match = query.get("resourceVersionMatch", "")
-    watch = flag(query, "watch")
-    revision = _revision(query)
-    token = query.get("continue", "")
-    send_initial = flag(query, "sendInitialEvents")
-    problems: field.Errors = []
-    if match not in ("", "NotOlderThan", "Exact"):
-        problems.append(field.not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
-    elif match and watch and not send_initial:
-        problems.append(field.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden for watch"))
-    elif match and revision is None and not send_initial:
-        problems.append(
-            field.forbidden(
-                "resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided"
-            )
-        )
-    elif match and token:
-        problems.append(
-            field.forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
-        )
-    elif match == "Exact" and revision == 0:
-        problems.append(
-            field.forbidden("resourceVersionMatch", 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
-        )
-    if send_initial and not watch:
-        problems.append(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    elif send_initial and match != "NotOlderThan":
-        problems.append(
-            field.forbidden(
-                "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            )
-        )
-    if problems:
-        raise invalid("meta.k8s.io", "ListOptions", "", problems)
-    return ListOptions(
-        selection=selection(query, kind),
-        limit=max(_integer(query, "limit"), 0),
-        continues=_continue(token) if token else None,
-        revision=revision,
-        match=match,  # type: ignore[arg-type]  # checked above
-        watch=watch,
-        bookmarks=flag(query, "allowWatchBookmarks"),
-        send_initial=send_initial,
-        timeout=_integer(query, "timeoutSeconds"),
-    )
-
-
-def selection(query: Query, kind: Kind) -> Selection:
-    """The selectors of a request; StatusError 400 for what cannot be parsed or is no field label of the kind."""
-    try:
-        labels = selectors.parse(query.get("labelSelector", ""))
-    except ValueError as error:
-        raise bad_request(str(error)) from None
-    fields = field_selector(query.get("fieldSelector", ""))
-    for row in fields.requirements:
-        if row.key not in kind.field_labels:
-            raise bad_request(f"field label not supported: {row.key}")
-    if kind.conversion:
-        fields = Selector(tuple(replace(row, key=kind.field_labels[row.key]) for row in fields.requirements))
-    return Selection(labels, fields)
-
-
-def field_selector(text: str) -> Selector:
-    """``a=b,c!=d``; a backslash takes the special meaning from the comma, backslash or equals sign after it."""
-    requirements = []
-    for part in _FIELD_SEPARATOR.split(text):
-        if not part:
-            continue
-        match = _FIELD.fullmatch(part)
-        if match is None:
-            raise bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
-        key, operator, value = match.groups()
-        plain = _ESCAPED.sub(r"\1", value)
-        requirements.append(Requirement(key, "NotIn" if operator == "!=" else "In", (plain,)))
-    return Selector(tuple(requirements))
-
-
-def _continue(token: str) -> Continue:
-    try:
-        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if value["v"] != "meta.k8s.io/v1":
-            raise bad_request("continue key is not valid: server does not recognize this encoded version")
-        if not isinstance(value["start"], str) or not isinstance(value["rv"], int) or value["rv"] < 1:
-            raise bad_request(
-                "continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)"
-            )
-        return Continue(value["rv"], value["start"])
-    except (binascii.Error, ValueError, TypeError, KeyError) as error:
-        raise bad_request(f"continue key is not valid: {error}") from None
 
 
 def write_options(
@@ -285,7 +113,7 @@ def delete_options(query: Query, body: Object, writer: Writer) -> DeleteOptions:
     dry_run = body.get("dryRun") or []
     preconditions = body.get("preconditions") or {}
     if not body:
-        grace = _integer(query, "gracePeriodSeconds") if query.get("gracePeriodSeconds") else None
+        grace = integer(query, "gracePeriodSeconds") if query.get("gracePeriodSeconds") else None
         propagation = query.get("propagationPolicy", "")
         orphan = flag(query, "orphanDependents") if "orphanDependents" in query else None
         dry_run = [query["dryRun"]] if query.get("dryRun") else []

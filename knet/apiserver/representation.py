@@ -8,13 +8,15 @@ from knet.apiserver import tables
 from knet.apiserver.call import Call
 from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
-from knet.apiserver.negotiation import YAML, Form, to_yaml
+from knet.apiserver.negotiation import Form, encoded
+from knet.apiserver.status import not_this_shape
 from knet.store import Attributes, Object, Record
 
 
 def answer(data: bytes, form: Form, status: int = 200, warnings: Sequence[str] = ()) -> Response:
     """An HTTP response; ``warnings`` become Warning headers, which kubectl prints."""
-    response = Response(to_yaml(data), status, YAML) if form.yaml else Response(data, status)
+    body, media = encoded(data, form)
+    response = Response(body, status, media)
     if warnings:
         response.headers += warned(warnings)
     return response
@@ -47,6 +49,8 @@ def object_bytes(kind: Kind, record: Record, form: Form, include_object: str = "
     """One object in the shape asked for."""
     if not form.shape:
         return kind.shown(record)
+    if form.shape == "PartialObjectMetadataList":
+        raise not_this_shape(f"{form.shape}, but the requested object is not a list ({_go_type(kind)})")
     value = record.decode()
     if form.shape == "Table":
         return orjson.dumps(tables.table(kind, [value], value["metadata"], form.version, include_object))
@@ -77,6 +81,8 @@ def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Fo
     if form.shape == "Table":
         rows = (record.decode() for record in records)
         return orjson.dumps(tables.table(kind, rows, metadata, form.version, include_object))
+    if form.shape == "PartialObjectMetadata":
+        raise not_this_shape(f"{form.shape}, but the requested object is a list ({_go_type(kind)}List)")
     if form.shape:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": f"meta.k8s.io/{form.version}"}
         items = [orjson.dumps(partial(record.decode(), form.version)) for record in records]
@@ -85,6 +91,14 @@ def list_bytes(kind: Kind, records: Sequence[Record], metadata: Object, form: Fo
         items = [record.data for record in records] if kind.verbatim else [kind.shown(record) for record in records]
     opening = orjson.dumps({**head, "metadata": metadata})[:-1]
     return b'%b,"items":[%b]}' % (opening, b",".join(items))
+
+
+def _go_type(kind: Kind) -> str:
+    """The type that upstream's message names."""
+    if kind.is_custom:
+        return "*unstructured.Unstructured"
+    package = kind.resource.group.partition(".")[0]
+    return f"*{'core' if package in ('', 'events') else package}.{kind.resource.kind}"
 
 
 def partial(value: Object, version: str) -> Object:

@@ -18,6 +18,8 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
+    #: the path says "watch" (before there was ``?watch=true``)
+    watch: bool = False
     #: what follows the subresource: the path inside a proxied service
     rest: str = ""
 
@@ -51,6 +53,21 @@ class Routes:
                 return None
         if not rest or "" in rest[:4]:
             return None
+        if rest[0] == "watch" and len(rest) > 1:
+            target = self._in(group, version, rest[1:])
+            return replace(target, watch=True) if target is not None and not target.subresource else None
+        return self._in(group, version, rest)
+
+    def serves(self, path: str) -> bool:
+        """Whether a path is below a group and version of which something is served."""
+        match path.split("/"):
+            case ["", "api", version, *_]:
+                return any(key[:2] == ("", version) for key in self._by_plural)
+            case ["", "apis", group, version, *_]:
+                return any(key[:2] == (group, version) for key in self._by_plural)
+        return False
+
+    def _in(self, group: str, version: str, rest: list[str]) -> Target | None:
         if rest[0] == "namespaces" and len(rest) > 2:
             kind = self._by_plural.get((group, version, rest[2]))
             if kind is not None and kind.resource.namespaced:
@@ -69,4 +86,4 @@ def _target(kind: Kind, namespace: str, rest: list[str]) -> Target | None:
         return None
     if len(rest) > 2 and subresource != "proxy":
         return None
-    return Target(kind, namespace, name, subresource, "/".join(rest[2:]))
+    return Target(kind, namespace, name, subresource, rest="/".join(rest[2:]))

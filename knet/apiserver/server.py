@@ -11,7 +11,6 @@ from dataclasses import replace
 import orjson
 
 from knet.api.resources import Resource
-from knet.api.selectors import Requirement, Selector
 from knet.apiserver import creating, deleting, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator, impersonation
 from knet.apiserver.authorization.attributes import of_path, of_target, refusal
@@ -20,8 +19,8 @@ from knet.apiserver.context import Context
 from knet.apiserver.health import ENDPOINTS, Health, version
 from knet.apiserver.http import Answer, Request, Response
 from knet.apiserver.kind import Kind
-from knet.apiserver.negotiation import form_of
-from knet.apiserver.options import Selection, list_options
+from knet.apiserver.list_options import list_options
+from knet.apiserver.negotiation import PLAIN, encoded, form_for
 from knet.apiserver.representation import warned
 from knet.apiserver.routes import Routes, Target
 from knet.apiserver.status import (
@@ -44,15 +43,14 @@ Document = Callable[[Request], Response]
 
 async def _collection_get(call: Call) -> Answer:
     options = list_options(call.query, call.target.kind)
-    return watching.watch(call, options) if options.watch else reads.list_(call, options)
+    return await (watching.watch(call, options) if options.watch else reads.list_(call, options))
 
 
-async def _object_get(call: Call) -> Answer:
-    options = list_options(call.query, call.target.kind)
-    if not options.watch:
-        return await reads.get(call)
-    named = Selection(fields=Selector((Requirement("metadata.name", "In", (call.target.name,)),)))
-    return watching.watch(call, replace(options, selection=named))
+async def _watch_path(call: Call) -> Answer:
+    options = list_options(call.query, call.target.kind, watch=True)
+    if name := call.target.name:
+        options = replace(options, selection=options.selection.named(name))
+    return await watching.watch(call, options)
 
 
 def _part(name: str) -> Mapping[str, Handler]:
@@ -74,11 +72,13 @@ _COLLECTION: Mapping[str, tuple[str, Handler]] = {
     "DELETE": ("deletecollection", deleting.delete_collection),
 }
 _OBJECT: Mapping[str, tuple[str, Handler]] = {
-    "GET": ("get", _object_get),
+    "GET": ("get", reads.get),
     "PUT": ("update", updating.update),
     "PATCH": ("patch", patching.patch),
     "DELETE": ("delete", deleting.delete),
 }
+#: deprecated paths that begin with "watch"
+_WATCH: Mapping[str, tuple[str, Handler]] = {"GET": ("watch", _watch_path)}
 #: subresources that work alike for every kind
 _GENERIC: Mapping[str, Mapping[str, Handler]] = {
     "status": _part("status"),
@@ -114,7 +114,7 @@ class ApiServer:
         self._context = context
         self._authenticator = authenticator
         self._handlers = handlers
-        self._methods: dict[tuple[Kind, str, bool], Mapping[str, Handler]] = {}
+        self._methods: dict[tuple[Kind, str, bool, bool], Mapping[str, Handler]] = {}
         self._documents = documents
         self.routes = Routes(context.kinds.by_plural)
         context.kinds.subscribe(self._methods.clear)
@@ -129,16 +129,16 @@ class ApiServer:
         try:
             return await self._dispatch(request)
         except StatusError as error:
-            return _error(error)
+            return _error(request, error)
         except RecursionError:
-            return _error(bad_request("the object is nested too deeply"))
+            return _error(request, bad_request("the object is nested too deeply"))
         except Unavailable as error:
-            return _error(unavailable(f"the store cannot be written: {error}"))
+            return _error(request, unavailable(f"the store cannot be written: {error}"))
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:  # the last resort: log it, and answer like upstream
             log.exception("%s %s?%s", request.method, request.path, request.raw_query)
-            return _error(internal_error(f"{type(error).__name__}: {error}"))
+            return _error(request, internal_error(f"{type(error).__name__}: {error}"))
 
     async def _dispatch(self, request: Request) -> Answer:
         authorizer = self._context.authorizer
@@ -164,8 +164,10 @@ class ApiServer:
         elif path in ("/version", "/version/"):
             return version()
         document = self._documents(path)
-        if document is None:
+        if document is None and self.routes.serves(path):
             raise no_such_path()
+        if document is None:
+            return _NOTHING_HERE
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         return document(request)
@@ -173,7 +175,7 @@ class ApiServer:
     async def _handler(self, request: Request, target: Target, user: User) -> Answer:
         if not target.name and target.kind.resource.namespaced and not target.namespace and request.method != "GET":
             raise method_not_allowed()
-        what = target.kind, target.subresource, bool(target.name)
+        what = target.kind, target.subresource, bool(target.name), target.watch
         methods = self._methods.get(what)
         if methods is None:
             methods = self._methods_of(*what)
@@ -183,24 +185,35 @@ class ApiServer:
         handler = methods.get(request.method)
         if handler is None:
             raise method_not_allowed()
-        form = form_of(request.headers.get("Accept"))
+        form = form_for(request)
         return await handler(Call(request, self._context, target, form, request.query, user))
 
-    def _methods_of(self, kind: Kind, subresource: str, named: bool) -> Mapping[str, Handler]:
+    def _methods_of(self, kind: Kind, subresource: str, named: bool, watch: bool) -> Mapping[str, Handler]:
         """Method → handler, of a subresource, of an object, or of a collection."""
         own = self._handlers.get((kind.resource, subresource))
-        if own is not None:
+        if own is not None and not watch:
             return own
         if subresource in kind.stored.strategy.parts:
             return _part(subresource)
         if subresource:
             return _GENERIC.get(subresource, {})
-        methods = _OBJECT if named else _COLLECTION
+        methods = _WATCH if watch else _OBJECT if named else _COLLECTION
         return {method: handler for method, (verb, handler) in methods.items() if verb in kind.resource.verbs}
 
 
-def _error(error: StatusError) -> Response:
+#: what Go's multiplexer says of a path below which nothing is served
+_NOTHING_HERE = Response(
+    b"404 page not found\n", 404, "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")]
+)
+
+
+def _error(request: Request, error: StatusError) -> Response:
     headers = [("WWW-Authenticate", 'Bearer realm="knet"')] if error.code == 401 else []
     if seconds := (error.details or {}).get("retryAfterSeconds"):
         headers.append(("Retry-After", str(seconds)))
-    return Response(orjson.dumps(error.body()), error.code, headers=headers)
+    try:
+        form = form_for(request)
+    except StatusError:
+        form = PLAIN
+    body, media = encoded(orjson.dumps(error.body()), form)
+    return Response(body, error.code, media, headers)

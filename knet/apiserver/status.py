@@ -7,26 +7,30 @@ k8s.io/apimachinery/pkg/api/errors, whose constructors these functions are named
 from collections.abc import Sequence
 
 from knet.api.resources import Resource
-from knet.apiserver.field import FieldError
+from knet.apiserver.field import FieldError, summary
 from knet.store import Object
 
 
 class StatusError(Exception):
     """An answer other than success; raised anywhere below `knet.apiserver.server`, which sends it."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, details: Object | None = None, metadata: Object | None = None
+    ) -> None:
+        """``metadata``: the list's, of an answer to a list."""
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.details = details
+        self.metadata = metadata or {}
 
     def body(self) -> Object:
         """The Status object."""
         body: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
         }
@@ -83,6 +87,11 @@ def not_acceptable(accepted: str) -> StatusError:
     return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
 
 
+def not_this_shape(what: str) -> StatusError:
+    """406: one object cannot be shown as a list, nor a list as an object."""
+    return StatusError(406, "NotAcceptable", f"you requested {what}")
+
+
 def already_exists(resource: Resource, name: str, generated: bool = False, going: bool = False) -> StatusError:
     """409 to a create; ``generated``: the server was to find a name; ``going``: what is there is being deleted."""
     message, details = f'{resource.group_resource} "{name}" already exists', _named(resource, name)
@@ -107,9 +116,9 @@ def conflict(resource: Resource, name: str, why: str) -> StatusError:
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 
-def gone(message: str) -> StatusError:
-    """410: that resourceVersion, or continue token, is too old."""
-    return StatusError(410, "Expired", message)
+def gone(message: str, continues: str = "") -> StatusError:
+    """410: that resourceVersion, or continue token, is too old; with a token for a list that goes on nevertheless."""
+    return StatusError(410, "Expired", message, metadata={"continue": continues} if continues else None)
 
 
 def too_large(why: str) -> StatusError:
@@ -125,14 +134,13 @@ def unsupported_media_type(message: str) -> StatusError:
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object was understood and its values are wrong; every error is one cause."""
     unique = list(dict.fromkeys(errors))
-    text = str(unique[0]) if len(unique) == 1 else f"[{', '.join(map(str, unique))}]"
     details: Object = {"name": name}
     if group:
         details["group"] = group
     details["kind"] = kind
     details["causes"] = [{"reason": error.reason, "message": error.body, "field": error.field} for error in unique]
     qualified = f"{kind}.{group}" if group else kind
-    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {text}', details)
+    return StatusError(422, "Invalid", f'{qualified} "{name}" is invalid: {summary(unique)}', details)
 
 
 def unprocessable() -> StatusError:
@@ -168,7 +176,7 @@ def future_version(requested: int, current: int) -> StatusError:
     return StatusError(
         504,
         "Timeout",
-        f"Too large resource version: {requested}, current: {current}",
+        f"Timeout: Too large resource version: {requested}, current: {current}",
         {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,

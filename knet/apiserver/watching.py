@@ -3,7 +3,8 @@
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 
 Whatever has gathered while the client was slow goes out in one write.  A selector turns changes into appearances and
-disappearances: an object that starts to match is ADDED, one that stops is DELETED with its last matching state.
+disappearances: an object that starts to match is ADDED, one that stops is DELETED with its last matching state, at the
+revision of the change.  What goes wrong once the request is understood is told by an ERROR event, as upstream does.
 """
 
 import random
@@ -16,10 +17,12 @@ import orjson
 from knet.apiserver import representation, tables
 from knet.apiserver.call import Call
 from knet.apiserver.http import Streamed
-from knet.apiserver.negotiation import Form
-from knet.apiserver.options import ListOptions, Selection
+from knet.apiserver.list_options import ListOptions
+from knet.apiserver.negotiation import STREAMED, Form
+from knet.apiserver.reads import narrowed, reach
 from knet.apiserver.routes import Target
-from knet.apiserver.status import StatusError, future_version, gone
+from knet.apiserver.selection import Selection
+from knet.apiserver.status import StatusError, gone, not_acceptable
 from knet.store import Event, Gone, Object, Record, Watch
 
 #: seconds; upstream ends a watch without timeoutSeconds after 30 to 60 minutes (--min-request-timeout)
@@ -41,7 +44,17 @@ def visible(event: Event, selection: Selection, prefix: str) -> tuple[str, Recor
     after = event.type != "DELETED" and selection.matches(record)
     if after:
         return ("MODIFIED" if before else "ADDED"), record
-    return ("DELETED", record) if before else None
+    if not before:
+        return None
+    return "DELETED", record if event.type == "DELETED" else _as_it_was(event)
+
+
+def _as_it_was(event: Event) -> Record:
+    """An object before it stopped matching, with the revision at which it did."""
+    assert event.previous is not None
+    value = event.previous.decode()
+    value["metadata"]["resourceVersion"] = str(event.record.revision)
+    return Record(event.record.key, event.record.revision, orjson.dumps(value), event.previous.attributes)
 
 
 class Encoder:
@@ -69,8 +82,7 @@ class Encoder:
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if self._form.shape == "Table":
-            value = self._table([], str(revision))
-            value["metadata"] |= metadata
+            value = self._table([{"metadata": metadata}], str(revision))
         elif self._form.shape:
             value = representation.partial({"metadata": metadata}, self._form.version)
         else:
@@ -92,23 +104,25 @@ def error_line(error: StatusError) -> bytes:
     return orjson.dumps({"type": "ERROR", "object": error.body()}) + b"\n"
 
 
-def watch(call: Call, options: ListOptions) -> Streamed:
-    """Stream events until the timeout or until the client goes away; StatusError 410, 504."""
+async def watch(call: Call, options: ListOptions) -> Streamed:
+    """Stream events until the timeout or until the client goes away; StatusError 400, 406."""
+    if call.form.yaml:
+        raise not_acceptable(STREAMED)
     store, target = call.context.store, call.target
-    prefix = target.kind.prefix(target.namespace)
-    encoder = Encoder(target, call.form, call.query.get("includeObject", ""))
-    initial: Iterable[Record] = ()
+    encoder = Encoder(target, call.form, call.include_object)
     start = options.revision or 0
-    if start > store.revision:
-        raise future_version(start, store.revision)
-    if not start or options.send_initial:
-        listing = store.list(prefix)
-        initial = [record for record in listing.records if options.selection.matches(record)]
-        start = listing.revision
+    initial: Iterable[Record] = ()
     try:
-        cursor = store.watch(target.kind.collection, start)
+        if options.send_initial:
+            await reach(call.context, start)
+            listing = store.list(narrowed(target, options.selection))
+            initial = [record for record in listing.records if options.selection.matches(record)]
+            start = listing.revision
+        cursor = store.watch(target.kind.collection, start or store.revision)
     except Gone as error:
         return Streamed(_lines([error_line(gone(str(error)))]))
+    except StatusError as error:
+        return Streamed(_lines([error_line(error)]))
     lines: Iterable[bytes] = (encoder.line("ADDED", record) for record in initial)
     if options.send_initial and options.bookmarks:
         lines = chain(lines, (encoder.bookmark(start, initial_end=True),))
@@ -140,7 +154,8 @@ async def _events(
     bookmark_at = time.monotonic() + BOOKMARK_PERIOD
     try:
         while (left := end - time.monotonic()) > 0:
-            events = await cursor.next(min(left, BOOKMARK_PERIOD))
+            due = max(bookmark_at - time.monotonic(), 0) if options.bookmarks else left
+            events = await cursor.next(min(left, due))
             if not events and target.kind.life.over:
                 break
             seen = (visible(event, options.selection, prefix) for event in events)

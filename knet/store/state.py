@@ -210,8 +210,14 @@ class State:
         """Wait until the revision is visible."""
         if self.revision < revision:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._awaited, (revision, id(future), future))
-            await future
+            entry = (revision, id(future), future)
+            heapq.heappush(self._awaited, entry)
+            try:
+                await future
+            except asyncio.CancelledError:
+                self._awaited.remove(entry)
+                heapq.heapify(self._awaited)
+                raise
 
     def successor(self, key: str, revision: int) -> Event | None:
         """The event that followed a key's state at the revision (0: its absence), the latest if there were several."""

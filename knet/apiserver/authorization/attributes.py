@@ -9,8 +9,9 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from knet.apiserver.http import Request
-from knet.apiserver.options import field_selector, flag
+from knet.apiserver.options import flag
 from knet.apiserver.routes import Target
+from knet.apiserver.selection import field_selector
 from knet.apiserver.status import StatusError
 from knet.apiserver.user import User
 from knet.store import Object
@@ -63,7 +64,7 @@ def verb_of(method: str, named: bool, watches: bool) -> str:
 def of_target(user: User, request: Request, target: Target) -> Attributes:
     """The attributes of a request for what is served."""
     resource, name, query = target.kind.resource, target.name, request.query
-    verb = verb_of(request.method, bool(name), "watch" in query and flag(query, "watch"))
+    verb = "watch" if target.watch else verb_of(request.method, bool(name), "watch" in query and flag(query, "watch"))
     # a Namespace is in itself: who may read all there is in it may read it
     namespace = name if not resource.namespaced and resource.kind == "Namespace" else target.namespace
     fields = _NOTHING

@@ -7,7 +7,7 @@ import orjson
 from knet.apiserver import representation
 from knet.apiserver.call import Call
 from knet.apiserver.http import Response
-from knet.apiserver.options import list_options
+from knet.apiserver.list_options import list_options
 from knet.apiserver.status import method_not_allowed
 from knet.store import Attributes, Object, Record
 
@@ -25,13 +25,11 @@ def answer_list(call: Call, values: Sequence[Object], metadata: Object) -> Respo
     if options.watch:
         raise method_not_allowed()
     records = [record for record in map(record_of, values) if options.selection.matches(record)]
-    include = call.query.get("includeObject", "")
-    data = representation.list_bytes(call.target.kind, records, metadata, call.form, include)
+    data = representation.list_bytes(call.target.kind, records, metadata, call.form, call.include_object)
     return representation.answer(data, call.form)
 
 
 def answer_one(call: Call, value: Object) -> Response:
     """One object."""
-    include = call.query.get("includeObject", "")
-    data = representation.object_bytes(call.target.kind, record_of(value), call.form, include)
+    data = representation.object_bytes(call.target.kind, record_of(value), call.form, call.include_object)
     return representation.answer(data, call.form)

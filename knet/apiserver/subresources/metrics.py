@@ -16,7 +16,7 @@ from knet.api.schema import canonical_quantity
 from knet.apiserver.call import Call
 from knet.apiserver.context import now
 from knet.apiserver.http import Response
-from knet.apiserver.options import list_options
+from knet.apiserver.list_options import list_options
 from knet.apiserver.reach import Reach
 from knet.apiserver.reads import find, select
 from knet.apiserver.routes import Target
@@ -80,7 +80,7 @@ class Metrics:
 
     async def nodes(self, call: Call) -> Response:
         """GET of NodeMetrics."""
-        nodes = {value["metadata"]["name"]: value for value in _subjects(call, NODES)}
+        nodes = {value["metadata"]["name"]: value for value in await _subjects(call, NODES)}
         summaries = await self._summaries(nodes)
         found = [
             _measured(call, nodes[name], summary.node.cpu.time) | {"usage": summary.node.usage}
@@ -90,7 +90,7 @@ class Metrics:
 
     async def pods(self, call: Call) -> Response:
         """GET of PodMetrics: of pods in which something runs."""
-        pods = {value["metadata"]["uid"]: value for value in _subjects(call, PODS)}
+        pods = {value["metadata"]["uid"]: value for value in await _subjects(call, PODS)}
         summaries = await self._summaries({value["spec"].get("nodeName", "") for value in pods.values()} - {""})
         running = {row.podRef.uid: row for summary in summaries.values() for row in summary.pods if row.containers}
         found = [
@@ -126,14 +126,14 @@ class Metrics:
             return None
 
 
-def _subjects(call: Call, resource: Resource) -> list[Object]:
+async def _subjects(call: Call, resource: Resource) -> list[Object]:
     """The nodes or pods that a request is about; StatusError 404."""
     target = Target(call.context.kinds[resource], call.target.namespace, call.target.name)
     if target.name:
         return [find(call.context, target).decode()]
     # pages would have to be of the figures, and there are none of those
     options = replace(list_options(call.query, call.target.kind), limit=0, continues=None)
-    return [record.decode() for record in select(call.context, target, options)[0]]
+    return [record.decode() for record in (await select(call.context, target, options))[0]]
 
 
 def _measured(call: Call, subject: Object, timestamp: str) -> Object:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from knet.api import selectors
+from knet.api import label_selector
 from knet.api.autoscaling import HorizontalPodAutoscaler, MetricSpec, PodUsage, Scale
 from knet.api.objects import JSON, Meta, Part, Pod
 from knet.api.quantity import milli
@@ -143,7 +143,7 @@ class AutoscalerReconciler:
             return Outcome(spec.maxReplicas, "Current number of replicas above Spec.MaxReplicas", rows, [])
         if current < spec.minReplicas:
             return Outcome(spec.minReplicas, "Current number of replicas below Spec.MinReplicas", rows, [])
-        selector = selectors.parse(scale.status.selector)
+        selector = label_selector.parse(scale.status.selector)
         proposals: list[tuple[MetricSpec, Proposal]] = []
         failures: list[tuple[str, str]] = []
         now = datetime.now(UTC)
