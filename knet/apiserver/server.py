@@ -161,9 +161,8 @@ class ApiServer:
             answer = self._health.answer(path, request.raw_query)
             if answer is not None:
                 return answer
-        elif path in ("/version", "/version/"):
-            return version()
-        document = self._documents(path)
+        is_version = path in ("/version", "/version/")
+        document = self._documents(path) if not is_version else lambda _: version()
         if document is None and self.routes.serves(path):
             raise no_such_path()
         if document is None:

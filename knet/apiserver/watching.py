@@ -9,8 +9,7 @@ revision of the change.  What goes wrong once the request is understood is told 
 
 import random
 import time
-from collections.abc import AsyncGenerator, Iterable
-from itertools import chain
+from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import orjson
 
@@ -123,11 +122,17 @@ async def watch(call: Call, options: ListOptions) -> Streamed:
         return Streamed(_lines([error_line(gone(str(error)))]))
     except StatusError as error:
         return Streamed(_lines([error_line(error)]))
-    lines: Iterable[bytes] = (encoder.line("ADDED", record) for record in initial)
-    if options.send_initial and options.bookmarks:
-        lines = chain(lines, (encoder.bookmark(start, initial_end=True),))
-    source = _events(cursor, target, encoder, options, lines)
+    marked = start if options.send_initial and options.bookmarks else 0
+    source = _events(cursor, target, encoder, options, _initial(encoder, initial, marked))
     return Streamed(source, lapsed=lambda: cursor.lapsed)
+
+
+def _initial(encoder: Encoder, records: Iterable[Record], marked: int) -> Iterator[bytes]:
+    """What is there, and a bookmark that says so if there is a revision to be ``marked``."""
+    for record in records:
+        yield encoder.line("ADDED", record)
+    if marked:
+        yield encoder.bookmark(marked, initial_end=True)
 
 
 async def _lines(lines: Iterable[bytes]) -> AsyncGenerator[bytes, None]:

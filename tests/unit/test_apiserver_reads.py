@@ -64,29 +64,6 @@ def test_lists_are_filtered_by_labels_and_fields(server: Server) -> None:
     server.run(test)
 
 
-def test_pages_of_a_list_show_one_revision(server: Server) -> None:
-    async def test(api: Api) -> None:
-        await api("POST", "/api/v1/namespaces", {"metadata": {"name": "paged"}})
-        maps = "/api/v1/namespaces/paged/configmaps"
-        for number in range(5):
-            await api("POST", maps, {"metadata": {"name": f"m{number}"}})
-        first = (await api("GET", maps + "?limit=2")).body
-        assert first["metadata"]["remainingItemCount"] == 3
-        await api("DELETE", maps + "/m3")
-        await api("POST", maps, {"metadata": {"name": "m9"}})
-        names = [item["metadata"]["name"] for item in first["items"]]
-        token = first["metadata"]["continue"]
-        while token:
-            page = (await api("GET", f"{maps}?limit=2&continue={token}")).body
-            assert page["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
-            names += [item["metadata"]["name"] for item in page["items"]]
-            token = page["metadata"].get("continue")
-        assert names == ["m0", "m1", "m2", "m3", "m4"]
-        assert (await api("GET", maps + "?limit=2&continue=nonsense")).code == 400
-
-    server.run(test)
-
-
 def test_a_watch_goes_on_from_a_list(server: Server) -> None:
     async def test(api: Api) -> None:
         revision = (await api("GET", MAPS)).body["metadata"]["resourceVersion"]
@@ -99,52 +76,6 @@ def test_a_watch_goes_on_from_a_list(server: Server) -> None:
         assert [event["object"] for event in events[:2]] == [created, changed]
         last = int(events[2]["object"]["metadata"]["resourceVersion"])
         assert last > int(changed["metadata"]["resourceVersion"])
-
-    server.run(test)
-
-
-def test_to_a_selecting_watch_objects_come_and_go_with_their_labels(server: Server) -> None:
-    async def test(api: Api) -> None:
-        revision = (await api("GET", MAPS)).body["metadata"]["resourceVersion"]
-        path = f"{MAPS}?watch=1&labelSelector=on=yes&resourceVersion={revision}"
-        watching = asyncio.ensure_future(api.lines(path, 3))
-        await api("POST", MAPS, {"metadata": {"name": "blinking"}})
-        for value in ("yes", "yes", "no", "never"):
-            labels = {"on": value}
-            await api("PATCH", MAPS + "/blinking", {"metadata": {"labels": labels}, "data": {"a": value}}, MERGE)
-        await api("PATCH", MAPS + "/blinking", {"metadata": {"labels": {"on": "yes"}}}, MERGE)
-        events = await watching
-        assert [event["type"] for event in events] == ["ADDED", "DELETED", "ADDED"]
-
-    server.run(test)
-
-
-def test_a_watch_without_revision_starts_with_what_is_there(server: Server) -> None:
-    async def test(api: Api) -> None:
-        [event] = await api.lines("/api/v1/namespaces?watch=true&fieldSelector=metadata.name=default", 1)
-        assert (event["type"], event["object"]["metadata"]["name"]) == ("ADDED", "default")
-
-    server.run(test)
-
-
-def test_a_streaming_list_ends_with_a_bookmark(server: Server) -> None:
-    async def test(api: Api) -> None:
-        query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-        events = await api.lines(f"/api/v1/namespaces/default/services?{query}", 2)
-        assert [event["type"] for event in events] == ["ADDED", "BOOKMARK"]
-        assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-        assert (await api("GET", "/api/v1/namespaces?watch=1&sendInitialEvents=true")).code == 422
-
-    server.run(test)
-
-
-def test_a_watch_ends_after_its_timeout_with_a_bookmark(server: Server) -> None:
-    async def test(api: Api) -> None:
-        revision = (await api("GET", MAPS)).body["metadata"]["resourceVersion"]
-        path = f"{MAPS}?watch=1&resourceVersion={revision}&timeoutSeconds=1&allowWatchBookmarks=true"
-        [bookmark] = await api.lines(path, 9)
-        assert bookmark["type"] == "BOOKMARK"
-        assert bookmark["object"]["metadata"]["resourceVersion"] == revision
 
     server.run(test)
 
@@ -162,15 +93,6 @@ def test_tables_have_columns_and_rows(server: Server) -> None:
         assert row["object"]["kind"] == "PartialObjectMetadata"
         one = (await api("GET", path + "/tabled?includeObject=Object", Accept=TABLE)).body
         assert one["rows"][0]["object"]["kind"] == "Deployment"
-
-    server.run(test)
-
-
-def test_a_table_watch_names_its_columns_once(server: Server) -> None:
-    async def test(api: Api) -> None:
-        events = await api.lines("/api/v1/namespaces?watch=1", 2, Accept=TABLE)
-        assert "columnDefinitions" in events[0]["object"]
-        assert "columnDefinitions" not in events[1]["object"]
 
     server.run(test)
 
