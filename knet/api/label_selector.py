@@ -9,7 +9,7 @@ import re
 
 from knet.api.selectors import EVERYTHING, Requirement, Selector
 
-_TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^=!(),<>\s]+|$)")
+_TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^=!(),<> \t\r\n]+|$)")
 _END = ""
 _SYMBOLS = frozenset(("==", "!=", "=", "!", "(", ")", ",", "<", ">", _END))
 #: binary operators → those of `Requirement`

@@ -3,10 +3,59 @@
 https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from knet.api.objects import LabelSelector
+
+#: decides about the labels (or the fields) of an object
+Test = Callable[[Mapping[str, str]], bool]
+
+
+def _in(key: str, values: tuple[str, ...]) -> Test:
+    if len(values) == 1:
+        only = values[0]
+        return lambda labels: labels.get(key) == only
+    return lambda labels: labels.get(key) in values
+
+
+def _not_in(key: str, values: tuple[str, ...]) -> Test:
+    return lambda labels: labels.get(key) not in values
+
+
+def _exists(key: str, _: tuple[str, ...]) -> Test:
+    return lambda labels: key in labels
+
+
+def _absent(key: str, _: tuple[str, ...]) -> Test:
+    return lambda labels: key not in labels
+
+
+def _compared(sign: int) -> Callable[[str, tuple[str, ...]], Test]:
+    """Both sides integers; what is none is neither more nor less."""
+
+    def made(key: str, values: tuple[str, ...]) -> Test:
+        def test(labels: Mapping[str, str]) -> bool:
+            try:
+                return sign * int(labels.get(key, "")) > sign * int(values[0])
+            except (ValueError, IndexError):
+                return False
+
+        return test
+
+    return made
+
+
+#: operator → what makes a test of a key and values.  Made once, because a list asks of every object
+_TESTS: Mapping[str, Callable[[str, tuple[str, ...]], Test]] = {
+    "In": _in,
+    "NotIn": _not_in,
+    "Exists": _exists,
+    "DoesNotExist": _absent,
+    "Gt": _compared(1),
+    "Lt": _compared(-1),
+}
 
 
 @dataclass(frozen=True)
@@ -17,25 +66,12 @@ class Requirement:
     operator: str
     values: tuple[str, ...] = ()
 
-    def matches(self, labels: Mapping[str, str]) -> bool:
-        """NotIn and DoesNotExist hold where the key is absent, as upstream."""
-        value = labels.get(self.key)
-        match self.operator:
-            case "In":
-                return value in self.values
-            case "NotIn":
-                return value not in self.values
-            case "Exists":
-                return value is not None
-            case "DoesNotExist":
-                return value is None
-            case "Gt" | "Lt":  # both sides integers
-                try:
-                    have, bound = int(value or ""), int(self.values[0])
-                except (ValueError, IndexError):
-                    return False
-                return have > bound if self.operator == "Gt" else have < bound
-        raise ValueError(f"{self.operator!r} is not a valid label selector operator")
+    @cached_property
+    def matches(self) -> Test:
+        """NotIn and DoesNotExist hold where the key is absent, as upstream; ValueError for another operator."""
+        if self.operator not in _TESTS:
+            raise ValueError(f"{self.operator!r} is not a valid label selector operator")
+        return _TESTS[self.operator](self.key, self.values)
 
 
 @dataclass(frozen=True)
@@ -45,10 +81,15 @@ class Selector:
     requirements: tuple[Requirement, ...] = ()
     nothing: bool = False
 
+    @cached_property
+    def tests(self) -> tuple[Test, ...]:
+        """One for each requirement."""
+        return tuple(requirement.matches for requirement in self.requirements)
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         if self.nothing:
             return False
-        return all(requirement.matches(labels) for requirement in self.requirements)
+        return all(test(labels) for test in self.tests)
 
 
 EVERYTHING = Selector()

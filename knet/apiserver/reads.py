@@ -4,7 +4,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-a
 """
 
 import asyncio
-from collections.abc import Iterable
 from itertools import islice
 
 from knet.apiserver import representation
@@ -71,7 +70,7 @@ async def select(context: Context, target: Target, options: ListOptions) -> tupl
     listing = _listing(context, target, options, limit if selection.everything else 0)
     records = listing.records
     if not selection.everything:
-        selected: Iterable[Record] = filter(selection.matches, records)
+        selected = selection.among(records)
         records = list(islice(selected, limit + 1) if limit else selected)
     metadata: Object = {"resourceVersion": str(listing.revision)}
     if listing.remaining or (limit and len(records) > limit):

@@ -4,11 +4,11 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selector
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from knet.api import label_selector
-from knet.api.selectors import EVERYTHING, Requirement, Selector
+from knet.api.selectors import EVERYTHING, Requirement, Selector, Test
 from knet.apiserver import field, formats
 from knet.apiserver.kind import Kind
 from knet.apiserver.options import Query
@@ -32,7 +32,16 @@ class Selection:
 
     def matches(self, record: Record) -> bool:
         """Whether a record is selected."""
-        return self.labels.matches(record.attributes.labels) and self.fields.matches(record.attributes.fields)
+        seen = record.attributes
+        return self.labels.matches(seen.labels) and self.fields.matches(seen.fields)
+
+    def among(self, records: Iterable[Record]) -> Iterable[Record]:
+        """Those that are selected, in the same order, as they are asked for; cheaper than asking of each."""
+        for test in self.labels.tests:
+            records = _with_labels(records, test)
+        for test in self.fields.tests:
+            records = _with_fields(records, test)
+        return records
 
     def fixed(self, label: str) -> str:
         """The one value that a field of what is selected can have; "" if there may be several."""
@@ -51,6 +60,14 @@ class Selection:
 
 
 ALL = Selection()
+
+
+def _with_labels(records: Iterable[Record], test: Test) -> Iterable[Record]:
+    return (record for record in records if test(record.attributes.labels))
+
+
+def _with_fields(records: Iterable[Record], test: Test) -> Iterable[Record]:
+    return (record for record in records if test(record.attributes.fields))
 
 
 def selection(query: Query, kind: Kind) -> Selection:

@@ -115,7 +115,7 @@ async def watch(call: Call, options: ListOptions) -> Streamed:
         if options.send_initial:
             await reach(call.context, start)
             listing = store.list(narrowed(target, options.selection))
-            initial = [record for record in listing.records if options.selection.matches(record)]
+            initial = list(options.selection.among(listing.records))
             start = listing.revision
         cursor = store.watch(target.kind.collection, start or store.revision)
     except Gone as error:
