@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import socket
 import ssl
 from ipaddress import IPv4Network
@@ -70,6 +71,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def main(options: Options) -> None:
     """Run until SIGTERM or SIGINT."""
     gc.set_threshold(*COLLECT)
+    # a connection is a descriptor; Go's programs raise their limit, too
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     component.run("kube-apiserver", lambda: serve(options))
 
 

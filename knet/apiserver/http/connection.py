@@ -23,6 +23,10 @@ PIPELINED = 16
 PIECE = 512 * 1024
 #: answers without a body
 _BODILESS = (204, 304)
+#: what the parser says → status and detail, where Go has others than 400
+_VERSION = ("505 HTTP Version Not Supported", ": unsupported protocol version")
+_REFUSALS = {"Invalid HTTP version": _VERSION, "Pause on PRI/Upgrade": _VERSION}
+_MINORS = {"1.0": 0, "1.1": 1}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -87,7 +91,7 @@ class Connection(Flow):
             raise  # our own mistake
         except httptools.HttpParserError as error:
             if self._in_head or self._body is None or self._body.ended:
-                self._refuse("400 Bad Request")
+                self._refuse(*_REFUSALS.get(str(error), ("400 Bad Request",)))
             else:
                 self._break(BodyBroken(str(error)))
         if self._in_head:
@@ -146,7 +150,7 @@ class Connection(Flow):
             Headers(self._fields),
             self._body,
             self._peer,
-            minor=0 if parser.get_http_version() == "1.0" else 1,
+            minor=_MINORS.get(parser.get_http_version(), -1),
             keep_alive=parser.should_keep_alive(),
             upgrade=parser.should_upgrade(),
         )
@@ -181,10 +185,10 @@ class Connection(Flow):
     def _break(self, error: Exception) -> None:
         """The body of a request cannot be read to its end: whoever reads it is told, and nothing can follow."""
         assert self._body is not None
-        self._stopped = self._last = True
+        self._stopped = True
         self._body.fail(error)
         if self._task is None:
-            self._transport.close()
+            self.close()
 
     def _throttle(self) -> None:
         """Read from the socket, or let it wait."""
@@ -202,6 +206,9 @@ class Connection(Flow):
                 self._continued = False
                 if len(self._waiting) == PIPELINED:
                     self._throttle()
+                if request.minor < 0:
+                    self._refuse(*_VERSION)
+                    break
                 if request.minor and not request.headers.get("host"):
                     self._refuse("400 Bad Request", ": missing required Host header")
                     break
@@ -217,15 +224,17 @@ class Connection(Flow):
                 self._at_rest()
 
     async def _answer(self, request: Request, answer: Answer) -> None:
-        self._last = self._last or not request.keep_alive or self._server.closing
+        self._last = self._last or not request.keep_alive or request.body.broken or self._server.closing
         if self.lost:
             if isinstance(answer, Streamed):
                 await answer.source.aclose()
         elif isinstance(answer, Response):
-            if request.upgrade or (not request.body.ended and not self._continued and _expects(request)):
+            unasked = not request.body.ended and not self._continued and _expects(request)
+            if request.upgrade or unasked:
                 self._last = True  # what follows may be a body, or another protocol
             await self._send(request, answer)
-            self._discard(request.body)
+            if not unasked:
+                self._discard(request.body)
         elif isinstance(answer, Streamed):
             await self._copy(request, answer)
             self._discard(request.body)
@@ -234,6 +243,8 @@ class Connection(Flow):
 
     def _discard(self, body: Body) -> None:
         """Nobody has read the request's body to its end: the next request comes after it."""
+        if body.broken:
+            return
         if not body.ended or body.full:
             body.discard()
         if not body.ended:
@@ -339,11 +350,11 @@ class Connection(Flow):
         """Nothing is being answered: hang up, if that was all, else wait for the next request."""
         if self._refusal:
             self._transport.write(self._refusal)
-            self._transport.close()
+            self.close()
         elif self._body is not None and not self._body.ended and self._body.discarded:
             return  # a rest of a body is on its way; `check` ends this
         elif self._last:
-            self._transport.close()
+            self.close()
         elif not self._in_head:
             self._read_by = self._server.now + self._server.limits.idle_seconds
 
@@ -356,7 +367,7 @@ class Connection(Flow):
             if self._current is not None and self._current.body is self._body and not self._in_head:
                 self._current.body.fail(TimeoutError("the body did not arrive"))
             else:
-                self._transport.close()
+                self.close()
         if self._stalled_since < NEVER:
             unsent = self._transport.get_write_buffer_size()
             if isinstance(self._stream, Streamed):
@@ -371,7 +382,7 @@ class Connection(Flow):
         """The server ends: so do streams, and whatever is under way is the last."""
         self._last = True
         if self._task is None:
-            self._transport.close()
+            self.close()
         elif self._stream is not None:
             self._task.cancel()
 

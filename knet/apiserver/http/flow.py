@@ -67,6 +67,7 @@ class Flow(asyncio.Protocol):
 
     def close(self) -> None:
         """Hang up when everything written has been sent."""
+        self._pause_reading(False)  # TLS ends by an exchange
         self._transport.close()
 
     def abort(self) -> None:

@@ -116,6 +116,11 @@ class Body:
         return self._size > self._room
 
     @property
+    def broken(self) -> bool:
+        """It will never be complete."""
+        return self._error is not None
+
+    @property
     def waiting(self) -> bool:
         """Something has arrived that nobody has read."""
         return self._size > 0
@@ -231,7 +236,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.peer = peer
-        #: HTTP/1.minor
+        #: HTTP/1.minor; -1: another version, which is not answered
         self.minor = minor
         #: the connection may be used again
         self.keep_alive = keep_alive
