@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import ssl
 import statistics
 import subprocess
@@ -31,7 +32,6 @@ WATCHERS = 50
 #: requests of one round
 GETS, CREATES = 20_000, 6_000
 OBJECTS = 100_000
-PORT = 26443
 PODS = "/api/v1/namespaces/default/pods"
 
 #: as a Deployment makes it
@@ -70,10 +70,11 @@ main(msgspec.json.decode(sys.argv[1], type=Options))
 
 
 class Server(NamedTuple):
-    """A running API server: where its certificates are, and its process."""
+    """A running API server: where its certificates are, its process, its port."""
 
     directory: Path
     process: subprocess.Popen[bytes]
+    port: int
 
     @property
     def tls(self) -> ssl.SSLContext:
@@ -106,12 +107,14 @@ def server() -> Iterator[Server]:
     write_service_account_key(directory)
     options = {"data_dir": str(directory), "pki_dir": str(directory), "advertise_address": "127.0.0.1"}
     cores = sorted(os.sched_getaffinity(0))
-    words = [sys.executable, "-c", SERVER, json.dumps(options | {"bind_port": PORT})]
-    process = subprocess.Popen(words, stderr=(directory / "log").open("wb"))
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        number, port = listener.fileno(), listener.getsockname()[1]
+        words = [sys.executable, "-c", SERVER, json.dumps(options | {"listen_fds": [number]})]
+        process = subprocess.Popen(words, stderr=(directory / "log").open("wb"), pass_fds=[number])
     os.sched_setaffinity(process.pid, cores[:1])
     os.sched_setaffinity(0, cores[1:] or cores)
     try:
-        found = Server(directory, process)
+        found = Server(directory, process, port)
         uvloop.run(ready(found))
         yield found
     finally:
@@ -122,18 +125,12 @@ def server() -> Iterator[Server]:
 
 
 async def ready(server: Server) -> None:
-    """Wait until the server is; then make what Pods need."""
-    while server.process.poll() is None:
-        try:
-            status, _ = await ask(server, request("GET", "/readyz"))
-        except ConnectionError:
-            await asyncio.sleep(0.05)
-            continue
-        if status == 200:
-            account = {"metadata": {"name": "default"}}
-            await ask(server, request("POST", "/api/v1/namespaces/default/serviceaccounts", account))
-            return
-    raise SystemExit((server.directory / "log").read_text())
+    """Wait until the server answers, whose connections wait so long; make what Pods need."""
+    account = {"metadata": {"name": "default"}}
+    try:
+        await ask(server, request("POST", "/api/v1/namespaces/default/serviceaccounts", account))
+    except ConnectionError:
+        raise SystemExit((server.directory / "log").read_text()) from None
 
 
 # ---- clients -----------------------------------------------------------------------------------------------------
@@ -143,7 +140,7 @@ def request(method: str, path: str, body: object = None, content_type: str = "ap
     """A request as bytes, with the fields that clients of Kubernetes send."""
     data = json.dumps(body).encode() if body is not None else b""
     head = (
-        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nUser-Agent: bench/1 (linux/amd64)\r\n"
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench/1 (linux/amd64)\r\n"
         f"Accept: application/json, */*\r\nContent-Type: {content_type}\r\n"
     )
     return head.encode() + (b"Content-Length: %d\r\n" % len(data) if data else b"") + b"\r\n" + data
@@ -179,7 +176,7 @@ class Caller(asyncio.Protocol):
 async def connect(server: Server, protocol: Callable[[], Protocol]) -> Protocol:
     """A connection to the server."""
     loop = asyncio.get_running_loop()
-    return (await loop.create_connection(protocol, "127.0.0.1", PORT, ssl=server.tls))[1]
+    return (await loop.create_connection(protocol, "127.0.0.1", server.port, ssl=server.tls))[1]
 
 
 async def ask(server: Server, data: bytes) -> tuple[int, bytes]:
@@ -310,7 +307,11 @@ def watch_milliseconds(server: Server, first: int, writes: int = 300, per_second
 
 def kubectl_milliseconds(server: Server, times: int = 9) -> Measured:
     """Median of ``kubectl get pods``, process and all; its discovery is cached."""
-    words = ["kubectl", f"--server=https://127.0.0.1:{PORT}", f"--certificate-authority={server.directory}/ca.crt"]
+    words = [
+        "kubectl",
+        f"--server=https://127.0.0.1:{server.port}",
+        f"--certificate-authority={server.directory}/ca.crt",
+    ]
     words += [f"--client-certificate={server.directory}/admin.crt", f"--client-key={server.directory}/admin.key"]
     words += [f"--cache-dir={server.directory}/cache", "get", "pods"]
     took = []

@@ -18,7 +18,7 @@ from contextlib import aclosing
 import orjson
 
 from knet.store.etcd_api import Changes, Compacted, Etcd, Failed, KeyValue
-from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable
+from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable, encoded
 from knet.store.state import ROOT, State, collection_of, is_object
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class EtcdStore(State):
 
     def _record(self, key: str, revision: int, value: Object) -> Record:
         value["metadata"]["resourceVersion"] = str(revision)
-        return Record(key, revision, orjson.dumps(value), self._attributes_of(collection_of(key), value))
+        return Record(key, revision, encoded(value), self._attributes_of(collection_of(key), value))
 
     def _report(self, error: Failed) -> None:
         if self._trouble != str(error):

@@ -23,7 +23,7 @@ from queue import SimpleQueue
 
 import orjson
 
-from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable
+from knet.store.interface import AttributesOf, Conflict, Event, Object, Record, Unavailable, encoded
 from knet.store.state import State, collection_of
 
 #: rows that one statement writes, as many as there are, else one by one: between statements Python's interpreter lock
@@ -109,7 +109,7 @@ class SqliteStore(State):
             raise Conflict(key)
         self._assigned += 1
         value["metadata"]["resourceVersion"] = str(self._assigned)
-        record = Record(key, self._assigned, orjson.dumps(value), self._attributes_of(collection_of(key), value))
+        record = Record(key, self._assigned, encoded(value), self._attributes_of(collection_of(key), value))
         event = Event("DELETED" if delete else "MODIFIED" if previous else "ADDED", record, previous)
         write = self._pending[key] = _Write(event, loop.create_future())
         self._gathered.append(write)
