@@ -1,7 +1,10 @@
 """Whatever arrives, the answer is a Status with a 4xx code, and stored data stay as they are."""
 
 import http.client
+import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import Any
 
@@ -231,6 +234,53 @@ def test_a_connection_goes_on_after_a_large_body(server: Server, size: int, quer
         connection.request("GET", "/readyz")
         assert connection.getresponse().read() == b"ok"
     connection.close()
+
+
+@contextmanager
+def dialled(server: Server) -> Iterator[ssl.SSLSocket]:
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with (
+        socket.create_connection(address, 20) as plain,
+        server.tls().wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        yield connection
+
+
+_POST = b"POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+_CHUNKED = _POST + b"Transfer-Encoding: chunked\r\n\r\n"
+_LIMIT = "Request entity too large: limit is 3145728"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "reason", "message"),
+    [
+        (_POST + b"Content-Length: 3145729\r\n\r\n", 413, "RequestEntityTooLarge", _LIMIT),
+        (_CHUNKED + b"100000\r\n%b\r\n" % (b"x" * (1 << 20)) * 4, 413, "RequestEntityTooLarge", _LIMIT),
+        (_CHUNKED + b"2\r\n{}x\r\n", 400, "BadRequest", ""),
+        (_CHUNKED + b"2\r\n{}\r\n0\r\n\r\n", 422, "Invalid", ""),
+    ],
+)
+def test_badly_framed_and_endless_bodies_get_a_status(
+    server: Server, data: bytes, code: int, reason: str, message: str
+) -> None:
+    with dialled(server) as connection:
+        connection.sendall(data)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        status = orjson.loads(answer.read())
+    assert (answer.status, status["kind"], status["reason"]) == (code, "Status", reason)
+    assert message in status["message"]
+
+
+def test_half_a_body_stores_nothing(server: Server) -> None:
+    body = orjson.dumps({"metadata": {"name": "half"}})
+    with dialled(server) as connection:
+        connection.sendall(_POST + b"Content-Length: %d\r\n\r\n" % (len(body) + 1) + body)
+
+    async def test(api: Api) -> None:
+        assert (await api("GET", "/api/v1/namespaces/default/configmaps/half")).code == 404
+
+    server.run(test)
 
 
 @pytest.mark.parametrize(
