@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import uvloop
-from benchmarks_api import PODS, PORT, Server, connect, creates, drive, request, server
+from benchmarks_api import PODS, Server, connect, creates, drive, request, server
 
 #: pods that wait for the scheduler
 WAITING = 2_000
@@ -59,7 +59,7 @@ def kubeconfig(running: Server) -> str:
         return base64.b64encode((running.directory / name).read_bytes()).decode()
 
     user = {"client-certificate-data": embedded("admin.crt"), "client-key-data": embedded("admin.key")}
-    where = {"server": f"https://127.0.0.1:{PORT}", "certificate-authority-data": embedded("ca.crt")}
+    where = {"server": f"https://127.0.0.1:{running.port}", "certificate-authority-data": embedded("ca.crt")}
     config = {
         "clusters": [{"name": "bench", "cluster": where}],
         "users": [{"name": "bench", "user": user}],
