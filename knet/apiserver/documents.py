@@ -40,10 +40,10 @@ class _Encoded:
     def answer(self, request: Request, media: str, cache: str = "public") -> Response:
         """With an ETag; 304 for a client that has it already."""
         tag = f'"{self.hash}"'
-        headers = [("ETag", tag), ("Vary", "Accept"), ("Cache-Control", cache)]
+        headers = [("ETag", tag), ("Vary", "Accept")]
         if request.headers.get("If-None-Match") == tag:
-            return Response(status=304, content_type="", headers=headers)
-        return Response(self.data, content_type=media, headers=headers)
+            return Response(status=304, content_type="", headers=headers, cache=cache)
+        return Response(self.data, content_type=media, headers=headers, cache=cache)
 
 
 class Documents:
@@ -77,7 +77,7 @@ class Documents:
             return self._second
         if found := self._fixed.get(path):
             media, data = found
-            return lambda _: Response(data, content_type=media, headers=[("Cache-Control", "public, max-age=3600")])
+            return lambda _: Response(data, content_type=media, cache="public, max-age=3600")
         if path.startswith("/openapi/v3") and path in self._built:
             return lambda request: self._third(request, path)
         return None

@@ -87,4 +87,4 @@ def version() -> Response:
         "compiler": platform.python_implementation().lower(),
         "platform": f"linux/{machine}",
     }
-    return Response(orjson.dumps(info))
+    return Response(orjson.dumps(info, option=orjson.OPT_INDENT_2))  # as upstream, for everybody

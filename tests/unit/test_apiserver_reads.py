@@ -152,3 +152,20 @@ def references(node: object) -> set[str]:
         own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
         return own.union(*(references(item) for item in node.values()))
     return set().union(*(references(item) for item in node)) if isinstance(node, list) else set()
+
+
+@pytest.mark.parametrize(
+    ("path", "cache"),
+    [
+        ("/api/v1/namespaces/default", "no-cache, private"),
+        ("/api/v1/namespaces/nobody", "no-cache, private"),
+        ("/version", "no-cache, private"),
+        ("/openapi/v2", "public"),
+    ],
+)
+def test_answers_are_private_unless_they_are_for_everybody(server: Server, path: str, cache: str) -> None:
+    async def test(api: Api) -> None:
+        async with api.session.get(api.url + path) as response:
+            assert response.headers.getall("Cache-Control") == [cache]
+
+    server.run(test)

@@ -10,7 +10,7 @@ import httptools
 from knet.apiserver.http.compression import THRESHOLD, compress
 from knet.apiserver.http.flow import NEVER, Flow
 from knet.apiserver.http.request import Body, BodyBroken, Headers, Peer, Request
-from knet.apiserver.http.response import Answer, Fields, Response, Streamed, Upgraded, fields, opening
+from knet.apiserver.http.response import Answer, Response, Streamed, Upgraded, fields, opening
 
 if TYPE_CHECKING:
     from knet.apiserver.http.server import HttpServer
@@ -256,7 +256,7 @@ class Connection(Flow):
             if self.lost:
                 return
         length = b"" if answer.status in _BODILESS else b"Content-Length: %d\r\n" % len(answer.body)
-        head = self._head(request, answer.status, answer.content_type, answer.headers, length)
+        head = self._head(request, answer, length)
         if request.method == "HEAD":
             self._transport.write(head)
         elif len(answer.body) <= PIECE:
@@ -274,7 +274,7 @@ class Connection(Flow):
             if self._full:
                 await self._drain()
 
-    def _head(self, request: Request, status: int, content_type: str, headers: Fields, framing: bytes) -> bytes:
+    def _head(self, request: Request, answer: Response | Streamed, framing: bytes) -> bytes:
         connection = b""
         if self._last:
             connection = b"Connection: close\r\n"
@@ -282,10 +282,10 @@ class Connection(Flow):
             connection = b"Connection: keep-alive\r\n"
         return b"".join(
             (
-                opening(status, content_type),
+                opening(answer.status, answer.content_type, answer.cache),
                 self._server.date,
                 b"Audit-Id: %b\r\n" % request.audit_id.encode(),
-                fields(headers) if headers else b"",
+                fields(answer.headers) if answer.headers else b"",
                 connection,
                 framing,
                 b"\r\n",
@@ -302,7 +302,7 @@ class Connection(Flow):
             framing, chunked = b"Transfer-Encoding: chunked\r\n", True
         else:
             self._last = True  # to HTTP/1.0, an answer of unknown length ends with the connection
-        self._transport.write(self._head(request, answer.status, answer.content_type, answer.headers, framing))
+        self._transport.write(self._head(request, answer, framing))
         sent = 0
         try:
             if request.method != "HEAD":

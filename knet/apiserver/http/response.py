@@ -7,6 +7,8 @@ from http import HTTPStatus
 from typing import Protocol
 
 JSON = "application/json"
+#: Cache-Control of whatever says nothing else, as upstream (WithCacheControl)
+PRIVATE = "no-cache, private"
 
 #: what may not stand in a header field: it would end it, and begin another
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -15,15 +17,23 @@ Fields = Iterable[tuple[str, str]]
 
 
 class Response:
-    """A complete answer."""
+    """A complete answer; ``cache`` is its Cache-Control."""
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "cache", "content_type", "headers", "status")
 
-    def __init__(self, body: bytes = b"", status: int = 200, content_type: str = JSON, headers: Fields = ()) -> None:
+    def __init__(
+        self,
+        body: bytes = b"",
+        status: int = 200,
+        content_type: str = JSON,
+        headers: Fields = (),
+        cache: str = PRIVATE,
+    ) -> None:
         self.body = body
         self.status = status
         self.content_type = content_type
         self.headers = list(headers)
+        self.cache = cache
 
 
 class Streamed:
@@ -37,6 +47,7 @@ class Streamed:
     """
 
     __slots__ = ("content_type", "headers", "lapsed", "length", "source", "status")
+    cache = PRIVATE
 
     def __init__(
         self,
@@ -85,13 +96,13 @@ Answer = Response | Streamed | Upgraded
 
 
 @lru_cache(maxsize=512)
-def opening(status: int, content_type: str) -> bytes:
+def opening(status: int, content_type: str, cache: str) -> bytes:
     """The status line and the fields that most answers have."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    lines = [f"HTTP/1.1 {status} {phrase}"]
+    lines = [f"HTTP/1.1 {status} {phrase}", f"Cache-Control: {cache}"]
     if content_type:
         lines.append(f"Content-Type: {clean(content_type)}")
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
