@@ -130,13 +130,14 @@ class ApiServer:
             return await self._dispatch(request)
         except StatusError as error:
             return _error(request, error)
-        except RecursionError:
-            return _error(request, bad_request("the object is nested too deeply"))
         except Unavailable as error:
             return _error(request, unavailable(f"the store cannot be written: {error}"))
         except (ConnectionError, asyncio.CancelledError):
             raise
-        except Exception as error:  # the last resort: log it, and answer like upstream
+        except Exception as error:
+            if _too_deep(error):
+                return _error(request, bad_request("the object is nested too deeply"))
+            # the last resort: log it, and answer like upstream
             log.exception("%s %s?%s", request.method, request.path, request.raw_query)
             return _error(request, internal_error(f"{type(error).__name__}: {error}"))
 
@@ -204,6 +205,13 @@ class ApiServer:
 _NOTHING_HERE = Response(
     b"404 page not found\n", 404, "text/plain; charset=utf-8", [("X-Content-Type-Options", "nosniff")]
 )
+
+
+def _too_deep(error: Exception) -> bool:
+    """Whether it says that an object has more levels than Python's stack or the encoder (254) can take."""
+    return isinstance(error, RecursionError) or (
+        isinstance(error, orjson.JSONEncodeError) and str(error) == "Recursion limit reached"
+    )
 
 
 def _error(request: Request, error: StatusError) -> Response:

@@ -236,6 +236,30 @@ def test_a_connection_goes_on_after_a_large_body(server: Server, size: int, quer
     connection.close()
 
 
+def nested(levels: int) -> bytes:
+    return b'{"a":' * levels + b"1" + b"}" * levels
+
+
+@pytest.mark.parametrize("levels", [300, 900])
+def test_an_object_is_not_nested_without_end(server: Server, levels: int) -> None:
+    async def test(api: Api) -> None:
+        path = PATHS["ControllerRevision"]
+        for query in ("", "?dryRun=All"):
+            body = b'{"metadata":{"name":"deep"},"revision":1,"data":%b}' % nested(levels)
+            answer = await api("POST", path + query, body)
+            assert (answer.code, answer.message) == (400, "the object is nested too deeply")
+        assert (await api("POST", path, {"metadata": {"name": "deep"}, "revision": 1, "data": {}})).code == 201
+        for media, patch in (
+            (MERGE, b'{"metadata":{"annotations":%b}}' % nested(levels)),
+            (JSON_PATCH, b'[{"op":"add","path":"/metadata/annotations","value":%b}]' % nested(levels)),
+            (STRATEGIC, b'{"metadata":{"annotations":%b}}' % nested(levels)),
+        ):
+            assert (await api("PATCH", f"{path}/deep", patch, media)).code in (400, 422)
+        assert (await api("DELETE", f"{path}/deep")).code == 200
+
+    server.run(test)
+
+
 @contextmanager
 def dialled(server: Server) -> Iterator[ssl.SSLSocket]:
     address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
