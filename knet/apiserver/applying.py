@@ -12,7 +12,7 @@ from knet.api.fields.client_side import apply_as_kubectl
 from knet.api.fields.elements import NoElement
 from knet.api.fields.merging import NotTyped, check
 from knet.apiserver import creating, ownership, representation, updating
-from knet.apiserver.body import Parsed, parse_apply, read_body
+from knet.apiserver.body import Parsed, parsed_apply
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode, unmarshal_errors
 from knet.apiserver.http import Response
@@ -26,7 +26,7 @@ from knet.store import Object
 async def apply(call: Call, part: str = "") -> Response:
     """PATCH of type apply of an object or of a part of it; 201 where it was made."""
     options = write_options(call.query, "Patch", call.writer, apply=True)
-    parsed = parse_apply(await read_body(call.request))
+    parsed = await parsed_apply(call.request)
     target = call.target
     configuration = Configuration(target, parsed.value, part, options, flag(call.query, "force"))
     warn_of_repeated(parsed, options)

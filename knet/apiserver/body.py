@@ -1,5 +1,6 @@
 """Request bodies: read within upstream's limit, and parsed as JSON, YAML or protobuf by their Content-Type."""
 
+import asyncio
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -16,6 +17,8 @@ from knet.store import Object
 
 #: upstream's limit on request bodies
 MAX_BODY = 3 * 1024 * 1024
+#: bytes of YAML that are read by a thread, so that others are answered meanwhile: a megabyte takes up to 3 s
+_LONG = 32 * 1024
 
 
 async def read_body(request: Request) -> bytes:
@@ -45,7 +48,20 @@ class Parsed:
 
 async def parsed_body(request: Request, type_: Type) -> Parsed:
     """The body, supposed to be an object of the type; StatusError 400, 413, 415."""
-    return parse(await read_body(request), request.headers.get("Content-Type"), type_)
+    return await parsed(await read_body(request), request.headers.get("Content-Type"), type_)
+
+
+async def parsed(body: bytes, content_type: str, type_: Type) -> Parsed:
+    """See `parse`: at once, or in a thread."""
+    if len(body) > _LONG and _is_yaml(_media(content_type)):
+        return await asyncio.to_thread(parse, body, content_type, type_)
+    return parse(body, content_type, type_)
+
+
+async def parsed_apply(request: Request) -> Parsed:
+    """The body, an apply configuration; StatusError 400, 413."""
+    body = await read_body(request)
+    return await asyncio.to_thread(parse_apply, body) if len(body) > _LONG else parse_apply(body)
 
 
 class _Loader(yaml.CSafeLoader):
@@ -119,12 +135,20 @@ def _size(node: yaml.Node, known: dict[int, int]) -> int:
     return size
 
 
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_yaml(media: str) -> bool:
+    return media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml")
+
+
 def parse(body: bytes, content_type: str, type_: Type) -> Parsed:
     """A request body; StatusError 400 where it is broken, 415 for media types that are not spoken.
 
     ``type_`` is needed to read protobuf, which does not describe itself; otherwise types are checked later.
     """
-    media = content_type.partition(";")[0].strip().lower()
+    media = _media(content_type)
     if media in ("", JSON) or media.endswith("+json"):
         try:
             value = orjson.loads(body)
@@ -133,7 +157,7 @@ def parse(body: bytes, content_type: str, type_: Type) -> Parsed:
                 f"the object provided is unrecognized (must be of type a Kubernetes object): {error}"
             ) from None
         return Parsed(value, strict.repeated(body, value))
-    if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
+    if _is_yaml(media):
         try:
             return _from_yaml(body)
         except _YAML_ERRORS as error:

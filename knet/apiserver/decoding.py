@@ -7,6 +7,7 @@ from knet.apiserver.kind import Kind
 from knet.apiserver.options import WriteOptions
 from knet.apiserver.routes import Target
 from knet.apiserver.status import bad_request
+from knet.apiserver.strict import MOST
 from knet.store import Object
 
 #: metadata that only the server writes
@@ -54,7 +55,7 @@ def unmarshal_errors(body: Parsed) -> str:
 
 def complaints_about(body: Parsed, unknown: list[str]) -> list[str]:
     """What is wrong with the fields of a body, in its order."""
-    return body.written.among(unknown) if body.written else [f'unknown field "{path}"' for path in unknown]
+    return body.written.among(unknown) if body.written else [f'unknown field "{path}"' for path in unknown[:MOST]]
 
 
 def _unfit(value: Object, resource: Resource) -> str:
@@ -114,17 +115,15 @@ def dedup_owners(metadata: Object, options: WriteOptions, admitted: bool = False
     owners = metadata.get("ownerReferences") or ()
     if len(owners) < 2:
         return
-    once: list[Object] = []
+    once: dict[frozenset[object], Object] = {}
     again: list[str] = []
     for owner in owners:
-        if owner in once:
+        if once.setdefault(frozenset(owner.items()), owner) is not owner:
             again.append(owner.get("uid", ""))
-        else:
-            once.append(owner)
     if again:
         when = " after mutating admission happens" if admitted else ""
         options.warnings.append(_OWNERS_TWICE.format(when, ", ".join(again)))
-        metadata["ownerReferences"] = once
+        metadata["ownerReferences"] = list(once.values())
 
 
 def place(target: Target, metadata: Object) -> None:

@@ -14,7 +14,7 @@ from knet.api.names import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from knet.api.schema import SchemaError, conform
 from knet.apiserver import representation
 from knet.apiserver.admission import Request
-from knet.apiserver.body import object_of, parse, read_body
+from knet.apiserver.body import object_of, parsed, read_body
 from knet.apiserver.call import Call
 from knet.apiserver.context import Context, timestamp
 from knet.apiserver.http import Response
@@ -51,7 +51,7 @@ async def _options(call: Call) -> DeleteOptions:
     if not text:
         return delete_options(call.query, {}, call.writer)
     type_ = call.context.auxiliary["DeleteOptions"].type
-    body = object_of(parse(text, call.request.headers.get("Content-Type"), type_).value)
+    body = object_of((await parsed(text, call.request.headers.get("Content-Type"), type_)).value)
     try:
         conform(type_, body)
     except SchemaError as error:

@@ -1,14 +1,17 @@
 """What is there twice in a body: decoders take the last one, and fieldValidation tells people (KEP-2885)."""
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 #: upstream's limit on what is reported of one body
-_MOST = 100
+MOST = 100
+#: where a path goes on below what comes before
+_STEP = re.compile(r"[.[]")
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -20,17 +23,18 @@ class Written:
     """The paths of all fields of a JSON text in their order, each once, and of those that are there again."""
 
     places: dict[str, int]
-    again: Sequence[str]
+    again: Collection[str]
 
     def among(self, unknown: Iterable[str]) -> list[str]:
         """Complaints about fields that nobody knows and about repeated ones, in the order of the text."""
+        strange = set(unknown)
         rows = [(self.places.get(path, 0), f'unknown field "{path}"') for path in unknown]
         rows += [
             (self.places[path], f'duplicate field "{path}"')
             for path in self.again
-            if not any(path.startswith((f"{above}.", f"{above}[")) for above in unknown)
+            if strange.isdisjoint(path[: match.start()] for match in _STEP.finditer(path))
         ]
-        return [text for _, text in sorted(rows)][:_MOST]
+        return [text for _, text in sorted(rows)][:MOST]
 
 
 def repeated(text: bytes, value: Any) -> Written | None:
@@ -46,19 +50,19 @@ def repeated(text: bytes, value: Any) -> Written | None:
     if encoded.count(b'"') == text.count(b'"') and b"\\u0022" not in text:
         return None
     places: dict[str, int] = {}
-    again: list[str] = []
+    again: dict[str, None] = {}
     _walk(json.loads(text, object_pairs_hook=_Pairs), "", places, again)
     return Written(places, again) if again else None
 
 
-def _walk(value: Any, path: str, places: dict[str, int], again: list[str]) -> None:
+def _walk(value: Any, path: str, places: dict[str, int], again: dict[str, None]) -> None:
     if isinstance(value, _Pairs):
         prefix = f"{path}." if path else ""
         seen: set[str] = set()
         for key, item in value:
             here = prefix + key
-            if key in seen and here not in again:
-                again.append(here)
+            if key in seen:
+                again[here] = None
             seen.add(key)
             places.setdefault(here, len(places))
             _walk(item, here, places, again)

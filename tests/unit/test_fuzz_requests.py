@@ -128,6 +128,55 @@ def test_hostile_bodies_are_refused(server: Server, what: str) -> None:
     server.run(test)
 
 
+def _twice(key: str) -> str:
+    return f'"{key}":1,"{key}":2'
+
+
+_OWNER = {"apiVersion": "v1", "kind": "Node", "name": "n"}
+#: what takes ages if it is compared each with each: a body, the code, a part of the message
+LARGE: dict[str, tuple[str, int, str]] = {
+    "unknown fields, all twice": (
+        f'{{"metadata":{{"name":"x"}},{",".join(_twice(f"k{n}") for n in range(60_000))}}}',
+        400, 'strict decoding error: duplicate field "k0", unknown field "k0", duplicate field "k1"',
+    ),
+    "owners": (
+        orjson.dumps({"metadata": {
+            "name": "a_b", "ownerReferences": [{**_OWNER, "uid": f"{n}"} for n in range(30_000)]
+        }}).decode(), 422, "a lowercase RFC 1123 subdomain must",
+    ),
+    "finalizers": (
+        orjson.dumps({"metadata": {"name": "a_b", "finalizers": [f"a/{n}" for n in range(80_000)]}}).decode(),
+        422, "a lowercase RFC 1123 subdomain must",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_large_bodies_are_refused_in_linear_time(server: Server, what: str) -> None:
+    body, code, words = LARGE[what]
+
+    async def test(api: Api) -> None:
+        answer = await sent(api, "POST", f"{MAPS}?fieldValidation=Strict", body.encode())
+        assert answer.code == code and words in answer.message and len(answer.message) < 10_000
+
+    server.run(test)
+
+
+@pytest.mark.parametrize("kind", [YAML, APPLY])
+def test_long_yaml_is_read_beside_other_requests(server: Server, kind: str) -> None:
+    lines = "".join(f"  k{number}: v\n" for number in range(5_000))
+    text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: long}}\ndata:\n{lines}"
+
+    async def test(api: Api) -> None:
+        where = f"{MAPS}?dryRun=All" if kind == YAML else f"{MAPS}/long?fieldManager=x&dryRun=All"
+        answer = await sent(api, "POST" if kind == YAML else "PATCH", where, text.encode(), kind)
+        assert answer.code == 201 and len(answer.body["data"]) == 5_000
+        broken = await sent(api, "POST", MAPS, text.encode() + b"[", YAML)
+        assert broken.code == 400 and "error converting YAML to JSON" in broken.message
+
+    server.run(test)
+
+
 @pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1e-999999999", "9" * 100_000, "9" * 400 + "Ei"])
 def test_quantities_of_any_size_are_read(server: Server, text: str) -> None:
     async def test(api: Api) -> None:

@@ -28,6 +28,8 @@ from knet.apiserver.kind import Kind, Life, ScalePaths, Strategy
 from knet.apiserver.status import StatusError
 from knet.store import Object, Record
 
+#: in the order in which upstream's discovery has them for custom resources
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 _INT32_MAX = 2**31 - 1
 _NOT_CHECKED = (
     "some validation rules were not checked because the object was invalid; correct the existing errors to complete"
@@ -88,6 +90,7 @@ def _kind(spec: Object, names: Object, version: Object, metadata: Type, since: i
         tuple(names.get("shortNames", ())),
         tuple(name for name in ("status", "scale") if subresources.get(name) is not None),
         tuple(names.get("categories", ())),
+        verbs=_VERBS,
         custom=True,
         singular=names.get("singular", ""),
         list_kind=names.get("listKind", ""),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from knet.apiserver import applying, field, representation, updating
-from knet.apiserver.body import parse_apply, parsed_body, read_body
+from knet.apiserver.body import parsed_apply, parsed_body
 from knet.apiserver.call import Call
 from knet.apiserver.decoding import decode
 from knet.apiserver.http import Response
@@ -105,7 +105,7 @@ async def patch(call: Call) -> Response:
 async def _apply(call: Call) -> Response:
     """An applied Scale is an applied number of replicas of the object behind it."""
     options = write_options(call.query, "Patch", call.writer, apply=True)
-    parsed = parse_apply(await read_body(call.request))
+    parsed = await parsed_apply(call.request)
     scale = applying.check_configuration(call.context.auxiliary["Scale"], parsed.value)
     applying.warn_of_repeated(parsed, options)
     target = call.target
