@@ -31,11 +31,16 @@ class WriteOptions:
 
 
 def integer(query: Query, key: str) -> int:
-    """Go's idea of a whole number: strict, and 64 bits wide; StatusError 400.  0 where it is absent."""
-    text = query.get(key, "0")
+    """A parameter that is a whole number; 0 where it is absent.  StatusError 400."""
+    return number(query.get(key, "0"))
+
+
+def number(text: str, bits: int = 64) -> int:
+    """Go's idea of a whole number: strict, and so many bits wide; StatusError 400."""
     if not _INTEGER.fullmatch(text):
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    if len(text) > _DIGITS or not -(1 << 63) <= int(text) < 1 << 63:
+    bound = 1 << (bits - 1)
+    if len(text) > _DIGITS or not -bound <= int(text) < bound:
         raise bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
     return int(text)
 

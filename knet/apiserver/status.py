@@ -131,9 +131,13 @@ def unsupported_media_type(message: str) -> StatusError:
     return StatusError(415, "UnsupportedMediaType", message)
 
 
+#: errors that one answer tells of; upstream tells of all, however many megabytes that takes
+_MOST_ERRORS = 1000
+
+
 def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422: the object was understood and its values are wrong; every error is one cause."""
-    unique = list(dict.fromkeys(errors))
+    unique = list(dict.fromkeys(errors))[:_MOST_ERRORS]
     details: Object = {"name": name}
     if group:
         details["group"] = group

@@ -10,7 +10,7 @@ from knet.apiserver.admission import Request
 from knet.apiserver.call import Call
 from knet.apiserver.forwarding import forward, upgrade
 from knet.apiserver.http import Answer, Response
-from knet.apiserver.options import WriteOptions, flag
+from knet.apiserver.options import WriteOptions, flag, number
 from knet.apiserver.reach import Reach
 from knet.apiserver.reads import find
 from knet.apiserver.status import StatusError, bad_request
@@ -41,15 +41,15 @@ class Streams:
 
     async def log(self, call: Call) -> Answer:
         """GET pods/log: text, as long as it flows."""
+        for key in ("sinceSeconds", "tailLines", "limitBytes"):
+            text = call.query.get(key, "")
+            if text and number(text) < 0:
+                raise bad_request(f'{key}: Invalid value: "{text}": must be a whole number greater than or equal to 0')
         pod = find(call.context, call.target).decode()
         container = choose_container(pod, call.query.get("container", ""))
         node = pod["spec"].get("nodeName")
         if not node:
             return Response(content_type="text/plain")
-        for key in ("sinceSeconds", "tailLines", "limitBytes"):
-            text = call.query.get(key, "")
-            if text and not text.isdecimal():
-                raise bad_request(f'{key}: Invalid value: "{text}": must be a whole number greater than or equal to 0')
         query = [(key, call.query[key]) for key in _LOG_OPTIONS if key in call.query]
         target = _target(f"/containerLogs/{call.target.namespace}/{call.target.name}/{container}", query)
         return await forward(call.request, self._reach, self._reach.kubelet(node), target, _refused)
@@ -67,7 +67,7 @@ class Streams:
 
     async def port_forward(self, call: Call) -> Answer:
         """pods/portforward: connections into the pod's network namespace."""
-        ports = [int(port) if port.isdecimal() else port for port in call.request.all("ports")]
+        ports = [number(port, 32) for port in call.request.all("ports")]
         options = await _admitted(call, "PodPortForwardOptions", {"ports": ports} if ports else {})
         pod = find(call.context, call.target).decode()
         query = [("port", str(port)) for port in options.get("ports") or ()]
