@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from knet.api import resources
+from knet.api.names import MIRROR_ANNOTATION
 from knet.api.resources import Resource
 
 #: an object, or a part of one, as JSON
@@ -727,6 +728,16 @@ class Pod(KubeObject, frozen=True, kw_only=True):
     def finished(self) -> bool:
         """Will never run again."""
         return self.status.phase in ("Succeeded", "Failed")
+
+    @property
+    def static(self) -> bool:
+        """Made from a file of its machine; the API knows just its mirror."""
+        return self.metadata.annotations.get("kubernetes.io/config.source") == "file" and not self.mirrors
+
+    @property
+    def mirrors(self) -> str:
+        """The uid of the static pod that this one only shows; "" for a pod of its own."""
+        return self.metadata.annotations.get(MIRROR_ANNOTATION, "")
 
 
 # ---- workloads -------------------------------------------------------------------------------------------------

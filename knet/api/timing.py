@@ -21,6 +21,12 @@ class Timing:
     image_backoff: float  # kubelet: first delay after a failed pull; doubled each time
     image_backoff_max: float
     metric_resolution: float  # metrics-server --metric-resolution: CPU usage is a rate over about so long
+    eviction_monitoring_period: float  # kubelet: how often it looks whether memory is short (upstream's 10 s are fixed)
+    eviction_pressure_transition_period: float  # kubelet evictionPressureTransitionPeriod
+    shutdown_grace_period: float  # kubelet shutdownGracePeriod; 0: a machine that goes down asks nobody
+    shutdown_grace_period_critical_pods: (
+        float  # kubelet shutdownGracePeriodCriticalPods: of these, for the critical ones
+    )
     flannel_sync: float  # flanneld and kube-proxy repair what others deleted in such intervals
     proxy_sync: float  # kube-proxy iptables.syncPeriod
     pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
@@ -45,6 +51,10 @@ UPSTREAM = Timing(
     image_backoff=10,
     image_backoff_max=300,
     metric_resolution=15,
+    eviction_monitoring_period=10,
+    eviction_pressure_transition_period=300,
+    shutdown_grace_period=0,
+    shutdown_grace_period_critical_pods=0,
     flannel_sync=10,
     proxy_sync=30,
     pod_initial_backoff=1,
@@ -69,6 +79,10 @@ LAB = Timing(
     image_backoff=2,
     image_backoff_max=30,
     metric_resolution=5,
+    eviction_monitoring_period=2,
+    eviction_pressure_transition_period=10,
+    shutdown_grace_period=6,
+    shutdown_grace_period_critical_pods=2,
     flannel_sync=5,
     proxy_sync=10,
     pod_initial_backoff=0.05,

@@ -237,9 +237,7 @@ def _prepare_update(kind: Kind, value: Object, old: Object, part: str) -> None:
 def _metadata_with(metadata: Object, before: Object, written: frozenset[str]) -> Object:
     """The metadata after a write to a part: from it is what it may write, and what is refused if it differs."""
     theirs = written.union(metadata_validation.IMMUTABLE)
-    kept = {
-        key: (metadata if key in theirs else before)[key] for key in before if key not in theirs or key in metadata
-    }
+    kept = {key: (metadata if key in theirs else before)[key] for key in before if key not in theirs or key in metadata}
     return kept | {key: item for key, item in metadata.items() if key in theirs}
 
 

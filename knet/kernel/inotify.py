@@ -7,7 +7,7 @@ from types import TracebackType
 
 from knet.kernel.libc import call
 
-IN_MODIFY, IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x2, 0x80, 0x100, 0x200
+IN_MODIFY, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE = 0x2, 0x40, 0x80, 0x100, 0x200
 _EVENTS = 1 << 16
 
 

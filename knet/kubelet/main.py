@@ -22,12 +22,15 @@ from knet.kubelet.backoff import Backoff
 from knet.kubelet.etc_files import ClusterDNS
 from knet.kubelet.lookups import ApiLookups
 from knet.kubelet.machine import Machine
-from knet.kubelet.node import NodeFacts, NodeReporter, capacity
+from knet.kubelet.node import Health, NodeFacts, NodeReporter, capacity
 from knet.kubelet.pods import Pods
+from knet.kubelet.pressure import MemoryPressure
 from knet.kubelet.runtime import paths
 from knet.kubelet.runtime.containers import Containers
 from knet.kubelet.runtime.sandbox import clean_up_forgotten
 from knet.kubelet.server import Server
+from knet.kubelet.shutdown import Shutdown
+from knet.kubelet.static_pods import StaticPods
 from knet.kubelet.statuses import StatusWriter
 from knet.kubelet.usage import Usage, join_own_group
 
@@ -109,8 +112,10 @@ async def serve(options: Options) -> None:
             network=network.config,
         )
         facts = NodeFacts(options.node_name, options.node_ip, options.cluster_name, options.labels, resources)
-        node = NodeReporter(client, facts, timing, network.ready, store.images)
+        health = Health()
+        node = NodeReporter(client, facts, timing, health, store.images)
         pods = Pods(machine, informer)
+        static = StaticPods(machine, pods, informer)
         usage = Usage(machine, pods, hierarchies, group) if hierarchies is not None else None
         server = Server(machine, pods, usage, pki)
         try:
@@ -122,20 +127,25 @@ async def serve(options: Options) -> None:
                 start(machine.statuses.run())
                 start(node.run())
                 start(server.run())
+                start(Shutdown(timing, pods, node, health).run())
                 if usage is not None:
                     start(usage.run())
-                start(network.follow(lambda: _network_changed(node, pods)))
+                    start(MemoryPressure(machine, pods, usage, node, health).run())
+
+                def network_changed() -> None:
+                    health.network = network.config() is not None
+                    node.changed()
+                    pods.network_became_ready()
+
+                start(network.follow(network_changed))
+                start(static.follow())
                 await services.synced.wait()
                 await informer.synced.wait()
                 pods.begin()
+                await static.mirror()
         finally:
             pods.release()
             containers.close()
-
-
-def _network_changed(node: NodeReporter, pods: Pods) -> None:
-    node.changed()
-    pods.network_became_ready()
 
 
 class Network:
@@ -146,9 +156,6 @@ class Network:
 
     def config(self) -> cni.NetworkConfig | None:
         return self._config
-
-    def ready(self) -> bool:
-        return self._config is not None
 
     async def follow(self, changed: Callable[[], None]) -> None:
         """Keep it true until cancelled; flanneld moves its file into place."""

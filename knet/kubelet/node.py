@@ -54,15 +54,32 @@ def capacity(cpu: str, memory: str, pods: int, root_dir: Path) -> dict[str, str]
     }
 
 
-def conditions(network_ready: bool, now: str, before: dict[str, JSON]) -> list[JSON]:
+@dataclass
+class Health:
+    """What the Node's conditions tell of the machine, for those who find out to write down."""
+
+    network: bool = False
+    short_of_memory: bool = False
+    going_down: bool = False
+
+    @property
+    def trouble(self) -> str:
+        """Why the node is not ready; "" if it is."""
+        reasons = ["" if self.network else NETWORK_NOT_READY, "node is shutting down" if self.going_down else ""]
+        return ", ".join(filter(None, reasons))
+
+
+def conditions(health: Health, now: str, before: dict[str, JSON]) -> list[JSON]:
     """The Node's conditions with upstream's reasons; one keeps its transition time while its status stays."""
     ready = (
-        ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
-        if network_ready
-        else ("Ready", "False", "KubeletNotReady", NETWORK_NOT_READY)
+        ("Ready", "False", "KubeletNotReady", health.trouble)
+        if health.trouble
+        else ("Ready", "True", "KubeletReady", "kubelet is posting ready status")
     )
     rows = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("MemoryPressure", "True", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+        if health.short_of_memory
+        else ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
         ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ready,
@@ -123,13 +140,13 @@ class NodeReporter:
         client: Client,
         facts: NodeFacts,
         timing: Timing,
-        network_ready: Callable[[], bool],
+        health: Health,
         images: Callable[[], list[Image]],
     ) -> None:
         self._client = client
         self._facts = facts
         self._timing = timing
-        self._network_ready = network_ready
+        self._health = health
         self._images = images
         self._changed = asyncio.Event()
         self._reported: JSON = {}
@@ -187,7 +204,7 @@ class NodeReporter:
 
     def _status(self) -> JSON:
         facts, now = self._facts, rfc3339()
-        rows = conditions(self._network_ready(), now, self._conditions)
+        rows = conditions(self._health, now, self._conditions)
         self._conditions = {row["type"]: row for row in rows}
         return {
             "addresses": [

@@ -11,6 +11,9 @@ from knet.kubelet.state import Attempt, ContainerView, PodView, phase
 #: a pod that never got as far as a container shows this
 CREATING, INITIALIZING = "ContainerCreating", "PodInitializing"
 
+#: a pod that its kubelet ends for one of these reasons is a disrupted one (KEP-3329)
+DISRUPTED = ("Evicted", "Terminated", "Preempting")
+
 
 def time_text(moment: float) -> str:
     """metav1.Time of a Unix time."""
@@ -53,6 +56,10 @@ def _conditions(view: PodView, current: str, reported: tuple[Condition, ...], no
         _ready(view, current),
         _containers_ready(view, current),
     ]
+    if view.doomed is not None and view.doomed[0] in DISRUPTED:
+        rows.append(
+            Condition(type="DisruptionTarget", status="True", reason="TerminationByKubelet", message=view.doomed[1])
+        )
     scheduled = condition(view.pod.status.conditions, "PodScheduled")
     if scheduled is None:
         rows.append(Condition(type="PodScheduled", status="True"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
@@ -28,13 +28,15 @@ class Pods:
         self._known: set[str] = set()
         self._needs: dict[str, Needs] = {}
         self._capacity = capacity(machine.allocatable)
+        #: each says (reason, message) of a new pod that cannot be here, or None
+        self.checks: list[Callable[[Pod], tuple[str, str] | None]] = [forbidden_sysctl, self._no_room]
 
     def begin(self) -> None:
         """Adopt what an earlier kubelet left, clean up after pods that are gone, and follow the watch from now on.
 
         To be called when the informers are in sync.
         """
-        there = {pod.uid for pod in self._informer.list()}
+        there = {pod.uid for pod in self._informer.list()} | self._workers.keys()
         known = known_pods(self._machine.root_dir)
         clean_up_after_a_reboot(self._machine.root_dir, self._machine.log_dir, there | {row.uid for row in known})
         for identity in known:
@@ -48,8 +50,8 @@ class Pods:
     def find(self, namespace: str, name: str) -> tuple[Pod, PodWorker] | None:
         """A pod that runs here and its worker."""
         pod = self._informer.get(namespace, name)
-        worker = self._workers.get(pod.uid) if pod is not None else None
-        return (pod, worker) if pod is not None and worker is not None else None
+        worker = self._workers.get(pod.mirrors or pod.uid) if pod is not None else None
+        return (worker.pod, worker) if worker is not None else None
 
     def working(self) -> "Iterator[tuple[Pod, PodWorker]]":
         """The pods that have a worker here, each in its latest version."""
@@ -70,12 +72,23 @@ class Pods:
         for worker in self._workers.values():
             worker.release()
 
+    def start_static(self, pod: Pod) -> None:
+        """Run a static pod, or go on with it: an earlier kubelet may have started it."""
+        if any(identity.uid == pod.uid for identity in known_pods(self._machine.root_dir)):
+            self._known.add(pod.uid)
+        self._start(pod)
+
+    def stop_static(self, uid: str) -> None:
+        """Its manifest has gone."""
+        if (worker := self._workers.get(uid)) is not None:
+            worker.remove()
+
     def _changed(self, old: Pod | None, new: Pod | None) -> None:
         if old is not None and (new is None or new.uid != old.uid):
             worker = self._workers.get(old.uid)
             if worker is not None:
                 worker.remove()
-        if new is None:
+        if new is None or new.mirrors:
             return
         if new.finished:
             self._needs.pop(new.uid, None)
@@ -90,7 +103,7 @@ class Pods:
         if pod.uid in self._known:
             worker.adopt()
         elif not pod.deleting and not pod.finished:
-            rejection = forbidden_sysctl(pod) or reject(needs(pod), self._needs.values(), self._capacity)
+            rejection = next(filter(None, (check(pod) for check in self.checks)), None)
             if rejection is not None:
                 self._machine.events.event(pod, "Warning", *rejection)
                 worker.doom(*rejection)
@@ -99,6 +112,9 @@ class Pods:
         task = self._tasks[pod.uid] = asyncio.create_task(worker.run(), name=f"{pod.namespace}/{pod.name}")
         task.add_done_callback(lambda done: self._ended(pod.uid, done))
         return worker
+
+    def _no_room(self, pod: Pod) -> tuple[str, str] | None:
+        return reject(needs(pod), self._needs.values(), self._capacity)
 
     def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
         del self._workers[uid], self._tasks[uid]

@@ -29,6 +29,7 @@ class _Report:
     sent: JSON | None = None
     timer: asyncio.TimerHandle | None = None
     sending: bool = False
+    again: bool = False
     done: asyncio.Event | None = None
 
 
@@ -54,6 +55,13 @@ class StatusWriter:
             loop = asyncio.get_running_loop()
             patience = PATIENCE if report.sent is not None else FIRST_PATIENCE
             report.timer = loop.call_later(patience, self._enqueue, pod.uid)
+
+    def repeat(self, uid: str) -> None:
+        """Tell it once more: whom it is told of has been made anew."""
+        report = self._reports.get(uid)
+        if report is not None:
+            report.sent, report.again = None, report.sending
+            self._enqueue(uid)
 
     def forget(self, uid: str) -> None:
         """The pod is gone from the API, or about to go: nobody is left to be told."""
@@ -97,6 +105,8 @@ class StatusWriter:
                 await self._send(report)
             finally:
                 report.sending = False
+            if report.again:  # what was under way went to the former one
+                report.sent, report.again = None, False
             if report.status != report.sent:
                 self._queue.put_nowait(uid)
             elif report.done is not None:
@@ -104,7 +114,8 @@ class StatusWriter:
 
     async def _send(self, report: _Report) -> None:
         pod, status = report.pod, report.status
-        body = {"metadata": {"uid": pod.uid}, "status": status}
+        # a static pod is known to the API by its mirror, whose uid is another
+        body = {"status": status} if pod.static else {"metadata": {"uid": pod.uid}, "status": status}
         try:
             await self._client.patch(Pod, pod.name, body, pod.namespace, "status", kind=STRATEGIC)
         except NotFound:

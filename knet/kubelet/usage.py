@@ -148,6 +148,10 @@ class Usage:
             return None
         return ContainerUsage(run.record.container, run.record.started_at, cpu, gauge.account.memory())
 
+    def memory(self) -> Memory:
+        """What the whole machine uses now."""
+        return self._all.account.memory()
+
     def machine(self, pods: Iterable[PodUsage]) -> MachineUsage:
         """The machine with these pods of it, which are those that `pods` has just told of."""
         now, interval = self._machine.now(), self._machine.timing.metric_resolution

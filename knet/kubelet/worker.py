@@ -66,6 +66,9 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._removed = False
         self._doomed: tuple[str, str] | None = None
+        self._allowed: float | None = None
+        #: set when nothing of the pod runs any more, for good
+        self.stopped = asyncio.Event()
         self._qos = qos_class(pod.spec)
         self._final = pod.status.phase if pod.finished else ""
         self._sandbox: Sandbox | Record | None = None
@@ -120,10 +123,11 @@ class PodWorker:
         self._abandon_hooks()
         self._wake.set()
 
-    def doom(self, reason: str, message: str) -> None:
-        """End the pod for a reason of this machine's; it will be Failed."""
-        self._doomed = (reason, message)
-        self._wake.set()
+    def doom(self, reason: str, message: str, grace: float | None = None) -> None:
+        """End the pod for a reason of this machine's; it will be Failed. ``grace``: the most that it gets, seconds."""
+        if self._doomed is None:
+            self._doomed, self._allowed = (reason, message), grace
+            self._wake.set()
 
     def _abandon_hooks(self) -> None:
         for run in self._runs.values():
@@ -271,7 +275,8 @@ class PodWorker:
         for word, probe in (("liveness", run.spec.livenessProbe), ("startup", run.spec.startupProbe)):
             if word in run.view.failing and probe is not None and probe.terminationGracePeriodSeconds is not None:
                 return probe.terminationGracePeriodSeconds
-        return self._pod.spec.terminationGracePeriodSeconds
+        grace = self._pod.spec.terminationGracePeriodSeconds
+        return grace if self._allowed is None else min(grace, self._allowed)
 
     def _facts(self) -> Facts:
         return Facts(self._machine.node_ip, self._ip, self._machine.allocatable)
@@ -332,6 +337,7 @@ class PodWorker:
 
     async def _finish(self, view: PodView) -> bool:
         """Everything has ended: clean up, give the last word, delete the pod. False where the API did not answer."""
+        self.stopped.set()
         volumes.tear_down(self._paths)
         self._volumes = None
         self._machine.containers.forget(self._paths)

@@ -36,9 +36,7 @@ def anything(_value: Any, _path: str) -> Errors:
 
 def shape(fields: Mapping[str, Rule | Required], *whole: Rule) -> Rule:
     """An object: its fields in this order, then the rules for all of it."""
-    rows = [
-        (key, rule.rule, rule) if isinstance(rule, Required) else (key, rule, None) for key, rule in fields.items()
-    ]
+    rows = [(key, rule.rule, rule) if isinstance(rule, Required) else (key, rule, None) for key, rule in fields.items()]
 
     def check(value: Any, path: str) -> Errors:
         errors: Errors = []
