@@ -1,6 +1,6 @@
 """Nodes, namespaces and scheduling from end to end, over a real API server."""
 
-from control_plane_harness import World, run
+from control_plane_harness import VIGILANT, World, run
 
 from knet.api.objects import ConfigMap, Event, Namespace, Node, Pod, ServiceAccount, condition
 
@@ -34,7 +34,7 @@ def test_a_silent_node_loses_its_pods_to_another_and_gets_them_back_as_corpses()
         await world.until(lambda: not any(pod.deleting for pod in world.pods.list()))
         await world.until(lambda: not world.nodes.get("", "n2").spec.taints)  # type: ignore[union-attr]
 
-    run(story)
+    run(story, profile=VIGILANT)
 
 
 def _on(pod: Pod, node: str) -> bool:
@@ -50,7 +50,7 @@ def test_pods_of_a_node_that_is_gone_for_good_go_too() -> None:
         await world.until(lambda: not any(_on(pod, "n2") for pod in world.pods.list()))
         await world.until(world.complete)
 
-    run(story)
+    run(story, profile=VIGILANT)
 
 
 def test_every_node_has_a_range_of_its_own_and_keeps_it() -> None:
