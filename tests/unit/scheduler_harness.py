@@ -68,9 +68,3 @@ def decided(subject: Pod, by: Framework) -> str:
 
 def place(subject: Pod, on: Cluster, args: Mapping[str, JSON] | None = None) -> str:
     return decided(subject, framework(on, args))
-
-
-def scores(plugin: Plugin, subject: Pod, on: Cluster) -> list[int]:
-    """What one plugin gives each node of a cluster."""
-    plugin.setup(Handle(on), {})
-    return Framework("", {point: [plugin] for point in POINTS}, on).scores(PodInfo(subject), on.nodes)

@@ -5,13 +5,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from knet.api.objects import Pod
 from knet.client import key_of
 from knet.scheduler.hints import Change
 from knet.scheduler.plugin import Plugin
 from knet.scheduler.pod import PodInfo
-from knet.scheduler.queue import SchedulingQueue, Waits
+from knet.scheduler.queue import SchedulingQueue, Waiting, Waits
 
 
 class Fit(Plugin):
@@ -179,5 +181,61 @@ def test_a_pod_that_is_gone_is_not_decided_upon() -> None:
         queue.remove(key_of(pod("a")))
         assert await next_of(queue) == "b"
         assert len(queue) == 1
+
+    run(body)
+
+
+NAMES = ("a", "b", "c", "d")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(("add", "gate", "remove", "pop", "sleep", "retry", "woken")), st.sampled_from(NAMES)),
+    max_size=60,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(STEPS)
+def test_nobody_is_lost_and_nobody_is_in_two_places(steps: list[tuple[str, str]]) -> None:
+    """Against a model: where each pod is, after any steps; with no backoff, so that time plays no part."""
+
+    async def body(queue: SchedulingQueue) -> None:
+        ready: list[str] = []
+        asleep: list[str] = []
+        shut: set[str] = set()
+        tried: dict[str, Waiting] = {}
+        for step, name in steps:
+            known = name in ready or name in asleep or name in shut or name in tried
+            if step in ("add", "gate") and not known:
+                queue.add(pod(name, **({"gate": ""} if step == "gate" else {})))
+                if step == "gate":
+                    shut.add(name)
+                else:
+                    ready.append(name)
+            elif step == "add" and name in shut:
+                queue.add(pod(name))
+                shut.discard(name)
+                ready.append(name)
+            elif step == "remove":
+                queue.remove(key_of(pod(name)))
+                ready = [row for row in ready if row != name]
+                asleep = [row for row in asleep if row != name]
+                shut.discard(name)
+                tried.pop(name, None)
+            elif step == "pop" and ready:
+                waiting = await queue.pop()
+                assert waiting.pod.name == ready.pop(0)
+                tried[waiting.pod.name] = waiting
+            elif step == "sleep" and name in tried:
+                queue.put_to_sleep(tried.pop(name), frozenset({"Fit"}))
+                asleep.append(name)
+            elif step == "retry" and name in tried:
+                queue.retry(tried.pop(name))
+                ready.append(name)
+            elif step == "woken":
+                queue.woken_by(Change.POD_REMOVED)
+                ready += asleep
+                asleep = []
+            assert len(queue) == len(ready) + len(asleep) + len(shut) + len(tried)
+        assert [await next_of(queue) for _ in ready] == ready
+        assert await is_empty(queue)
 
     run(body)
