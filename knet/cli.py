@@ -98,9 +98,6 @@ def up(
     Without options: 1 control-plane machine, 2 workers, 1 client outside the cluster, on one switch.
     """
     options = {key: value for key, value in locals().items() if key != "name" and value is not None}
-    for option in ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config"):
-        if options.get(option):
-            options[option] = str(Path(options[option]).resolve())
     if "topo" in options and Path(options["topo"]).suffix == ".py":
         options["topo"] = str(Path(options["topo"]).resolve())
     started = time.monotonic()

@@ -16,7 +16,9 @@ PROXY_MODES = ("iptables",)
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
-CHANGEABLE = ("audit_log", "audit_policy")
+CHANGEABLE = ("audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+#: options that name a file of the user's, which components read by its absolute path
+FILES = ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 
 #: a cluster's name becomes a directory, a kubeconfig context and part of process titles
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -30,6 +32,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
+    ``scheduler_plugin`` is a Python file and ``scheduler_config`` a KubeSchedulerConfiguration; "" for none.
     """
 
     name: str = DEFAULT_NAME

@@ -20,7 +20,7 @@ import msgspec
 
 from knet.cluster import channel, kubeconfig, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import CHANGEABLE, ClusterConfig
+from knet.cluster.config import CHANGEABLE, FILES, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import Record, StateDir
 from knet.kernel import cgroup
@@ -51,6 +51,9 @@ def configure(name: str, given: Mapping[str, Any]) -> tuple[ClusterConfig, Recor
 
     KnetError where the two contradict each other: a cluster's state would not fit another shape.
     """
+    given = {
+        option: str(Path(value).resolve()) if option in FILES and value else value for option, value in given.items()
+    }
     asked = ClusterConfig(name=name, **given).check()
     record = StateDir(name).read()
     if record is None:

@@ -26,6 +26,32 @@ class Group:
         self.labels = pod.labels
         self.affinity: Affinity = pod.spec.affinity
         self.nodes: dict[NodeInfo, int] = {}
+        self._domains: dict[str, Counter[str]] = {}
+
+    def domains(self, key: str) -> Counter[str]:
+        """How many run where a node label has which value; kept up to date once it was asked for."""
+        found = self._domains.get(key)
+        if found is None:
+            found = self._domains[key] = Counter()
+            for info, number in self.nodes.items():
+                if (value := info.labels.get(key)) is not None:
+                    found[value] += number
+        return found
+
+    def count(self, info: NodeInfo, by: int) -> None:
+        """One more on a node, or one less."""
+        number = self.nodes.get(info, 0) + by
+        if number:
+            self.nodes[info] = number
+        else:
+            del self.nodes[info]
+        for key, domain in self._domains.items():
+            if (value := info.labels.get(key)) is not None:
+                domain[value] += by
+
+    def relabelled(self, info: NodeInfo) -> None:
+        if info in self.nodes:
+            self._domains.clear()
 
 
 class Cluster:
@@ -68,7 +94,7 @@ class Cluster:
             self.nodes.append(info)
         if info.node.status.images != node.status.images:
             self._set_images(info, node)
-        info.set_node(node)
+        self._relabel(info, node)
         for members, is_one in (
             (self.unschedulable, node.spec.unschedulable),
             (self.repelling, bool(info.repelling)),
@@ -82,10 +108,17 @@ class Cluster:
             return
         self.nodes.remove(info)
         self._set_images(info, Node())
-        info.set_node(Node())
+        self._relabel(info, Node())
         for members in (self.unschedulable, self.repelling, self.discouraging):
             members.discard(info)
         self._tidy(info)
+
+    def _relabel(self, info: NodeInfo, node: Node) -> None:
+        changed = info.labels != node.metadata.labels
+        info.set_node(node)
+        if changed and info.pods:
+            for group in self.groups.values():
+                group.relabelled(info)
 
     def _set_images(self, info: NodeInfo, node: Node) -> None:
         for row in info.node.status.images:
@@ -169,21 +202,18 @@ class Cluster:
             group = self.groups[pod.likeness] = Group(pod)
             if pod.likeness.terms:
                 self.with_terms[pod.likeness] = group
-        group.nodes[info] = group.nodes.get(info, 0) + 1
+        group.count(info, 1)
 
     def take(self, info: NodeInfo, pod: PodInfo) -> None:
         """Count it no more; `put` may bring it back (a what-if)."""
         info.take(pod)
         for name in pod.claims:
             self.claim_users[Key(pod.namespace, name)] -= 1
-        nodes = self.groups[pod.likeness].nodes
-        if nodes[info] > 1:
-            nodes[info] -= 1
-        else:
-            del nodes[info]
-            if not nodes:
-                del self.groups[pod.likeness]
-                self.with_terms.pop(pod.likeness, None)
+        group = self.groups[pod.likeness]
+        group.count(info, -1)
+        if not group.nodes:
+            del self.groups[pod.likeness]
+            self.with_terms.pop(pod.likeness, None)
 
     def like(self, namespace: str, selector: Selector) -> Iterator[Group]:
         """The groups of a namespace that a selector finds."""

@@ -4,7 +4,7 @@ Nothing here waits or writes: all of it happens between two events, so every dec
 that has nothing to say about a pod is told so by itself (SKIP) and costs nothing on a thousand nodes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from knet.scheduler.cluster import Cluster
@@ -59,7 +59,11 @@ class Cycle:
         """
         if node.nominated:
             priority, uid = self.pod.priority, self.pod.uid
-            first = [row for row in node.nominated.values() if row.priority >= priority and row.uid != uid]
+            first = [
+                row
+                for key, row in node.nominated.items()
+                if row.priority >= priority and row.uid != uid and key not in node.pods
+            ]
             if first:
                 for row in first:
                     self.put(node, row)
@@ -153,7 +157,7 @@ class Framework:
             feasible = self._search(cycle, diagnosis)
         else:
             named = [info for name in sorted(only) if (info := cluster.node(name)) is not None]
-            feasible = self._all_of(cycle, named, diagnosis)
+            feasible, _ = _passing(cycle, named, len(named), diagnosis)
         if not feasible:
             return Decision(None, diagnosis, cycle)
         return Decision(feasible[0] if len(feasible) == 1 else self._best(pod, feasible), diagnosis, cycle)
@@ -192,34 +196,11 @@ class Framework:
 
     def _search(self, cycle: Cycle, diagnosis: Diagnosis) -> list[NodeInfo]:
         """Nodes that pass, as many as are worth scoring, beginning where the last search ended."""
-        nodes = self.cluster.nodes
-        count = len(nodes)
-        enough = nodes_to_find(count, self._percentage)
-        feasible: list[NodeInfo] = []
-        seen = 0
-        refusal = cycle.refusal
-        for info in _rotated(nodes, self._start):
-            seen += 1
-            refused = refusal(info)
-            if refused is None:
-                feasible.append(info)
-                if len(feasible) >= enough:
-                    break
-            else:
-                name, diagnosis.refused[info.name] = refused
-                diagnosis.plugins.add(name)
-        self._start = (self._start + seen) % count
-        return feasible
-
-    def _all_of(self, cycle: Cycle, nodes: Iterable[NodeInfo], diagnosis: Diagnosis) -> list[NodeInfo]:
-        feasible = []
-        for info in nodes:
-            refused = cycle.refusal(info)
-            if refused is None:
-                feasible.append(info)
-            else:
-                name, diagnosis.refused[info.name] = refused
-                diagnosis.plugins.add(name)
+        nodes, start = self.cluster.nodes, self._start
+        feasible, seen = _passing(
+            cycle, (*nodes[start:], *nodes[:start]), nodes_to_find(len(nodes), self._percentage), diagnosis
+        )
+        self._start = (start + seen) % len(nodes)
         return feasible
 
     # ---- post filter -----------------------------------------------------------------------------------------
@@ -276,6 +257,22 @@ class Framework:
         return scores
 
 
+def _passing(cycle: Cycle, nodes: Sequence[NodeInfo], enough: int, diagnosis: Diagnosis) -> tuple[list[NodeInfo], int]:
+    """The first so many nodes that pass, and how many had to be looked at."""
+    feasible: list[NodeInfo] = []
+    refusal = cycle.refusal
+    for seen, info in enumerate(nodes, 1):
+        refused = refusal(info)
+        if refused is not None:
+            name, diagnosis.refused[info.name] = refused
+            diagnosis.plugins.add(name)
+            continue
+        feasible.append(info)
+        if len(feasible) >= enough:
+            return feasible, seen
+    return feasible, len(nodes)
+
+
 def _tell_of_narrowing(diagnosis: Diagnosis, only: frozenset[str], narrowed: list[str]) -> None:
     names = " ".join(sorted(narrowed))
     diagnosis.plugins.update(narrowed)
@@ -292,8 +289,3 @@ def nodes_to_find(count: int, percentage: int = 0) -> int:
         return count
     percent = percentage or max(50 - count // 125, 5)
     return min(max(count * percent // 100, _ENOUGH), count)
-
-
-def _rotated(nodes: Sequence[NodeInfo], start: int) -> Iterable[NodeInfo]:
-    yield from nodes[start:]
-    yield from nodes[:start]

@@ -24,8 +24,7 @@ A refusal is a text, as users read it after a count ("3 node(s) had no free GPU"
 https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -137,15 +136,24 @@ class Refused(Exception):
         self.plugin = plugin
 
 
-@contextmanager
-def running(plugin: "Plugin", point: str) -> Iterator[None]:
-    """What a plugin raises becomes a PluginError, save a refusal and what the API has answered."""
-    try:
-        yield
-    except (PluginError, Refused, ApiError, Unavailable):
-        raise
-    except Exception as error:
-        raise PluginError(plugin.name, point, error) from error
+class running:
+    """What a plugin raises becomes a PluginError, save a refusal and what the API has answered.
+
+    No generator with contextlib, which costs three times as much: this runs some thousand times a second.
+    """
+
+    __slots__ = ("_plugin", "_point")
+
+    def __init__(self, plugin: "Plugin", point: str) -> None:
+        self._plugin = plugin
+        self._point = point
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, PluginError | Refused | ApiError | Unavailable):
+            raise PluginError(self._plugin.name, self._point, error) from error
 
 
 class Handle(NamedTuple):

@@ -194,6 +194,7 @@ class Scheduler:
             self._queue.retry(waiting)
             self._tell(waiting, self._news.broken(waiting.pod, error))
         else:
+            self._cluster.withdraw(pod.key)
             self._cluster.assume(pod, decision.node.name)
             self._binding[pod.key] = task = self._start(self._bind(waiting, placement))
             task.add_done_callback(lambda _: self._binding.pop(pod.key, None))
@@ -231,7 +232,6 @@ class Scheduler:
             raise
         else:
             self._queue.remove(pod.key)
-            self._cluster.withdraw(pod.key)
             self._news.scheduled(pod, node)
             try:
                 placement.bound()
@@ -244,6 +244,8 @@ class Scheduler:
         except PluginError as error:
             self._news.failed(waiting.pod, error)
         self._cluster.forget(waiting.pod.key)
+        if self._queue.get(waiting.pod.key) is waiting:
+            self._cluster.nominate(waiting.pod, waiting.pod.status.nominatedNodeName)
         self._queue.retry(waiting)
         self._queue.woken_by(Change.POD_REMOVED, waiting.pod.pod, None)
 

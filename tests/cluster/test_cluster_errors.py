@@ -48,6 +48,8 @@ def test_a_topology_with_an_error_is_refused(case: str, tmp_path: Path, home: Pa
         (["up", "--name", "bad", "--workers", "0"], "--workers 0"),
         (["up", "--name", "bad", "--cluster-cidr", "172.18.0.0/16"], "172.18.0.0/16"),
         (["up", "--name", "bad", "--images", "/no/such"], "--images /no/such"),
+        (["up", "--name", "bad", "--scheduler-plugin", "/no/such.py"], "--scheduler-plugin /no/such.py: no such file"),
+        (["up", "--name", "bad", "--scheduler-config", "/no/such"], "--scheduler-config /no/such: No such file"),
         (["down", "--name", "bad"], "there is no cluster bad"),
         (["status", "--name", "bad"], "cluster bad is not up"),
         (["exec", "--name", "bad", "n1", "--", "true"], "cluster bad is not up"),

@@ -152,6 +152,15 @@ def test_room_that_is_being_made_for_one_is_not_given_to_another() -> None:
     assert decided(pod("late", {"cpu": "2"}), framework(on)) == "n1"
 
 
+def test_a_nominated_pod_that_has_come_counts_once() -> None:
+    on = cluster(node("n1"))
+    came = PodInfo(urgent("2"))
+    on.nominate(came, "n1")
+    on.assume(came, "n1")
+    assert decided(pod("other", {"cpu": "2"}), framework(on)) == "n1"
+    assert list(on.nodes[0].pods) == [came.key] and on.nodes[0].requested == {"cpu": 2000}
+
+
 def test_a_nominated_pod_goes_where_it_was_nominated_to_even_if_another_node_is_better() -> None:
     on = cluster(node("n1"), node("n2"), running={"n1": [runs("a", "1")]})
     assert decided(urgent("1"), framework(on)) == "n2"

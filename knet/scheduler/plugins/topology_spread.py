@@ -7,7 +7,8 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constrai
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -79,6 +80,23 @@ class _Domains:
         """With fewer domains than minDomains, the missing ones are thought of as empty."""
         enough = len(self.count) >= self.constraint.given.minDomains
         self.fewest = min(self.count.values(), default=0) if enough else 0
+
+
+class _Weight(NamedTuple):
+    """Of a constraint that scores: the like pods by domain (or by node), what each weighs, what all are given."""
+
+    key: str
+    counts: Mapping[Any, int]
+    by_node: bool
+    weight: float
+    extra: int
+
+
+class _Scoring(NamedTuple):
+    """``strict``: labels that a node has to have to be scored at all."""
+
+    strict: tuple[str, ...]
+    weights: tuple[_Weight, ...]
 
 
 class PodTopologySpread(Plugin):
@@ -160,22 +178,27 @@ class PodTopologySpread(Plugin):
         constraints = self._constraints(pod, "ScheduleAnyway")
         if not constraints:
             return SKIP
-        strict = bool(pod.spec.topologySpreadConstraints) or not self._by_system
-        keys = [row.key for row in constraints]
-        scored = [info for info in nodes if not strict or all(key in info.labels for key in keys)]
-        groups = [group for group in cluster.groups.values() if constraints[0].counts(group)]
-        matches = required(pod.spec)
-        against: dict[NodeInfo, float] = dict.fromkeys(scored, 0.0)
-        for row in constraints:
-            if row is not constraints[0]:
-                groups = [group for group in cluster.groups.values() if row.counts(group)]
-            _weigh(row, pod, groups, matches, keys if strict else (), against)
-        return against
+        keys = tuple(row.key for row in constraints)
+        strict = keys if pod.spec.topologySpreadConstraints or not self._by_system else ()
+        scored = [info for info in nodes if all(key in info.labels for key in strict)] if strict else nodes
+        weights = (_weight(row, pod, scored, strict, cluster) for row in constraints)
+        return _Scoring(strict, tuple(row for row in weights if row is not None))
 
-    def score(self, against: dict[NodeInfo, float], pod: PodInfo, node: NodeInfo) -> float:
-        """What speaks against a node: the like pods in its domains; -1 for nodes without those labels."""
-        found = against.get(node)
-        return -1 if found is None else int(found + 0.5)
+    def score(self, state: _Scoring, pod: PodInfo, node: NodeInfo) -> float:
+        """What speaks against a node: the like pods in its domains; -1 for nodes without those labels.
+
+        Many small domains weigh more than few large ones: one pod more is a larger part of them (scoreForCount).
+        """
+        labels = node.labels
+        for key in state.strict:
+            if key not in labels:
+                return -1
+        total = 0.5
+        for key, counts, by_node, weight, extra in state.weights:
+            value = labels.get(key)
+            if value is not None:
+                total += counts.get(node if by_node else value, 0) * weight + extra
+        return int(total)
 
     def normalize(self, state: object, pod: PodInfo, scores: Sequence[float]) -> Sequence[float]:
         """The fewest pods get 100; the others what is left in proportion."""
@@ -233,41 +256,40 @@ def _explicit(pod: PodInfo, row: TopologySpreadConstraint) -> _Constraint:
     return _Constraint(row, counts)
 
 
-def _weigh(
-    row: _Constraint,
-    pod: PodInfo,
-    groups: Sequence[Group],
-    matches: Matcher | None,
-    keys: Sequence[str],
-    against: dict[NodeInfo, float],
-) -> None:
-    """Add what one constraint says against each node (scoreForCount).
-
-    Many small domains weigh more than few large ones: one pod more is a larger part of them.
-    """
+def _weight(
+    row: _Constraint, pod: PodInfo, nodes: Sequence[NodeInfo], strict: Sequence[str], cluster: Cluster
+) -> _Weight | None:
+    """How one constraint scores these nodes; None where none of them has its label."""
+    groups = [group for group in cluster.groups.values() if row.counts(group)]
     key, extra = row.key, row.given.maxSkew - 1
     if key == HOSTNAME_LABEL:  # every node its own domain: nothing to add up
-        weight = math.log(len(against) + 2)
-        number: dict[NodeInfo, int] = {}
-        for group in groups:
-            for info, count in group.nodes.items():
-                number[info] = number.get(info, 0) + count
-        for info in against:
-            if key in info.labels:
-                against[info] += number.get(info, 0) * weight + extra
-        return
-    domains = dict.fromkeys((info.labels.get(key, "") for info in against), 0)
-    if domains.keys() <= {""}:
-        return
-    for group in groups:
-        for info, count in group.nodes.items():
-            value = info.labels.get(key, "")
-            if value in domains and all(name in info.labels for name in keys) and row.includes(pod, info, matches):
-                domains[value] += count
-    weight = math.log(len(domains) + 2)
-    for info in against:
-        if (found := info.labels.get(key)) is not None:
-            against[info] += domains[found] * weight + extra
+        return _Weight(key, _sum(group.nodes for group in groups), True, math.log(len(nodes) + 2), extra)
+    domains = {info.labels.get(key, "") for info in nodes}
+    if domains <= {""}:
+        return None
+    matches = required(pod.spec)
+    counts: Mapping[Any, int]
+    if matches is None and row.given.nodeTaintsPolicy == "Ignore" and len(strict) < 2:
+        counts = _sum(group.domains(key) for group in groups)
+    else:
+        there = _sum(group.nodes for group in groups)
+        counted = Counter[str]()
+        for info, number in there.items():
+            if all(name in info.labels for name in strict) and row.includes(pod, info, matches):
+                counted[info.labels.get(key, "")] += number
+        counts = counted
+    return _Weight(key, counts, False, math.log(len(domains) + 2), extra)
+
+
+def _sum(counts: Iterable[Mapping[Any, int]]) -> Mapping[Any, int]:
+    """All of them together; where there is only one, that very one."""
+    rows = list(counts)
+    if len(rows) == 1:
+        return rows[0]
+    total = Counter[Any]()
+    for row in rows:
+        total.update(row)
+    return total
 
 
 class _Args(Args, frozen=True, kw_only=True):
