@@ -257,6 +257,20 @@ def test_spreading_that_only_prefers() -> None:
     assert scores(PodTopologySpread(), web("single"), on) == [0, 0, 0, 0], "neither owner nor Service"
 
 
+def test_domains_follow_pods_and_labels() -> None:
+    on = cluster(*ZONES, running={"n1": [web("a")]})
+    anyway = spreading(*spread(when="ScheduleAnyway"))
+    assert scores(PodTopologySpread(), anyway, on) == [0, 0, 100]
+    on.assume(PodInfo(web("b")), "n3")
+    on.assume(PodInfo(web("c")), "n3")
+    assert scores(PodTopologySpread(), anyway, on) == [100, 100, 33]
+    on.set_node(node("n1", "west"))
+    assert scores(PodTopologySpread(), anyway, on) == [0, 100, 0]
+    on.remove(PodInfo(web("b")).key)
+    on.remove_node("n1")
+    assert scores(PodTopologySpread(), anyway, on) == [100, 0], "what ran on a node that is gone counts no more"
+
+
 def test_pods_of_a_service_are_spread_by_default() -> None:
     on = cluster(node("n1"), node("n2"), running={"n1": [web("a")]})
     body = {"metadata": {"name": "web", "namespace": "default"}, "spec": {"selector": {"app": "web"}}}
