@@ -16,6 +16,9 @@ from knet.scheduler.node import NodeInfo
 from knet.scheduler.pod import Likeness, PodInfo
 from knet.scheduler.storage import Storage
 
+#: changes of nodes that are kept for those who remember something of nodes
+_LOG = 4096
+
 
 class Group:
     """Pods that are alike, and how many of them run on which node."""
@@ -80,6 +83,9 @@ class Cluster:
         #: claim → how many running pods mount it
         self.claim_users: Counter[Key] = Counter()
         self.storage = Storage()
+        #: nodes that have changed, in order, again and again; emptied when it has grown long, in a new epoch
+        self.changed: list[NodeInfo] = []
+        self.epoch = 0
 
     # ---- nodes -----------------------------------------------------------------------------------------------
 
@@ -116,6 +122,7 @@ class Cluster:
     def _relabel(self, info: NodeInfo, node: Node) -> None:
         changed = info.labels != node.metadata.labels
         info.set_node(node)
+        self._note(info)
         if changed and info.pods:
             for group in self.groups.values():
                 group.relabelled(info)
@@ -195,6 +202,7 @@ class Cluster:
     def put(self, info: NodeInfo, pod: PodInfo) -> None:
         """Count a pod on a node."""
         info.put(pod)
+        self._note(info)
         for name in pod.claims:
             self.claim_users[Key(pod.namespace, name)] += 1
         group = self.groups.get(pod.likeness)
@@ -207,6 +215,7 @@ class Cluster:
     def take(self, info: NodeInfo, pod: PodInfo) -> None:
         """Count it no more; `put` may bring it back (a what-if)."""
         info.take(pod)
+        self._note(info)
         for name in pod.claims:
             self.claim_users[Key(pod.namespace, name)] -= 1
         group = self.groups[pod.likeness]
@@ -214,6 +223,12 @@ class Cluster:
         if not group.nodes:
             del self.groups[pod.likeness]
             self.with_terms.pop(pod.likeness, None)
+
+    def _note(self, info: NodeInfo) -> None:
+        if len(self.changed) >= _LOG:
+            self.changed.clear()
+            self.epoch += 1
+        self.changed.append(info)
 
     def like(self, namespace: str, selector: Selector) -> Iterator[Group]:
         """The groups of a namespace that a selector finds."""

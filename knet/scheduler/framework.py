@@ -5,10 +5,12 @@ that has nothing to say about a pod is told so by itself (SKIP) and costs nothin
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.diagnosis import Diagnosis
+from knet.scheduler.memory import Memory
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import (
     MAX_SCORE,
@@ -36,6 +38,7 @@ class Check(NamedTuple):
     filter: Callable[[Any, PodInfo, NodeInfo], object]
     state: Any
     recount: Callable[[Any, PodInfo, PodInfo, NodeInfo, int], None] | None
+    local: bool
 
 
 class Cycle:
@@ -50,6 +53,9 @@ class Cycle:
         self.states = states
         self.skipped = skipped
         self._checks = checks
+        #: the checks up to the first that is not local; what these say is remembered
+        self._local = list(takewhile(lambda row: row.local, checks))
+        self._rest = checks[len(self._local) :]
         self._recounts = [(row.recount, row.state) for row in checks if row.recount is not None]
 
     def refusal(self, node: NodeInfo) -> tuple[str, Rejection] | None:
@@ -68,18 +74,45 @@ class Cycle:
                 for row in first:
                     self.put(node, row)
                 try:
-                    refused = self._ask(node)
+                    refused = self._ask(node, self._checks)
                 finally:
                     for row in first:
                         self.take(node, row)
                 if refused is not None:
                     return refused
-        return self._ask(node)
+        return self._ask(node, self._checks)
 
-    def _ask(self, node: NodeInfo) -> tuple[str, Rejection] | None:
+    def passing(
+        self, nodes: Sequence[NodeInfo], enough: int, known: dict[NodeInfo, tuple[str, Rejection] | None]
+    ) -> tuple[list[NodeInfo], list[tuple[NodeInfo, str, Rejection]], int]:
+        """The first so many nodes that will do, those before them that will not, and how many were looked at.
+
+        ``known`` is what the local checks are known to say; what it lacks is filled in.
+        """
+        feasible: list[NodeInfo] = []
+        refusals = []
+        local, rest = self._local, self._rest
+        for seen, node in enumerate(nodes, 1):
+            if node.nominated:
+                refused = self.refusal(node)
+            else:
+                if node not in known:
+                    known[node] = self._ask(node, local)
+                refused = known[node]
+                if rest and refused is None:
+                    refused = self._ask(node, rest)
+            if refused is not None:
+                refusals.append((node, *refused))
+                continue
+            feasible.append(node)
+            if len(feasible) >= enough:
+                return feasible, refusals, seen
+        return feasible, refusals, len(nodes)
+
+    def _ask(self, node: NodeInfo, checks: Sequence[Check]) -> tuple[str, Rejection] | None:
         pod, name = self.pod, ""
         try:
-            for name, check, state, _ in self._checks:
+            for name, check, state, _, _ in checks:
                 answer = check(state, pod, node)
                 if answer is not None:
                     return name, rejection(answer)
@@ -132,6 +165,10 @@ class Framework:
         self._filters = [(row, prepares.get(row), checks.get(row)) for row in dict.fromkeys((*checks, *prepares))]
         self._recounts = dict(self._having["recount"])
         self._pre_scores, self._normalizes = dict(self._having["pre_score"]), dict(self._having["normalize"])
+        local = {row: _is_local(row) and row not in self._normalizes for row, _ in self._having["score"]}
+        self._local_scores = [(row, score) for row, score in self._having["score"] if local[row]]
+        self._other_scores = [(row, score) for row, score in self._having["score"] if not local[row]]
+        self._memory = Memory(cluster)
         self._start = 0
         self._turn = 0
 
@@ -157,7 +194,7 @@ class Framework:
             feasible = self._search(cycle, diagnosis)
         else:
             named = [info for name in sorted(only) if (info := cluster.node(name)) is not None]
-            feasible, _ = _passing(cycle, named, len(named), diagnosis)
+            feasible, _ = self._passing(cycle, named, len(named), diagnosis)
         if not feasible:
             return Decision(None, diagnosis, cycle)
         return Decision(feasible[0] if len(feasible) == 1 else self._best(pod, feasible), diagnosis, cycle)
@@ -189,7 +226,7 @@ class Framework:
                 state = state.state
             states[plugin.name] = state
             if check is not None:
-                checks.append(Check(plugin.name, check, state, self._recounts.get(plugin)))
+                checks.append(Check(plugin.name, check, state, self._recounts.get(plugin), _is_local(plugin)))
         if narrowed and not diagnosis.whole:
             _tell_of_narrowing(diagnosis, only or frozenset(), narrowed)
         return Cycle(pod, self.cluster, checks, states, skipped), only
@@ -197,11 +234,19 @@ class Framework:
     def _search(self, cycle: Cycle, diagnosis: Diagnosis) -> list[NodeInfo]:
         """Nodes that pass, as many as are worth scoring, beginning where the last search ended."""
         nodes, start = self.cluster.nodes, self._start
-        feasible, seen = _passing(
-            cycle, (*nodes[start:], *nodes[:start]), nodes_to_find(len(nodes), self._percentage), diagnosis
-        )
+        enough = nodes_to_find(len(nodes), self._percentage)
+        feasible, seen = self._passing(cycle, (*nodes[start:], *nodes[:start]), enough, diagnosis)
         self._start = (start + seen) % len(nodes)
         return feasible
+
+    def _passing(
+        self, cycle: Cycle, nodes: Sequence[NodeInfo], enough: int, diagnosis: Diagnosis
+    ) -> tuple[list[NodeInfo], int]:
+        feasible, refusals, seen = cycle.passing(nodes, enough, self._memory.of(cycle.pod).verdicts)
+        for info, name, refusal in refusals:
+            diagnosis.refused[info.name] = refusal
+            diagnosis.plugins.add(name)
+        return feasible, seen
 
     # ---- post filter -----------------------------------------------------------------------------------------
 
@@ -230,9 +275,21 @@ class Framework:
 
     def scores(self, pod: PodInfo, feasible: Sequence[NodeInfo]) -> list[int]:
         """The weighted sum of all scores, by node."""
-        totals = [0] * len(feasible)
-        for plugin, score in self._having["score"]:
-            scores = self._scored(plugin, score, pod, feasible)
+        known = self._memory.of(pod).scores
+        unknown = [info for info in feasible if info not in known]
+        if unknown:
+            known |= zip(unknown, self._sum(self._local_scores, pod, unknown, [0] * len(unknown)), strict=True)
+        return self._sum(self._other_scores, pod, feasible, [known[info] for info in feasible])
+
+    def _sum(
+        self,
+        scoring: list[tuple[Plugin, Callable[..., Any]]],
+        pod: PodInfo,
+        nodes: Sequence[NodeInfo],
+        totals: list[int],
+    ) -> list[int]:
+        for plugin, score in scoring:
+            scores = self._scored(plugin, score, pod, nodes)
             if scores is not None:
                 weight = plugin.weight
                 totals = [total + weight * int(value) for total, value in zip(totals, scores, strict=True)]
@@ -257,20 +314,9 @@ class Framework:
         return scores
 
 
-def _passing(cycle: Cycle, nodes: Sequence[NodeInfo], enough: int, diagnosis: Diagnosis) -> tuple[list[NodeInfo], int]:
-    """The first so many nodes that pass, and how many had to be looked at."""
-    feasible: list[NodeInfo] = []
-    refusal = cycle.refusal
-    for seen, info in enumerate(nodes, 1):
-        refused = refusal(info)
-        if refused is not None:
-            name, diagnosis.refused[info.name] = refused
-            diagnosis.plugins.add(name)
-            continue
-        feasible.append(info)
-        if len(feasible) >= enough:
-            return feasible, seen
-    return feasible, len(nodes)
+def _is_local(plugin: Plugin) -> bool:
+    """A subclass of a local plugin has to say so of itself."""
+    return bool(type(plugin).__dict__.get("local"))
 
 
 def _tell_of_narrowing(diagnosis: Diagnosis, only: frozenset[str], narrowed: list[str]) -> None:

@@ -168,12 +168,14 @@ class Plugin:
     """The base of all plugins; see the module for the methods that a subclass may have.
 
     ``name`` is the class's own unless it says otherwise.  ``weight``: of its scores.  ``helped_by``: after which
-    changes a pod that it rejected is worth another attempt; `helps` may look closer.
+    changes a pod that it rejected is worth another attempt; `helps` may look closer.  ``local``, said by the class
+    itself: what filter says, and score where there is no normalize, follows from the node and the pod's `Shape` alone.
     """
 
     name: ClassVar[str] = ""
     weight: int = 1
     helped_by: ClassVar[frozenset[Change]] = frozenset(Change)
+    local: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

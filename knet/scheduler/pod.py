@@ -34,6 +34,15 @@ class Likeness(NamedTuple):
     terms: bytes
 
 
+class Shape(NamedTuple):
+    """All that a pod asks of a node by itself; ``wishes``: node name, selector and affinity, tolerations, encoded."""
+
+    requests: tuple[tuple[str, int], ...]
+    scored: tuple[tuple[str, int], ...]
+    ports: tuple[HostPort, ...]
+    wishes: bytes
+
+
 class PodInfo:
     """``metadata``, ``spec`` and ``status`` are the object's; ``requests`` by resource (cpu in thousandths)."""
 
@@ -50,6 +59,7 @@ class PodInfo:
         "priority",
         "requests",
         "scored",
+        "shape",
         "spec",
         "status",
         "uid",
@@ -62,6 +72,9 @@ class PodInfo:
         #: as scores reckon with them: something of cpu and memory also for containers that request nothing
         self.scored = asked.scored
         self.ports = host_ports(pod)
+        spec = pod.spec
+        wishes = msgspec.json.encode((spec.nodeName, spec.nodeSelector, spec.affinity.nodeAffinity, spec.tolerations))
+        self.shape = Shape(tuple(self.requests.items()), tuple(self.scored.items()), self.ports, wishes)
         #: names of the claims that it mounts
         self.claims = tuple(name for row in pod.spec.volumes if (name := row.claim_of(pod.name)))
 
@@ -76,11 +89,13 @@ class PodInfo:
 
     def renewed(self, pod: Pod) -> "PodInfo":
         """The same for a later state of the object, without reckoning anew what cannot have changed."""
-        if self.spec.containers != pod.spec.containers:
+        same = self.spec.containers == pod.spec.containers if pod.spec.nodeName else self.spec == pod.spec
+        if not same:
             return PodInfo(pod)
         fresh = object.__new__(PodInfo)
         fresh._take_over(pod)
-        fresh.requests, fresh.scored, fresh.ports, fresh.claims = self.requests, self.scored, self.ports, self.claims
+        fresh.requests, fresh.scored, fresh.shape = self.requests, self.scored, self.shape
+        fresh.ports, fresh.claims = self.ports, self.claims
         return fresh
 
 

@@ -1,8 +1,10 @@
 """The scheduler's picture of the cluster, kept by addition and subtraction, is the one that counting anew gives."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduler_harness import HOSTNAME, ZONE, cluster, node, pod
+from scheduler_harness import HOSTNAME, ZONE, cluster, framework, node, pod
 
 from knet.api.objects import Pod
 from knet.scheduler.cluster import Cluster
@@ -21,7 +23,7 @@ STEPS = st.lists(
 )
 
 
-def some(name: str, kind: int, **spec: str) -> Pod:
+def some(name: str, kind: int, **spec: Any) -> Pod:
     """Of three kinds, the last with a port."""
     requests = {"cpu": f"{kind + 1}", **({"example.com/gpu": "1"} if kind == 1 else {})}
     return pod(name, requests, port=8000 if kind == 2 else 0, labels={"kind": str(kind)}, **spec)
@@ -46,6 +48,49 @@ def picture(of: Cluster) -> dict[str, object]:
         },
         "groups": groups,
     }
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(("place", "place", "remove", "relabel", "cordon", "taint", "shrink", "nominate", "withdraw")),
+        st.integers(0, 7),
+        st.sampled_from(NODES),
+        st.integers(0, 2),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CHANGES)
+def test_what_is_remembered_is_what_would_be_said(changes: list[tuple[str, int, str, int]]) -> None:
+    """A framework that has seen all of it decides as one that has only just been made."""
+    kept = cluster(*map(node, NODES))
+    old = framework(kept)
+    for change, number, where, kind in changes:
+        there = PodInfo(some(f"p{number}", kind))
+        match change:
+            case "place" if kept.home(there.key) is None:
+                kept.assume(there, where)
+            case "remove":
+                kept.remove(there.key)
+            case "relabel":
+                kept.set_node(node(where, ("east", "west")[kind % 2]))
+            case "cordon":
+                kept.set_node(node(where, unschedulable=bool(kind)))
+            case "taint":
+                kept.set_node(node(where, taints=[{"key": "busy", "effect": "NoSchedule"}] * bool(kind)))
+            case "shrink":
+                kept.set_node(node(where, cpu=str(kind)))
+            case "nominate":
+                kept.nominate(PodInfo(some("waits", kind, priority=100)), where)
+            case "withdraw":
+                kept.withdraw(PodInfo(some("waits", kind)).key)
+        for asking in (some("new", kind), some("picky", kind, nodeSelector={ZONE: "west"})):
+            new = framework(kept)
+            before, anew = old.decide(PodInfo(asking)), new.decide(PodInfo(asking))
+            assert before.diagnosis == anew.diagnosis
+            assert old.scores(PodInfo(asking), kept.nodes) == new.scores(PodInfo(asking), kept.nodes)
 
 
 @settings(max_examples=150, deadline=None)

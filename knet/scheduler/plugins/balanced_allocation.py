@@ -13,6 +13,8 @@ from knet.scheduler.pod import PodInfo
 
 
 class NodeResourcesBalancedAllocation(Plugin):
+    local = True
+
     def __init__(self) -> None:
         self._resources: tuple[Resource, ...] = resources_of(())
 

@@ -19,6 +19,7 @@ _CONFLICT = Rejection(("pod affinity terms conflict",), final=True)
 
 
 class NodeAffinity(Plugin):
+    local = True
     weight = 2
     helped_by = frozenset({Change.NODE_ADDED, Change.NODE_LABELS})
 

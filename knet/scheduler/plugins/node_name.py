@@ -14,6 +14,7 @@ _REJECTION = Rejection(("node(s) didn't match the requested node name",), final=
 
 
 class NodeName(Plugin):
+    local = True
     helped_by = frozenset({Change.NODE_ADDED})
 
     def pre_filter(self, pod: PodInfo, cluster: Cluster) -> Skip | None:

@@ -11,6 +11,7 @@ _REJECTION = Rejection(("node(s) didn't have free ports for the requested pod po
 
 
 class NodePorts(Plugin):
+    local = True
     helped_by = frozenset({Change.NODE_ADDED, Change.POD_REMOVED})
 
     def helps(self, pod: PodInfo, change: Change, old: Node | Pod | None, new: Node | Pod | None) -> bool:

@@ -14,6 +14,7 @@ _REJECTION = Rejection(("node(s) were unschedulable",), final=True)
 
 
 class NodeUnschedulable(Plugin):
+    local = True
     helped_by = frozenset({Change.NODE_ADDED, Change.NODE_TAINTS})
 
     def helps(self, pod: PodInfo, change: Change, old: Node | None, new: Node) -> bool:

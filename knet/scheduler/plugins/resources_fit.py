@@ -58,6 +58,7 @@ class _Asked(NamedTuple):
 
 
 class NodeResourcesFit(Plugin):
+    local = True
     helped_by = frozenset({Change.NODE_ADDED, Change.NODE_ALLOCATABLE, Change.POD_REMOVED, Change.POD_SCALED_DOWN})
 
     def __init__(self) -> None:

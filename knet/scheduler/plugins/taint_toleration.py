@@ -16,6 +16,7 @@ from knet.scheduler.pod import PodInfo
 
 
 class TaintToleration(Plugin):
+    local = True
     weight = 3
     helped_by = frozenset({Change.NODE_ADDED, Change.NODE_TAINTS})
 
