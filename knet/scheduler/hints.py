@@ -7,13 +7,15 @@ from knet.api.objects import Node
 
 
 class Change(Enum):
-    """Upstream's ClusterEvents, as far as any plugin here asks for them."""
+    """Upstream's ClusterEvents, as far as a plugin could ask for them."""
 
     NODE_ADDED = "NodeAdd"
     NODE_REMOVED = "NodeDelete"
     NODE_ALLOCATABLE = "UpdateNodeAllocatable"
     NODE_LABELS = "UpdateNodeLabel"
     NODE_TAINTS = "UpdateNodeTaint"
+    NODE_ANNOTATIONS = "UpdateNodeAnnotation"
+    NODE_CONDITIONS = "UpdateNodeCondition"
     POD_ADDED = "AssignedPodAdd"
     POD_LABELS = "AssignedPodUpdate"
     POD_SCALED_DOWN = "UpdatePodScaleDown"
@@ -35,3 +37,12 @@ def node_changes(old: Node | None, new: Node) -> Iterator[Change]:
         yield Change.NODE_LABELS
     if (old.spec.taints, old.spec.unschedulable) != (new.spec.taints, new.spec.unschedulable):
         yield Change.NODE_TAINTS
+    if old.metadata.annotations != new.metadata.annotations:
+        yield Change.NODE_ANNOTATIONS
+    if _conditions(old) != _conditions(new):
+        yield Change.NODE_CONDITIONS
+
+
+def _conditions(node: Node) -> dict[str, str]:
+    """Without the times, which change with every heartbeat."""
+    return {row.type: row.status for row in node.status.conditions}

@@ -111,11 +111,8 @@ class Scheduler:
             self._cluster.remove_node(old.name)
             self._queue.woken_by(Change.NODE_REMOVED, old, None)
             return
-        changes = list(node_changes(old, new))
-        if not changes and old is not None and old.status.images == new.status.images:
-            return
         self._cluster.set_node(new)
-        for change in changes:
+        for change in node_changes(old, new):
             self._queue.woken_by(change, old, new)
 
     def _namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:

@@ -6,12 +6,22 @@ import msgspec
 import pytest
 from scheduler_harness import GI, cluster, framework, node, place, pod
 
-from knet.api.objects import Node, Pod
+from knet.api.objects import Condition, Node, NodeStatus, Pod
 from knet.client import key_of
 from knet.scheduler.framework import nodes_to_find
 from knet.scheduler.hints import Change, node_changes
 from knet.scheduler.pod import PodInfo
 from knet.scheduler.requests import pod_requests
+
+
+def annotated(row: Node) -> Node:
+    return msgspec.structs.replace(row, metadata=msgspec.structs.replace(row.metadata, annotations={"a": "b"}))
+
+
+def conditioned(ready: str, heartbeat: str) -> Node:
+    row = Condition(type="Ready", status=ready, lastHeartbeatTime=heartbeat)
+    return msgspec.structs.replace(node("n1"), status=NodeStatus(conditions=(row,)))
+
 
 TAINT = {"key": "gpu", "value": "yes", "effect": "NoSchedule"}
 SSD = {
@@ -211,6 +221,9 @@ def test_a_container_without_requests_counts_something_for_scoring_only() -> Non
         (node("n1"), node("n1", cpu="8"), [Change.NODE_ALLOCATABLE]),
         (node("n1"), node("n1", unschedulable=True), [Change.NODE_TAINTS]),
         (node("n1"), node("n1", labels={"disk": "ssd"}), [Change.NODE_LABELS]),
+        (node("n1"), annotated(node("n1")), [Change.NODE_ANNOTATIONS]),
+        (conditioned("True", "1"), conditioned("True", "2"), []),
+        (conditioned("True", "1"), conditioned("False", "2"), [Change.NODE_CONDITIONS]),
     ],
 )
 def test_what_of_a_node_is_worth_another_attempt(before: Node | None, after: Node, expected: list[Change]) -> None:
