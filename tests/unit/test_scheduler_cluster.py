@@ -61,7 +61,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(CHANGES)
 def test_what_is_remembered_is_what_would_be_said(changes: list[tuple[str, int, str, int]]) -> None:
     """A framework that has seen all of it decides as one that has only just been made."""
@@ -93,7 +93,7 @@ def test_what_is_remembered_is_what_would_be_said(changes: list[tuple[str, int, 
             assert old.scores(PodInfo(asking), kept.nodes) == new.scores(PodInfo(asking), kept.nodes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_the_sums_are_those_of_counting_anew(steps: list[tuple[str, str, str, int]]) -> None:
     zones = dict.fromkeys(NODES, "east")

@@ -192,7 +192,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_nobody_is_lost_and_nobody_is_in_two_places(steps: list[tuple[str, str]]) -> None:
     """Against a model: where each pod is, after any steps; with no backoff, so that time plays no part."""
