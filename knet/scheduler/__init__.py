@@ -2,7 +2,7 @@
 
 - `plugin`: the points of the scheduling framework, and what a plugin answers there. `plugins`: the rules themselves,
   one file each, and the table that orders them.
-- `framework`: the scheduling cycle, filter, score, choose; nothing in it waits, so a decision sees all earlier ones.
+- `framework`, `cycle`: the scheduling cycle, filter, score, choose; never waits, so a decision sees all earlier ones.
 - `binding`: the binding cycle, in the background. `scheduler`: the loop that drives both.
 - `queue`: what waits, what backs off, and what sleeps until an event that can help it; `hints` names the events.
 - `cluster`, `node`, `pod`, `storage`: the nodes with what runs on them, pods just placed included; claims and volumes.

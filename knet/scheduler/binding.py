@@ -7,7 +7,8 @@ cycle goes on with the next one.  Whatever goes wrong takes all of it back.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from knet.scheduler.framework import Cycle, Framework
+from knet.scheduler.cycle import Cycle
+from knet.scheduler.framework import Framework
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import SKIP, Plugin, PluginError, Refused, rejection, running
 

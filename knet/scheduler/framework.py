@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from knet.scheduler.cluster import Cluster
+from knet.scheduler.cycle import Check, Cycle
 from knet.scheduler.diagnosis import Diagnosis
 from knet.scheduler.memory import Memory
 from knet.scheduler.node import NodeInfo
@@ -19,7 +20,6 @@ from knet.scheduler.plugin import (
     Nomination,
     Only,
     Plugin,
-    PluginError,
     Rejection,
     method,
     rejection,
@@ -29,110 +29,6 @@ from knet.scheduler.pod import PodInfo
 
 #: with fewer nodes than this all of them are looked at (minFeasibleNodesToFind)
 _ENOUGH = 100
-
-
-class Check(NamedTuple):
-    """A filter that has something to say about a pod."""
-
-    plugin: str
-    filter: Callable[[Any, PodInfo, NodeInfo], object]
-    state: Any
-    recount: Callable[[Any, PodInfo, PodInfo, NodeInfo, int], None] | None
-    local: bool
-
-
-class Cycle:
-    """One attempt: the filters with their states, asked about nodes as they are, or as they would be."""
-
-    def __init__(
-        self, pod: PodInfo, cluster: Cluster, checks: list[Check], states: dict[str, Any], skipped: set[str]
-    ) -> None:
-        self.pod = pod
-        self.cluster = cluster
-        #: what pre_filter answered, by plugin; and those that it excused from this pod
-        self.states = states
-        self.skipped = skipped
-        self._checks = checks
-        #: the checks up to the first that is not local; what these say is remembered
-        self._local = list(takewhile(lambda row: row.local, checks))
-        self._rest = checks[len(self._local) :]
-        self._recounts = [(row.recount, row.state) for row in checks if row.recount is not None]
-
-    def refusal(self, node: NodeInfo) -> tuple[str, Rejection] | None:
-        """Which plugin refuses a node and why; reckons with pods nominated to it that come first.
-
-        It has to do without them, too: they may never come (RunFilterPluginsWithNominatedPods).
-        """
-        if node.nominated:
-            priority, uid = self.pod.priority, self.pod.uid
-            first = [
-                row
-                for key, row in node.nominated.items()
-                if row.priority >= priority and row.uid != uid and key not in node.pods
-            ]
-            if first:
-                for row in first:
-                    self.put(node, row)
-                try:
-                    refused = self._ask(node, self._checks)
-                finally:
-                    for row in first:
-                        self.take(node, row)
-                if refused is not None:
-                    return refused
-        return self._ask(node, self._checks)
-
-    def passing(
-        self, nodes: Sequence[NodeInfo], enough: int, known: dict[NodeInfo, tuple[str, Rejection] | None]
-    ) -> tuple[list[NodeInfo], list[tuple[NodeInfo, str, Rejection]], int]:
-        """The first so many nodes that will do, those before them that will not, and how many were looked at.
-
-        ``known`` is what the local checks are known to say; what it lacks is filled in.
-        """
-        feasible: list[NodeInfo] = []
-        refusals = []
-        local, rest = self._local, self._rest
-        for seen, node in enumerate(nodes, 1):
-            if node.nominated:
-                refused = self.refusal(node)
-            else:
-                if node not in known:
-                    known[node] = self._ask(node, local)
-                refused = known[node]
-                if rest and refused is None:
-                    refused = self._ask(node, rest)
-            if refused is not None:
-                refusals.append((node, *refused))
-                continue
-            feasible.append(node)
-            if len(feasible) >= enough:
-                return feasible, refusals, seen
-        return feasible, refusals, len(nodes)
-
-    def _ask(self, node: NodeInfo, checks: Sequence[Check]) -> tuple[str, Rejection] | None:
-        pod, name = self.pod, ""
-        try:
-            for name, check, state, _, _ in checks:
-                answer = check(state, pod, node)
-                if answer is not None:
-                    return name, rejection(answer)
-        except Exception as error:
-            raise PluginError(name, "filter", error) from error
-        return None
-
-    def put(self, node: NodeInfo, other: PodInfo) -> None:
-        """As if another pod ran here."""
-        self.cluster.put(node, other)
-        self._recount(other, node, 1)
-
-    def take(self, node: NodeInfo, other: PodInfo) -> None:
-        """As if it did not."""
-        self.cluster.take(node, other)
-        self._recount(other, node, -1)
-
-    def _recount(self, other: PodInfo, node: NodeInfo, by: int) -> None:
-        for recount, state in self._recounts:
-            recount(state, self.pod, other, node, by)
 
 
 class Decision(NamedTuple):
@@ -163,6 +59,8 @@ class Framework:
         self.plugins = tuple(dict.fromkeys(plugin for rows in points.values() for plugin in rows))
         prepares, checks = dict(self._having["pre_filter"]), dict(self._having["filter"])
         self._filters = [(row, prepares.get(row), checks.get(row)) for row in dict.fromkeys((*checks, *prepares))]
+        # up to the first filter that is not local: which plugin refuses a node must not depend on what is remembered
+        self._remembered = set(takewhile(_is_local, checks))
         self._recounts = dict(self._having["recount"])
         self._pre_scores, self._normalizes = dict(self._having["pre_score"]), dict(self._having["normalize"])
         local = {row: _is_local(row) and row not in self._normalizes for row, _ in self._having["score"]}
@@ -226,7 +124,8 @@ class Framework:
                 state = state.state
             states[plugin.name] = state
             if check is not None:
-                checks.append(Check(plugin.name, check, state, self._recounts.get(plugin), _is_local(plugin)))
+                recount = self._recounts.get(plugin)
+                checks.append(Check(plugin.name, check, state, recount, plugin in self._remembered))
         if narrowed and not diagnosis.whole:
             _tell_of_narrowing(diagnosis, only or frozenset(), narrowed)
         return Cycle(pod, self.cluster, checks, states, skipped), only

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from knet.api.objects import JSON, condition
 from knet.api.policy import PodDisruptionBudget
 from knet.api.selectors import from_label_selector
+from knet.scheduler.cycle import Cycle
 from knet.scheduler.diagnosis import Diagnosis, availability
-from knet.scheduler.framework import Cycle
 from knet.scheduler.news import BY_SCHEDULER
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import Handle, Nomination, Plugin, Rejection
