@@ -194,7 +194,7 @@ class Scheduler:
             self._cluster.withdraw(pod.key)
             self._cluster.assume(pod, decision.node.name)
             self._binding[pod.key] = task = self._start(self._bind(waiting, placement))
-            task.add_done_callback(lambda _: self._binding.pop(pod.key, None))
+            task.add_done_callback(partial(self._ended, waiting, placement))
 
     def _fits_nowhere(self, waiting: Waiting, framework: Framework, decision: Decision) -> None:
         pod, diagnosis = waiting.pod, decision.diagnosis
@@ -224,9 +224,6 @@ class Scheduler:
                 self._tell(waiting, self._news.unschedulable(pod, str(error), None))
             else:
                 self._tell(waiting, self._news.broken(pod, error))
-        except asyncio.CancelledError:  # the pod was deleted
-            self._take_back(waiting, placement)
-            raise
         else:
             self._queue.remove(pod.key)
             self._news.scheduled(pod, node)
@@ -234,6 +231,13 @@ class Scheduler:
                 placement.bound()
             except PluginError as error:
                 self._news.failed(pod, error)
+
+    def _ended(self, waiting: Waiting, placement: Placement, task: asyncio.Task[None]) -> None:
+        """A binding cycle is over; where the pod was deleted meanwhile, perhaps before it began."""
+        if self._binding.get(waiting.pod.key) is task:
+            del self._binding[waiting.pod.key]
+        if task.cancelled():
+            self._take_back(waiting, placement)
 
     def _take_back(self, waiting: Waiting, placement: Placement) -> None:
         try:
