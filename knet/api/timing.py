@@ -15,6 +15,8 @@ class Timing:
     node_status_update_frequency: float  # kubelet nodeStatusUpdateFrequency
     node_monitor_period: float  # controller-manager --node-monitor-period
     node_monitor_grace_period: float  # controller-manager --node-monitor-grace-period
+    node_eviction_rate: float  # --node-eviction-rate: silent nodes emptied per second, in each zone
+    secondary_node_eviction_rate: float  # --secondary-node-eviction-rate: in a large zone most of which is silent
     default_toleration: int  # apiserver --default-not-ready-toleration-seconds and …unreachable…
     crash_backoff: float  # kubelet: first delay after a crash; doubled each time
     crash_backoff_max: float  # kubelet maxContainerRestartPeriod
@@ -45,6 +47,8 @@ UPSTREAM = Timing(
     node_status_update_frequency=10,
     node_monitor_period=5,
     node_monitor_grace_period=40,
+    node_eviction_rate=0.1,
+    secondary_node_eviction_rate=0.01,
     default_toleration=300,
     crash_backoff=10,
     crash_backoff_max=300,
@@ -73,6 +77,8 @@ LAB = Timing(
     node_status_update_frequency=10,
     node_monitor_period=0.5,
     node_monitor_grace_period=4,
+    node_eviction_rate=2,
+    secondary_node_eviction_rate=0.2,
     default_toleration=2,
     crash_backoff=1,
     crash_backoff_max=30,

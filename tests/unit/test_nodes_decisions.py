@@ -1,15 +1,19 @@
 """Node controllers: ranges, taints, silence, eviction, pods nobody else removes."""
 
+import asyncio
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
 import pytest
 
+from knet.api import timing
+from knet.api.names import UNREACHABLE_TAINT
 from knet.api.objects import Condition, Meta, Node, NodeSpec, NodeStatus, Pod, PodStatus, Taint, Toleration
 from knet.controllers.nodeipam import free_range
 from knet.controllers.nodelifecycle.eviction import eviction_delay
 from knet.controllers.nodelifecycle.health import silenced
 from knet.controllers.nodelifecycle.taints import desired
+from knet.controllers.nodelifecycle.zones import Limiter, Verdict, rates
 from knet.controllers.podgc import out_of_service, superfluous
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
@@ -132,3 +136,54 @@ def test_the_oldest_finished_pods_beyond_the_threshold_go() -> None:
 def test_a_machine_that_its_operator_vouches_is_off() -> None:
     assert out_of_service([Taint(key="node.kubernetes.io/out-of-service", effect="NoExecute", value="nodeshutdown")])
     assert not out_of_service([UNREACHABLE])
+
+
+def zoned(zone: str, ready: bool, name: str = "n") -> Node:
+    rows = (Condition(type="Ready", status="True" if ready else "Unknown"),)
+    labels = {"topology.kubernetes.io/zone": zone} if zone else {}
+    return Node(metadata=Meta(name=name, labels=labels), status=NodeStatus(conditions=rows))
+
+
+def zone(name: str, ready: int, silent: int) -> list[Node]:
+    return [zoned(name, index < ready, f"{name}{index}") for index in range(ready + silent)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        (zone("", 3, 0), {"": 0.1}),
+        (zone("", 0, 3), {}),  # everything looks dead: it is more likely that we are cut off
+        (zone("", 1, 2), {"": 0.1}),  # two bad nodes are always allowed
+        (zone("", 2, 3), {"": 0.0}),  # 60 % of a small zone
+        (zone("", 20, 40), {"": 0.01}),  # and of a large one
+        (zone("", 27, 24), {"": 0.1}),  # 47 % of it
+        ([*zone("a", 3, 0), *zone("b", 0, 3)], {":a": 0.1, ":b": 0.1}),  # a lost zone's pods have where to go
+        ([*zone("a", 0, 3), *zone("b", 0, 1)], {}),
+    ],
+)
+def test_how_fast_zones_are_emptied(nodes: list[Node], expected: dict[str, float]) -> None:
+    assert rates(nodes, timing.UPSTREAM) == expected
+
+
+def test_one_node_after_the_other() -> None:
+    async def story() -> None:
+        limiter = Limiter(timing.UPSTREAM)
+        nodes = [*zone("a", 3, 2), *zone("b", 3, 1)]
+        first, second, other = (row for row in nodes if not row.ready)
+        assert limiter.ask(first, nodes) == (Verdict.DRIVE, 0.0)
+        verdict, wait = limiter.ask(second, nodes)
+        assert verdict is Verdict.WAIT and 9 < wait <= 10
+        assert limiter.ask(other, nodes) == (Verdict.DRIVE, 0.0)
+        assert limiter.ask(first, zone("", 0, 2)) == (Verdict.RELENT, 0.0)
+
+    asyncio.run(story())
+
+
+def test_taints_that_drive_pods_off_wait_for_leave_and_are_taken_back() -> None:
+    silent = node(("Ready", "Unknown"))
+    both = {"NoSchedule", "NoExecute"}
+    assert {taint.effect for taint in desired(silent) or ()} == both
+    assert {taint.effect for taint in desired(silent, Verdict.WAIT) or ()} == {"NoSchedule"}
+    driven = node(("Ready", "Unknown"), taints=tuple(Taint(key=UNREACHABLE_TAINT, effect=effect) for effect in both))
+    assert desired(driven, Verdict.WAIT) is None
+    assert {taint.effect for taint in desired(driven, Verdict.RELENT) or ()} == {"NoSchedule"}

@@ -32,9 +32,7 @@ def scene(request: Request, form: Kind) -> dict[str, Any]:
         "oldObject": escaped(request.shown(request.old, form)),
         "request": attributes(request, form),
         "namespaceObject": None,
-        "authorizer": question(
-            asked.group, asked.plural, request.target.subresource, request.namespace, request.name
-        ),
+        "authorizer": question(asked.group, asked.plural, request.target.subresource, request.namespace, request.name),
     }
 
 

@@ -4,6 +4,7 @@
    not ready, so that Services stop sending to them.
 2. `taints`: conditions and ``spec.unschedulable`` → taints, which keep new pods away (NoSchedule) and drive the old
    ones off (NoExecute).
+   `zones` says how fast nodes may be emptied, and that they are not when all of them are silent.
 3. `eviction`: a pod that tolerates such a taint for a limited time is deleted when that time is over.
 
 Then the ReplicaSet makes others elsewhere.  The deleted pods stay Terminating for as long as nobody can tell
