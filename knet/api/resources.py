@@ -106,7 +106,7 @@ LIMITRANGES = _row(CORE, "LimitRange", "limitranges", "limits")
 NAMESPACES = _row(
     CORE, "Namespace", "namespaces", "ns", subresources=("finalize", "status"), verbs=SINGLE_VERBS, **_CLUSTER
 )
-NODES = _row(CORE, "Node", "nodes", "no", **_CLUSTER, **_STATUS)
+NODES = _row(CORE, "Node", "nodes", "no", subresources=("proxy", "status"), **_CLUSTER)
 PERSISTENTVOLUMECLAIMS = _row(CORE, "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", **_STATUS)
 PERSISTENTVOLUMES = _row(CORE, "PersistentVolume", "persistentvolumes", "pv", **_CLUSTER, **_STATUS)
 PODS = _row(
@@ -114,7 +114,17 @@ PODS = _row(
     "Pod",
     "pods",
     "po",
-    subresources=("attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "status"),
+    subresources=(
+        "attach",
+        "binding",
+        "ephemeralcontainers",
+        "eviction",
+        "exec",
+        "log",
+        "portforward",
+        "proxy",
+        "status",
+    ),
     **_ALL,
 )
 PODTEMPLATES = _row(CORE, "PodTemplate", "podtemplates")
@@ -122,7 +132,7 @@ REPLICATIONCONTROLLERS = _row(CORE, "ReplicationController", "replicationcontrol
 RESOURCEQUOTAS = _row(CORE, "ResourceQuota", "resourcequotas", "quota", **_STATUS)
 SECRETS = _row(CORE, "Secret", "secrets")
 SERVICEACCOUNTS = _row(CORE, "ServiceAccount", "serviceaccounts", "sa", subresources=("token",))
-SERVICES = _row(CORE, "Service", "services", "svc", **_STATUS, **_ALL)
+SERVICES = _row(CORE, "Service", "services", "svc", subresources=("proxy", "status"), **_ALL)
 
 APISERVICES = _row(APIREGISTRATION, "APIService", "apiservices", **_CLUSTER, **_STATUS, **_EXTENSIONS)
 

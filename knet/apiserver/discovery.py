@@ -22,6 +22,10 @@ class Sub:
     group: str = ""
     version: str = ""
 
+    def kind_of(self, row: Resource) -> str:
+        """The kind of its objects, or options."""
+        return self.kind.format(row.kind) or row.kind
+
 
 _STATUS = Sub(("get", "patch", "update"))
 SUBRESOURCES: Mapping[str, Sub] = {
@@ -35,6 +39,7 @@ SUBRESOURCES: Mapping[str, Sub] = {
     "exec": Sub(("create", "get"), "PodExecOptions"),
     "attach": Sub(("create", "get"), "PodAttachOptions"),
     "portforward": Sub(("create", "get"), "PodPortForwardOptions"),
+    "proxy": Sub(("create", "delete", "get", "patch", "update"), "{}ProxyOptions"),
     "token": Sub(("create",), "TokenRequest", "authentication.k8s.io", "v1"),
     "finalize": Sub(("update",)),
 }
@@ -138,7 +143,7 @@ def _entries(row: Resource) -> list[Object]:
             "name": f"{row.plural}/{name}",
             "singularName": "",
             "namespaced": row.namespaced,
-            "kind": sub.kind or row.kind,
+            "kind": sub.kind_of(row),
             "verbs": list(sub.verbs),
         }
         if sub.version:
@@ -201,7 +206,7 @@ def _discovery(row: Resource) -> Object:
 
 
 def _subresource(row: Resource, name: str, sub: Sub) -> Object:
-    kind = (sub.group, sub.version, sub.kind) if sub.version else (row.group, row.version, sub.kind or row.kind)
+    kind = (sub.group, sub.version, sub.kind) if sub.version else (row.group, row.version, sub.kind_of(row))
     return {"subresource": name, "responseKind": _gvk(*kind), "verbs": list(sub.verbs)}
 
 

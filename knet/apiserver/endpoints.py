@@ -27,18 +27,20 @@ class ServiceEndpoint:
     pod: tuple[str, str, str] | None = None
 
 
-def endpoint_of(context: Context, namespace: str, name: str, port: int) -> ServiceEndpoint:
-    """A ready endpoint of a port of a Service, another one each time; NoEndpoint."""
+def endpoint_of(context: Context, namespace: str, name: str, port: int | str) -> ServiceEndpoint:
+    """A ready endpoint of a port of a Service, by number or name, another one each time; NoEndpoint."""
     record = context.store.get(context.kinds[SERVICES].key(namespace, name))
     if record is None:
         raise NoEndpoint(f'service "{name}" not found')
     spec = record.decode()["spec"]
     if spec.get("type") == "ExternalName":
-        return ServiceEndpoint(spec["externalName"], port)
-    row = next((row for row in spec.get("ports", ()) if row["port"] == port), None)
-    if row is None:
-        raise NoEndpoint(f'no service port {port} found for service "{name}"')
-    found = list(_ready(context, namespace, name, row.get("name") or ""))
+        return ServiceEndpoint(spec["externalName"], int(port))
+    if isinstance(port, int):
+        row = next((row for row in spec.get("ports", ()) if row["port"] == port), None)
+        if row is None:
+            raise NoEndpoint(f'no service port {port} found for service "{name}"')
+        port = str(row.get("name") or "")
+    found = list(_ready(context, namespace, name, port))
     if not found:
         raise NoEndpoint(f'no endpoints available for service "{name}"')
     return random.choice(found)

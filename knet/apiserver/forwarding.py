@@ -46,8 +46,12 @@ async def forward(
     refused: Refusal,
     unreachable: Callable[[str], StatusError] = lambda why: internal_error(f"error dialing backend: {why}"),
     more: Sequence[tuple[str, str]] = (),
+    location: Callable[[str], str] = str,
 ) -> Answer:
-    """Pass on a request, as one for ``target`` (path and query, encoded), and answer what the backend does."""
+    """Pass on a request, as one for ``target`` (path and query, encoded), and answer what the backend does.
+
+    ``more`` are fields that the backend gets besides; ``location`` says where a redirect of its leads.
+    """
     request.abandonable = True
     try:
         backend = await reach.connect(endpoint)
@@ -68,6 +72,7 @@ async def forward(
     if backend.status == 101:
         return Upgraded(headers, lambda client: carry(client, backend))
     headers = [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP]
+    headers = [(name, location(value) if name.lower() == "location" else value) for name, value in headers]
     return Streamed(exchange.answer(), backend.status, "", headers, length=backend.length)
 
 

@@ -102,7 +102,7 @@ class Reach:
         return replace(endpoint, road=Road(url, kubelet.tls))
 
     def service(
-        self, namespace: str, name: str, port: int, tls: ssl.SSLContext | None = None, called: str = ""
+        self, namespace: str, name: str, port: int | str, tls: ssl.SSLContext | None = None, called: str = ""
     ) -> Endpoint:
         """One of a Service's ready endpoints; ConnectionError where there is none."""
         found = endpoint_of(self._context, namespace, name, port)
@@ -115,13 +115,19 @@ class Reach:
     async def connect(self, endpoint: Endpoint, patience: float = _CONNECT_TIMEOUT) -> Backend:
         """Open a connection; Unreachable."""
         loop = asyncio.get_running_loop()
+        refusal: list[str] = []
+
+        def why() -> str:
+            return f"dial tcp {endpoint.address}: connect: {refusal[0]}" if refusal else ""
+
         try:
             async with asyncio.timeout(patience):
                 where: dict[str, Any] = {"host": endpoint.host, "port": endpoint.port}
                 if endpoint.road is not None:
-                    where = {"sock": await dial(endpoint.road)}
+                    near, refusal = await dial(endpoint.road)
+                    where = {"sock": near}
                 _, backend = await loop.create_connection(
-                    Backend, **where, ssl=endpoint.tls, server_hostname=endpoint.server_name
+                    lambda: Backend(why), **where, ssl=endpoint.tls, server_hostname=endpoint.server_name
                 )
         except TimeoutError:
             raise Unreachable(f"dial tcp {endpoint.address}: i/o timeout") from None
@@ -131,7 +137,7 @@ class Reach:
             raise Unreachable(f"dial tcp: lookup {endpoint.host}: no such host") from None
         except OSError as error:
             if endpoint.road is not None:
-                raise Unreachable(str(error)) from None
+                raise Unreachable(why() or str(error)) from None
             reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise Unreachable(f"dial tcp {endpoint.address}: connect: {reason}") from None
         return backend
@@ -180,6 +186,8 @@ _CERTIFICATES = {
 
 def _go_tls(error: ssl.SSLError) -> str:
     """Why there is no TLS."""
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "http: server gave HTTP response to HTTPS client"
     if not isinstance(error, ssl.SSLCertVerificationError):
         return f"tls: {error.reason or error}"
     words = _CERTIFICATES.get(error.verify_code, error.verify_message.rstrip("."))

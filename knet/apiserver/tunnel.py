@@ -8,15 +8,13 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/setup-konnectivity/
 """
 
 import asyncio
-import logging
 import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import aiohttp
-
-log = logging.getLogger(__name__)
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = b"\0", b"\1"
@@ -36,8 +34,15 @@ class Road:
 _running: set["asyncio.Task[None]"] = set()
 
 
-async def dial(road: Road) -> socket.socket:
-    """A socket whose bytes go to the pod and come from there; ConnectionError."""
+class Dialled(NamedTuple):
+    """A socket whose bytes go to the pod and come from there; when that ends, ``why`` may say why it was in vain."""
+
+    socket: socket.socket
+    why: list[str]
+
+
+async def dial(road: Road) -> Dialled:
+    """Connect to the pod; ConnectionError if not even its kubelet can be reached."""
     session = aiohttp.ClientSession()
     try:
         web = await session.ws_connect(road.url, ssl=road.tls or True, protocols=(_PROTOCOL,), max_msg_size=0)
@@ -49,16 +54,19 @@ async def dial(road: Road) -> socket.socket:
         raise
     near, far = socket.socketpair()
     near.setblocking(False)
-    task = asyncio.ensure_future(_carry(session, web, far))
+    dialled = Dialled(near, [])
+    task = asyncio.ensure_future(_carry(session, web, far, dialled.why))
     _running.add(task)
     task.add_done_callback(_running.discard)
-    return near
+    return dialled
 
 
-async def _carry(session: aiohttp.ClientSession, web: aiohttp.ClientWebSocketResponse, far: socket.socket) -> None:
+async def _carry(
+    session: aiohttp.ClientSession, web: aiohttp.ClientWebSocketResponse, far: socket.socket, why: list[str]
+) -> None:
     """Copy both ways until either side ends."""
     reader, writer = await asyncio.open_connection(sock=far)
-    copies = [asyncio.ensure_future(_outward(reader, web)), asyncio.ensure_future(_inward(web, writer))]
+    copies = [asyncio.ensure_future(_outward(reader, web)), asyncio.ensure_future(_inward(web, writer, why))]
     try:
         await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -76,7 +84,7 @@ async def _outward(reader: asyncio.StreamReader, web: aiohttp.ClientWebSocketRes
             await web.send_bytes(_DATA + data)
 
 
-async def _inward(web: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter) -> None:
+async def _inward(web: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter, why: list[str]) -> None:
     opened = set()
     with suppress(ConnectionError):
         async for message in web:
@@ -89,5 +97,5 @@ async def _inward(web: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWr
                 writer.write(data)
                 await writer.drain()
             elif channel == _ERROR:
-                log.info("%s", data.decode(errors="replace").strip())
+                why.append(data.decode(errors="replace").strip().rpartition(": ")[2])
                 return

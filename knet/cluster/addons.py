@@ -5,6 +5,8 @@ from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.objects import JSON
 
 DNS_LABELS = {"k8s-app": "kube-dns"}
+#: `kubectl cluster-info` shows it
+_LISTED = {"kubernetes.io/cluster-service": "true"}
 
 
 def cluster_dns(dns_ip: str, dns_upstream: str) -> list[JSON]:
@@ -36,7 +38,7 @@ def cluster_dns(dns_ip: str, dns_upstream: str) -> list[JSON]:
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _meta("kube-dns", {**DNS_LABELS, "kubernetes.io/name": "CoreDNS"}),
+            "metadata": _meta("kube-dns", {**DNS_LABELS, **_LISTED, "kubernetes.io/name": "CoreDNS"}),
             "spec": {
                 "selector": DNS_LABELS,
                 "clusterIP": dns_ip,

@@ -5,6 +5,7 @@ and a connection per request keeps every one apart from the others' fate.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -24,8 +25,10 @@ class Backend(Flow):
     After 101 it is a `knet.apiserver.http.response.Pipe`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, why: Callable[[], str] = str) -> None:
+        """``why``: asked for a reason, which may be "", when the backend hangs up without an answer."""
         super().__init__()
+        self._why = why
         self._parser = httptools.HttpResponseParser(self)
         self._fields: list[tuple[bytes, bytes]] = []
         self._head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,7 +71,7 @@ class Backend(Flow):
         super().connection_lost(exc)
         if self._to_the_end:
             self.body.end()
-        self._failed(exc if isinstance(exc, ConnectionError) else ReplyError("EOF"))
+        self._failed(exc if isinstance(exc, ConnectionError) else ReplyError(self._why() or "EOF"))
 
     def _failed(self, error: Exception) -> None:
         self.body.fail(error)

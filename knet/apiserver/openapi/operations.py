@@ -5,7 +5,7 @@ from them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knet.api.resources import Resource
 from knet.apiserver.discovery import SUBRESOURCES
@@ -45,6 +45,8 @@ _OBJECT = {
     "patch": _Verb("patch", "patch", "patch", "partially update the specified {}", _CHANGED, WRITE),
     "delete": _Verb("delete", "delete", "delete", "delete a {}", {"200": "OK", "202": "Accepted"}, DELETE),
 }
+#: method → verb, of connections
+_METHODS = {"delete": "delete", "get": "get", "patch": "patch", "post": "create", "put": "update"}
 _SUBRESOURCE = {
     **_OBJECT,
     "get": _Verb("get", "get", "read", "read {} of the specified {}", _OK),
@@ -88,18 +90,18 @@ def paths(row: Resource, names: Names) -> dict[str, Object]:
         found[row.path()] = _item(everywhere, _COLLECTION, ("list",), [PRETTY])
     for name in row.subresources:
         sub = SUBRESOURCES[name]
-        about = (sub.group, sub.version, sub.kind) if sub.version else (row.group, row.version, sub.kind or row.kind)
+        about = (sub.group, sub.version, sub.kind) if sub.version else (row.group, row.version, sub.kind_of(row))
         below = _Subject(row, about, names.get(about, STATUS), "", subject.name + name.title(), (name, row.kind))
         path = f"{collection}/{{name}}/{name}"
         if name in CONNECT:
-            connections = {verb: _connect(below, verb) for verb in ("get", "post") if _VERB_OF[verb] in sub.verbs}
-            found[path] = {**connections, "parameters": [*named, *CONNECT[name]]}
+            found[path] = {**_connections(below, sub.verbs), "parameters": [*named, *CONNECT[name]]}
+            if name == "proxy":
+                deeper = replace(below, name=below.name + "WithPath")
+                rest = parameter("path", "path to the resource", where="path")
+                found[path + "/{path}"] = {**_connections(deeper, sub.verbs), "parameters": [*named, rest]}
         else:
             found[path] = _item(below, _SUBRESOURCE, sub.verbs, [*named, *READ.get(name, ())])
     return {path: item for path, item in found.items() if set(item) != {"parameters"}}
-
-
-_VERB_OF = {"get": "get", "post": "create"}
 
 
 def _item(
@@ -129,8 +131,12 @@ def _operation(subject: _Subject, verb: _Verb) -> Object:
     return operation
 
 
-def _connect(subject: _Subject, method: str) -> Object:
+def _connections(subject: _Subject, verbs: Sequence[str]) -> Object:
     """Requests that are passed on, or become streams."""
+    return {method: _connect(subject, method) for method, verb in _METHODS.items() if verb in verbs}
+
+
+def _connect(subject: _Subject, method: str) -> Object:
     operation = _named(subject, "connect", f"connect{friendly(subject.row)}{method.title()}{subject.name}")
     operation["description"] = "connect {} requests to {} of {}".format(method.upper(), *subject.words)
     text = {"*/*": {"schema": {"type": "string"}}}

@@ -12,6 +12,7 @@ from knet.apiserver.call import Handler
 from knet.apiserver.reach import Reach
 from knet.apiserver.subresources import binding, componentstatus, eviction, finalize, streams
 from knet.apiserver.subresources.metrics import Metrics
+from knet.apiserver.subresources.proxy import Proxies
 from knet.apiserver.subresources.token import TokenRequests
 
 __all__ = ["handlers"]
@@ -34,4 +35,5 @@ def handlers(reach: Reach, tokens: Tokens) -> Mapping[tuple[Resource, str], Mapp
         (resources.PODS, "portforward"): {"GET": streaming.port_forward, "POST": streaming.port_forward},
         (resources.SERVICEACCOUNTS, "token"): {"POST": TokenRequests(tokens).create},
         (resources.NAMESPACES, "finalize"): {"PUT": finalize.update},
+        **Proxies(reach).handlers(),
     }

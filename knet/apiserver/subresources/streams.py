@@ -68,7 +68,7 @@ class Streams:
     async def port_forward(self, call: Call) -> Answer:
         """pods/portforward: connections into the pod's network namespace."""
         ports = [number(port, 32) for port in call.request.all("ports")]
-        options = await _admitted(call, "PodPortForwardOptions", {"ports": ports} if ports else {})
+        options = await admitted(call, "PodPortForwardOptions", {"ports": ports} if ports else {})
         pod = find(call.context, call.target).decode()
         query = [("port", str(port)) for port in options.get("ports") or ()]
         return await self._tunnel(call, pod, f"/portForward/{call.target.namespace}/{call.target.name}", query)
@@ -77,7 +77,7 @@ class Streams:
         streams: Object = {key: True for key in _STREAMS if flag(call.query, key)}
         if container := call.query.get("container", ""):
             streams["container"] = container
-        options = await _admitted(call, kind, {**streams, **more})
+        options = await admitted(call, kind, {**streams, **more})
         pod = find(call.context, call.target).decode()
         container = choose_container(pod, str(options.get("container") or ""))
         query = [("command", str(word)) for word in options.get("command") or ()]
@@ -93,7 +93,7 @@ class Streams:
         return await upgrade(call.request, self._reach, kubelet, _target(path, query), _refused)
 
 
-async def _admitted(call: Call, kind: str, options: Object) -> Object:
+async def admitted(call: Call, kind: str, options: Object) -> Object:
     """The options of a connection as admission leaves them; StatusError."""
     value = {"kind": kind, "apiVersion": "v1", **options}
     body = Resource("", "v1", kind, kind.lower())
