@@ -6,6 +6,7 @@ What the kubelet makes of an upgrade is between it and the client: see `knet.api
 from urllib.parse import quote, urlencode
 
 from knet.api.resources import Resource
+from knet.apiserver import field
 from knet.apiserver.admission import Request
 from knet.apiserver.call import Call
 from knet.apiserver.forwarding import forward, upgrade
@@ -13,7 +14,7 @@ from knet.apiserver.http import Answer, Response
 from knet.apiserver.options import WriteOptions, flag, number
 from knet.apiserver.reach import Reach
 from knet.apiserver.reads import find
-from knet.apiserver.status import StatusError, bad_request
+from knet.apiserver.status import StatusError, bad_request, invalid
 from knet.store import Object
 
 _LOG_OPTIONS = (
@@ -27,6 +28,7 @@ _LOG_OPTIONS = (
     "insecureSkipTLSVerifyBackend",
     "stream",
 )
+_LOG_STREAMS = ("All", "Stderr", "Stdout")
 #: the API's name of a stream → the kubelet's
 _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
@@ -41,10 +43,7 @@ class Streams:
 
     async def log(self, call: Call) -> Answer:
         """GET pods/log: text, as long as it flows."""
-        for key in ("sinceSeconds", "tailLines", "limitBytes"):
-            text = call.query.get(key, "")
-            if text and number(text) < 0:
-                raise bad_request(f'{key}: Invalid value: "{text}": must be a whole number greater than or equal to 0')
+        _check_log_options(call)
         pod = find(call.context, call.target).decode()
         container = choose_container(pod, call.query.get("container", ""))
         node = pod["spec"].get("nodeName")
@@ -110,15 +109,35 @@ def _target(path: str, query: Query) -> str:
 def choose_container(pod: Object, name: str) -> str:
     """The container meant; StatusError 400 if there is no such one, or several and none is named."""
     spec, pod_name = pod["spec"], pod["metadata"]["name"]
-    names = [row["name"] for row in spec.get("containers", ())]
-    others = [row["name"] for key in ("initContainers", "ephemeralContainers") for row in spec.get(key, ())]
+    names, initial, ephemeral = (
+        [row["name"] for row in spec.get(key, ())] for key in ("containers", "initContainers", "ephemeralContainers")
+    )
     if name:
-        if name not in names and name not in others:
+        if name not in (*names, *initial, *ephemeral):
             raise bad_request(f"container {name} is not valid for pod {pod_name}")
         return name
     if len(names) == 1:
         return str(names[0])
-    raise bad_request(f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(names)}]")
+    others = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
+    text = f"a container name must be specified for pod {pod_name}, choose one of: [{' '.join(names)}]"
+    raise bad_request(text + others)
+
+
+def _check_log_options(call: Call) -> None:
+    """StatusError 400 for numbers that are none, 422 for those that make no sense."""
+    errors = []
+    query = {key: text for key, text in call.query.items() if text}
+    for key, least in (("tailLines", 0), ("limitBytes", 1), ("sinceSeconds", 1)):
+        value = number(query.get(key, str(least)))
+        if value < least and not (key == "sinceSeconds" and "sinceTime" in query):
+            detail = "must be greater than 0" if least else "must be greater than or equal to 0"
+            errors.append(field.invalid(key, value, detail))
+    if "sinceSeconds" in query and "sinceTime" in query:
+        errors.append(field.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    if query.get("stream", "All") not in _LOG_STREAMS:
+        errors.append(field.not_supported("stream", query["stream"], _LOG_STREAMS))
+    if errors:
+        raise invalid("", "PodLogOptions", call.target.name, errors)
 
 
 def _refused(code: int, text: str) -> StatusError | None:

@@ -35,6 +35,11 @@ from knet.kubelet.usage import Usage
 
 log = logging.getLogger(__name__)
 
+#: why a container waits → what its log says instead, where upstream has other words
+_PENDING = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
 #: seconds for which a container that has ended can still be attached to, to see what it said
 JUST_ENDED = 10.0
 
@@ -176,7 +181,9 @@ def _attempt(pod: Pod, run: ContainerRun, previous: bool) -> tuple[Attempt, bool
             raise web.HTTPBadRequest(text=f'previous terminated container "{name}" in pod "{pod.name}" not found')
         return attempt, False
     if view.current is None:
-        reason = view.waiting.reason if view.waiting is not None else "ContainerCreating"
+        first = "PodInitializing" if pod.spec.initContainers and not view.init else "ContainerCreating"
+        reason = view.waiting.reason if view.waiting is not None else first
+        reason = _PENDING.get(reason, reason)
         text = f'container "{run.spec.name}" in pod "{pod.name}" is waiting to start: {reason}'
         raise web.HTTPBadRequest(text=text)
     return view.current, view.running
