@@ -29,6 +29,8 @@ _LOG_OPTIONS = (
     "stream",
 )
 _LOG_STREAMS = ("All", "Stderr", "Stdout")
+#: codes of the kubelet that clients are told
+_REASONS = {400: (400, "BadRequest"), 403: (403, "Forbidden"), 404: (404, "NotFound")}
 #: the API's name of a stream → the kubelet's
 _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
@@ -145,6 +147,4 @@ def _refused(code: int, text: str) -> StatusError | None:
     if code in (101, 200):
         return None
     text = text.strip() or "the kubelet refused"
-    if code == 404:
-        return StatusError(404, "NotFound", text)
-    return bad_request(text) if code == 400 else StatusError(500, "InternalError", text)
+    return StatusError(*_REASONS.get(code, (500, "InternalError")), text)
