@@ -3,10 +3,11 @@
 Each is played in a namespace of its own, all of them side by side; those that touch what everybody shares say so.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,15 @@ pytestmark = pytest.mark.skipif(not KUBECTLS, reason="no kubectl on this machine
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def audit_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit") / "log"
+
+
+@pytest.fixture(scope="module")
+def cluster(audit_log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
-        with Cluster(name=NAME) as running:
+        with Cluster(name=NAME, audit_log=str(audit_log)) as running:
             yield running
 
 
@@ -41,7 +47,7 @@ def played(
     """The transcripts that were selected, being played; one transcript's versions follow each other."""
     wanted: dict[Path, list[Kubectl]] = {}
     for item in request.session.items:
-        if item.nodeid.startswith(request.node.nodeid) and isinstance(item, pytest.Function):
+        if item.nodeid.startswith(request.node.nodeid) and hasattr(item, "callspec"):
             wanted.setdefault(item.callspec.params["script"], []).append(item.callspec.params["kubectl"])
     outcomes = {(script, kubectl): Future[None]() for script, rows in wanted.items() for kubectl in rows}
 
@@ -90,3 +96,22 @@ def test_kubectl_prints_what_it_prints_upstream(
     script: Path, kubectl: Kubectl, played: dict[tuple[Path, Kubectl], "Future[None]"]
 ) -> None:
     played[script, kubectl].result()
+
+
+#: who runs the cluster, by how their names begin
+COMPONENTS = ("system:kube-", "system:node:", "system:serviceaccount:kube-")
+
+
+def test_components_may_do_all_that_they_do(
+    audit_log: Path, played: dict[tuple[Path, Kubectl], "Future[None]"]
+) -> None:
+    """While all transcripts were played, none was refused anything."""
+    wait(played.values())
+    refused = {
+        f"{event['user']['username']} {event['verb']} {event['requestURI']}: {reason}"
+        for event in map(json.loads, audit_log.read_text().splitlines())
+        if event["user"]["username"].startswith(COMPONENTS) and event["responseStatus"]["code"] == 403
+        for reason in [event["responseStatus"].get("message", "")]
+        if event["annotations"]["authorization.k8s.io/decision"] == "forbid" or "NodeRestriction" in reason
+    }
+    assert not refused
