@@ -120,7 +120,10 @@ class ApiServer:
         context.kinds.subscribe(self._methods.clear)
         self._health = Health(
             {"etcd": lambda: context.store.trouble},
-            {"poststarthook/bootstrap-controller": lambda: "" if self.ready else "not finished"},
+            dict.fromkeys(
+                ("poststarthook/bootstrap-controller", "poststarthook/rbac/bootstrap-roles"),
+                lambda: "" if self.ready else "not finished",
+            ),
         )
         self.ready = False
 

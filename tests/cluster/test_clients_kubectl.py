@@ -110,7 +110,7 @@ def test_components_may_do_all_that_they_do(
     refused = {
         f"{event['user']['username']} {event['verb']} {event['requestURI']}: {reason}"
         for event in map(json.loads, audit_log.read_text().splitlines())
-        if event["user"]["username"].startswith(COMPONENTS) and event["responseStatus"]["code"] == 403
+        if event["user"].get("username", "").startswith(COMPONENTS) and event["responseStatus"]["code"] == 403
         for reason in [event["responseStatus"].get("message", "")]
         if event["annotations"]["authorization.k8s.io/decision"] == "forbid" or "NodeRestriction" in reason
     }
