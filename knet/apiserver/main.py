@@ -21,7 +21,7 @@ from knet.apiserver.admission import Admission
 from knet.apiserver.admission.plugins import plugins
 from knet.apiserver.audit import Audit, Policy
 from knet.apiserver.audit.policy import DEFAULT
-from knet.apiserver.authentication import Authenticator, Tokens, user_of_subject
+from knet.apiserver.authentication import Authenticator, Tokens, user_of_certificate
 from knet.apiserver.authorization import Authorizer
 from knet.apiserver.authorization.reconcile import reconcile
 from knet.apiserver.bootstrap import bootstrap
@@ -102,7 +102,7 @@ async def serve(options: Options) -> None:
     handle = api.handle
     if options.audit_fds:
         handle = Audit(options.audit_policy, options.audit_fds[0], handle, authenticator, authorizer, api.routes).handle
-    server = HttpServer(handle, user_of_subject)
+    server = HttpServer(handle, user_of_certificate)
     try:
         # connections wait in the backlog until everybody may do what is theirs
         await bootstrap(context, options.advertise_address, options.bind_port)

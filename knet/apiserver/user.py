@@ -34,6 +34,8 @@ class Writer:
     manager: str
 
 
+#: key of a user's extra that tells which certificate or token was shown (KEP-4193)
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 #: who shows nothing that says who it is
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 #: the API server's own writes

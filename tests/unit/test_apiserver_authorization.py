@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from apiserver_harness import MERGE, Api, Server, pod, running
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509 import load_pem_x509_certificate
 
 from knet.api.names import ACCOUNT_NAME_ANNOTATION
 from knet.api.resources import (
@@ -156,6 +158,24 @@ def test_roles_and_bindings_are_validated(server: Server) -> None:
         await api("DELETE", CLUSTERROLEBINDINGS.path("", "fixed"))
         answer = await api("POST", CLUSTERROLEBINDINGS.path(), binding("x", "view", "Role"))
         assert answer.code == 422 and 'roleRef.kind: Unsupported value: "Role"' in answer.message
+
+    server.run(test)
+
+
+def test_a_certificate_is_told_by_its_fingerprint(server: Server) -> None:
+    certificate = load_pem_x509_certificate((server.pki / "admin.crt").read_bytes())
+
+    async def test(api: Api) -> None:
+        answer = await api("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+        assert answer.body["status"]["userInfo"] == {
+            "username": "kubernetes-admin",
+            "groups": ["system:masters", "system:authenticated"],
+            "extra": {
+                "authentication.kubernetes.io/credential-id": [
+                    f"X509SHA256={certificate.fingerprint(hashes.SHA256()).hex()}"
+                ]
+            },
+        }
 
     server.run(test)
 

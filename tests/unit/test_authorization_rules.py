@@ -142,7 +142,7 @@ PATHS = [
 def test_a_path_alone_tells_what_is_asked(method: str, url: str, meaning: str) -> None:
     path, _, query = url.partition("?")
     body = Body(lambda: None, lambda _: None)
-    assert of_path(JANE, Request(method, path, query, Headers([]), body, Peer("", (), None))) == wants(meaning)
+    assert of_path(JANE, Request(method, path, query, Headers([]), body, Peer("", None))) == wants(meaning)
 
 
 def _bind(policy: Policy, binding: str, role: str, namespace: str = "", **subject: str) -> None:

@@ -6,14 +6,16 @@ token that does not hold is refused, whatever is asked.  `impersonation` lets th
 https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 """
 
+import hashlib
+
 from knet.apiserver.authentication import bootstrap_tokens
 from knet.apiserver.authentication.accounts import AUDIENCE, InvalidToken, Tokens
 from knet.apiserver.http import Request, Subject
 from knet.apiserver.status import unauthorized
-from knet.apiserver.user import ANONYMOUS, User
+from knet.apiserver.user import ANONYMOUS, CREDENTIAL_ID, User
 from knet.store import Store
 
-__all__ = ["AUDIENCE", "Authenticator", "InvalidToken", "Tokens", "user_of_subject"]
+__all__ = ["AUDIENCE", "Authenticator", "InvalidToken", "Tokens", "user_of_certificate"]
 
 
 class Authenticator:
@@ -45,11 +47,12 @@ class Authenticator:
         return self._tokens.check(token, audiences)
 
 
-def user_of_subject(subject: Subject) -> User | None:
-    """The user in the subject of a verified certificate; None without a common name.  Asked once per connection."""
+def user_of_certificate(subject: Subject, certificate: bytes) -> User | None:
+    """The user in the subject of a verified certificate (DER); None without a common name."""
     pairs = [pair for names in subject for pair in names]
     name = next((value for key, value in pairs if key == "commonName"), "")
     if not name:
         return None
     groups = tuple(value for key, value in pairs if key == "organizationName")
-    return User(name, (*groups, "system:authenticated"))
+    credential = f"X509SHA256={hashlib.sha256(certificate).hexdigest()}"
+    return User(name, (*groups, "system:authenticated"), extra={CREDENTIAL_ID: (credential,)})

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 
 from knet.api.names import LEGACY_TOKEN_ISSUER
 from knet.apiserver.authentication import issuer
-from knet.apiserver.user import User
+from knet.apiserver.user import CREDENTIAL_ID, User
 from knet.store import Object, Record, Store
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -189,7 +189,7 @@ def _bound(claims: Object) -> Verified:
     bonds = [_account(namespace, name, uid)]
     extra: dict[str, tuple[str, ...]] = {}
     if claims.get("jti"):
-        extra["authentication.kubernetes.io/credential-id"] = (f"JTI={claims['jti']}",)
+        extra[CREDENTIAL_ID] = (f"JTI={claims['jti']}",)
     for kind, place in (("pod", f"pods/{namespace}/"), ("secret", f"secrets/{namespace}/"), ("node", "nodes/")):
         if (bound := private.get(kind)) is None:
             continue

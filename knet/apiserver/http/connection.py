@@ -69,8 +69,11 @@ class Connection(Flow):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         address = transport.get_extra_info("peername")
-        subject = (transport.get_extra_info("peercert") or {}).get("subject", ())
-        self._peer = Peer(address[0] if address else "", subject, self._server.identify(subject) if subject else None)
+        user = None
+        if shown := transport.get_extra_info("peercert"):
+            certificate = transport.get_extra_info("ssl_object").getpeercert(True)
+            user = self._server.identify(shown["subject"], certificate)
+        self._peer = Peer(address[0] if address else "", user)
         self._server.connections.add(self)
         self._read_by = self._server.now + self._server.limits.head_seconds
 

@@ -21,8 +21,6 @@ class Peer:
     """Who is at the other end of a connection; found out once, when it is made."""
 
     address: str
-    #: of the client's certificate, () without one
-    subject: Subject
     #: whom the certificate stands for
     user: User | None
 

@@ -39,10 +39,10 @@ class HttpServer:
     def __init__(
         self,
         handle: Callable[[Request], Awaitable[Answer]],
-        identify: Callable[[Subject], User | None],
+        identify: Callable[[Subject, bytes], User | None],
         limits: Limits = Limits(),
     ) -> None:
-        """``identify`` tells whom a client certificate stands for; called once for each connection."""
+        """``identify`` tells whom a client certificate (subject, DER) stands for; asked once for each connection."""
         self.handle = handle
         self.identify = identify
         self.limits = limits
