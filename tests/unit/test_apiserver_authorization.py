@@ -296,6 +296,36 @@ def test_token_reviews_know_audiences_and_bonds(server: Server) -> None:
     server.run(test)
 
 
+@pytest.mark.parametrize(
+    ("protocols", "code"),
+    [
+        ("v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.{}", 403),
+        ("base64url.bearer.authorization.k8s.io.{}", 401),
+        ("v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.!", 401),
+        ("v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.AAAA", 401),
+        ("v5.channel.k8s.io", 403),
+    ],
+)
+def test_browsers_have_their_token_among_the_protocols(server: Server, protocols: str, code: int) -> None:
+    tokens = []
+
+    async def ask(api: Api) -> None:
+        answer = await api("POST", SERVICEACCOUNTS.path("default", "default", "token"), {"spec": {}})
+        tokens.append(answer.body["status"]["token"])
+
+    async def test(api: Api) -> None:
+        offered = protocols.format(base64.urlsafe_b64encode(tokens[0].encode()).decode().rstrip("="))
+        headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Protocol": offered}
+        answer = await api("GET", PODS.path("default", "web", "exec"), **headers)
+        assert answer.code == code
+        if code == 403:
+            who = "default:default" if "{}" in protocols else "system:anonymous"
+            assert f'{who}" cannot get resource "pods/exec"' in answer.message
+
+    server.run(ask)
+    server.run(test, name="")
+
+
 def test_a_token_of_a_pod_tells_its_node(server: Server) -> None:
     async def test(api: Api) -> None:
         await api("POST", NODES.path(), {"metadata": {"name": "n7"}})

@@ -7,6 +7,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 """
 
 import hashlib
+from base64 import b64decode
 
 from knet.apiserver.authentication import bootstrap_tokens
 from knet.apiserver.authentication.accounts import AUDIENCE, InvalidToken, Tokens
@@ -14,6 +15,9 @@ from knet.apiserver.http import Request, Subject
 from knet.apiserver.status import unauthorized
 from knet.apiserver.user import ANONYMOUS, CREDENTIAL_ID, User
 from knet.store import Store
+
+#: how the WebSocket protocol begins that a browser, which can set no header, hides its token in
+_BROWSER = "base64url.bearer.authorization.k8s.io."
 
 __all__ = ["AUDIENCE", "Authenticator", "InvalidToken", "Tokens", "user_of_certificate"]
 
@@ -30,9 +34,11 @@ class Authenticator:
         if request.peer.user is not None:
             return request.peer.user
         scheme, _, token = request.headers.get("Authorization").partition(" ")
-        if scheme.lower() != "bearer":
-            return ANONYMOUS
         try:
+            if scheme.lower() != "bearer":
+                token = _token_of_browser(request) if request.upgrade else ""
+                if not token:
+                    return ANONYMOUS
             return self.user_of_token(token.strip())[0]
         except InvalidToken:
             raise unauthorized() from None
@@ -45,6 +51,22 @@ class Authenticator:
                 raise InvalidToken("invalid bearer token")
             return user, [AUDIENCE]
         return self._tokens.check(token, audiences)
+
+
+def _token_of_browser(request: Request) -> str:
+    """The token among the WebSocket protocols of a request, where browsers can put one; raises InvalidToken."""
+    offered = [part.strip() for value in request.headers.all("Sec-WebSocket-Protocol") for part in value.split(",")]
+    shown = [protocol for protocol in offered if protocol.startswith(_BROWSER)]
+    if not shown:
+        return ""
+    text = shown[0].removeprefix(_BROWSER)
+    try:
+        token = b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True).decode()
+    except ValueError:
+        raise InvalidToken("invalid base64.bearer.authorization token encoding") from None
+    if len(shown) > 1 or len(offered) == len(shown):
+        raise InvalidToken("missing additional subprotocol")
+    return token
 
 
 def user_of_certificate(subject: Subject, certificate: bytes) -> User | None:
