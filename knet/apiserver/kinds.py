@@ -279,6 +279,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         validate=access.validate_runtime_class, create_on_update=True, unconditional_update=False
     ),
     resources.CERTIFICATESIGNINGREQUESTS: Strategy(
+        prepare_update=prepare.keep_spec,
         validate=access.validate_request,
         check_name=formats.path_segment,
         fields=_fields("spec.signerName"),

@@ -65,6 +65,11 @@ def only_ephemeral_containers(value: Object, old: Object) -> Object:
     return {**old, "spec": {**others, "ephemeralContainers": containers} if containers else others}
 
 
+def keep_spec(value: Object, old: Object) -> None:
+    """A CertificateSigningRequest stays what it was when it was made."""
+    value["spec"] = old["spec"]
+
+
 def only_decision(value: Object, old: Object) -> Object:
     """certificatesigningrequests/approval: the conditions that decide; those of the signer stay as they are."""
     status: Object = old.get("status", {})

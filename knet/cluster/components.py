@@ -89,6 +89,8 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "cluster_cidr": config.cluster_cidr,
             "timing": config.timing,
             "account_key_file": str(state.pki / "sa.key"),
+            "signing_cert_file": str(state.pki / "ca.crt"),
+            "signing_key_file": str(state.pki / "ca.key"),
         },
     )
     yield Component(

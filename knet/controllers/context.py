@@ -17,6 +17,8 @@ class Context:
     timing: Timing
     cluster_cidr: IPv4Network
     account_key_file: str
+    signing_cert_file: str = ""
+    signing_key_file: str = ""
     recorders: list[EventRecorder] = field(default_factory=list)
 
     def recorder(self, component: str) -> EventRecorder:

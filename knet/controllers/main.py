@@ -12,6 +12,7 @@ from knet.api.timing import PROFILES
 from knet.client import Client, Controller, LeaderElector, SharedInformers, component
 from knet.controllers import (
     accounttokens,
+    certificates,
     clusterroleaggregation,
     cronjob,
     daemonset,
@@ -60,6 +61,8 @@ CONTROLLERS: dict[str, Build] = {
     "serviceaccount-token-controller": accounttokens.build,
     "clusterrole-aggregation-controller": clusterroleaggregation.build,
     "token-cleaner-controller": tokencleaner.build,
+    "certificatesigningrequest-signing-controller": certificates.build_signing,
+    "certificatesigningrequest-cleaner-controller": certificates.build_cleaner,
     "garbage-collector-controller": garbage.build,
     "pod-garbage-collector-controller": podgc.build,
     "disruption-controller": disruption.build,
@@ -75,7 +78,8 @@ CONTROLLERS: dict[str, Build] = {
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """``controllers``: names of `CONTROLLERS` to run, all where it is empty (upstream's --controllers).
 
-    ``account_key_file`` signs the tokens of service accounts; without one, Secrets get none.
+    ``account_key_file`` signs the tokens of service accounts; without one, Secrets get none.  ``signing_cert_file``
+    and ``signing_key_file`` (--cluster-signing-…) are those of the authority that signs CertificateSigningRequests.
     """
 
     kubeconfig: str
@@ -83,6 +87,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timing: str = "lab"
     controllers: list[str] = []
     account_key_file: str = ""
+    signing_cert_file: str = ""
+    signing_key_file: str = ""
 
 
 def main(options: Options) -> None:
@@ -98,6 +104,8 @@ async def serve(options: Options) -> None:
             PROFILES[options.timing],
             IPv4Network(options.cluster_cidr),
             options.account_key_file,
+            options.signing_cert_file,
+            options.signing_key_file,
         )
         controllers = build_all(context, options.controllers)
         leader = LeaderElector(client, NAME, socket.gethostname())

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from apiserver_harness import MERGE, Api, Server, pod, running
-from cryptography.hazmat.primitives import hashes
-from cryptography.x509 import load_pem_x509_certificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from knet.api.names import ACCOUNT_NAME_ANNOTATION
 from knet.api.resources import (
+    CERTIFICATESIGNINGREQUESTS,
     CLUSTERROLEBINDINGS,
     CLUSTERROLES,
     CONFIGMAPS,
@@ -163,7 +166,7 @@ def test_roles_and_bindings_are_validated(server: Server) -> None:
 
 
 def test_a_certificate_is_told_by_its_fingerprint(server: Server) -> None:
-    certificate = load_pem_x509_certificate((server.pki / "admin.crt").read_bytes())
+    certificate = x509.load_pem_x509_certificate((server.pki / "admin.crt").read_bytes())
 
     async def test(api: Api) -> None:
         answer = await api("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
@@ -178,6 +181,65 @@ def test_a_certificate_is_told_by_its_fingerprint(server: Server) -> None:
         }
 
     server.run(test)
+
+
+def test_requests_for_certificates_are_decided_by_who_may(server: Server) -> None:
+    path = CERTIFICATESIGNINGREQUESTS.path()
+
+    def asking(organization: str) -> dict[str, Any]:
+        spec = {
+            "request": base64.b64encode(signing_request(organization)).decode(),
+            "signerName": "kubernetes.io/kube-apiserver-client",
+            "usages": ["client auth"],
+            "username": "somebody else",
+        }
+        return {"metadata": {"name": organization}, "spec": spec}
+
+    async def test(api: Api) -> None:
+        answer = await api("POST", path, asking("system:masters"))
+        assert answer.code == 403
+        assert answer.message == (
+            'certificatesigningrequests.certificates.k8s.io "system:masters" is forbidden: use of'
+            " kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"
+        )
+        made = await api("POST", path, asking("dev"))
+        assert made.body["spec"]["username"] == "kubernetes-admin"
+        assert made.body["spec"]["groups"] == ["system:masters", "system:authenticated"]
+        changed = await api("PATCH", f"{path}/dev", {"spec": {"usages": ["server auth"]}}, MERGE)
+        assert changed.body["spec"] == made.body["spec"]
+        everything = ("update patch", "certificates.k8s.io", RESOURCES)
+        await api("POST", CLUSTERROLES.path(), role("requests", everything))
+        await api("POST", CLUSTERROLEBINDINGS.path(), binding("requests", "requests"))
+        approved = {"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "x"}]}}
+        signed = {"status": {"certificate": base64.b64encode(CERTIFICATE).decode()}}
+        for part, body, verb in (("approval", approved, "approve"), ("status", signed, "sign")):
+            answer = await api("PATCH", f"{path}/dev/{part}", body, MERGE, **JANE)
+            assert answer.code == 403
+            assert answer.message == (
+                f'certificatesigningrequests.certificates.k8s.io "dev" is forbidden: user not permitted to {verb}'
+                ' requests with signerName "kubernetes.io/kube-apiserver-client"'
+            )
+        answer = await api("PATCH", f"{path}/dev/status", {"metadata": {"labels": {"a": "b"}}}, MERGE, **JANE)
+        assert answer.code == 200, "which is no signing"
+        signers = role("signers", ("approve sign", "certificates.k8s.io", "signers"))
+        signers["rules"][0]["resourceNames"] = ["kubernetes.io/*"]
+        await api("POST", CLUSTERROLES.path(), signers)
+        await api("POST", CLUSTERROLEBINDINGS.path(), binding("signers", "signers"))
+        for part, body in (("approval", approved), ("status", signed)):
+            assert (await api("PATCH", f"{path}/dev/{part}", body, MERGE, **JANE)).code == 200
+
+    CERTIFICATE = (server.pki / "admin.crt").read_bytes()
+    RESOURCES = "certificatesigningrequests certificatesigningrequests/approval certificatesigningrequests/status"
+    server.run(test)
+
+
+def signing_request(organization: str) -> bytes:
+    """Of jane in a group, PEM."""
+    attributes = ((NameOID.ORGANIZATION_NAME, organization), (NameOID.COMMON_NAME, "jane"))
+    subject = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM)
 
 
 def test_acting_as_somebody_has_to_be_allowed(server: Server) -> None:

@@ -4,6 +4,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#w
 """
 
 from knet.apiserver.admission import (
+    certificates,
     default_class,
     default_toleration_seconds,
     limit_ranger,
@@ -29,6 +30,7 @@ _WRITE: tuple[Operation, ...] = ("CREATE", "UPDATE")
 _ALL: tuple[Operation, ...] = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 _PODS = ("pods",)
 _CLAIMS = ("persistentvolumeclaims",)
+_REQUESTS = certificates.REQUESTS
 
 
 def plugins() -> tuple[Plugin, ...]:
@@ -64,6 +66,15 @@ def plugins() -> tuple[Plugin, ...]:
         Plugin("StorageObjectInUseProtection", _CREATE, ("persistentvolumes",), storage_protection.volume),
         Plugin("PersistentVolumeClaimResize", ("UPDATE",), _CLAIMS, validate=volume_resize.validate),
         Plugin("RuntimeClass", _CREATE, _PODS, runtime_class.admit, runtime_class.validate),
+        Plugin("CertificateApproval", ("UPDATE",), (f"{_REQUESTS}/approval",), validate=certificates.approve),
+        Plugin("CertificateSigning", ("UPDATE",), (f"{_REQUESTS}/status",), validate=certificates.sign),
+        Plugin(
+            "CertificateSubjectRestriction",
+            _CREATE,
+            (_REQUESTS,),
+            certificates.identify,
+            certificates.restrict,
+        ),
         Plugin("DefaultIngressClass", _CREATE, ("ingresses.networking.k8s.io",), default_class.ingress),
         # upstream has it in the registry of these kinds
         Plugin("PrivilegeEscalation", _WRITE, escalation.RESOURCES, validate=escalation.check),
