@@ -54,6 +54,7 @@ def test_the_review_tells_who_wants_what(server: Server) -> None:
         assert hooks.urls[0] == "/look?timeout=10s"
         assert len({request.pop("uid") for request in (created, patched, deleted)}) == 3
         stored = created.pop("object")
+        assert created["userInfo"].pop("extra").keys() == {"authentication.kubernetes.io/credential-id"}
         assert created == {
             "kind": {"group": "", "version": "v1", "kind": "ConfigMap"},
             "resource": {"group": "", "version": "v1", "resource": "configmaps"},

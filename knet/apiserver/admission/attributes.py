@@ -9,7 +9,7 @@ from knet.store import Object
 
 def attributes(request: Request, form: Kind) -> Object:
     """As admission.k8s.io/v1 spells it; ``form`` is the kind in whose form the object is shown."""
-    asked, subresource, user = request.asked.resource, request.target.subresource, request.user
+    asked, subresource = request.asked.resource, request.target.subresource
     more = {"subResource": subresource, "requestSubResource": subresource} if subresource else {}
     return {
         "kind": _kind(request.body or form.resource),
@@ -20,12 +20,7 @@ def attributes(request: Request, form: Kind) -> Object:
         "name": request.name,
         "namespace": request.namespace,
         "operation": request.operation,
-        "userInfo": {
-            "username": user.name,
-            **({"uid": user.uid} if user.uid else {}),
-            "groups": list(user.groups),
-            **({"extra": {key: list(values) for key, values in user.extra.items()}} if user.extra else {}),
-        },
+        "userInfo": request.user.info(),
         "dryRun": request.options.dry_run,
         "options": _options(request),
     }
