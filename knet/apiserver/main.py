@@ -98,28 +98,26 @@ async def serve(options: Options) -> None:
     authenticator = Authenticator(tokens, store)
     handling = {**handlers(reach, tokens), **reviews.handlers(authenticator)}
     api = ApiServer(context, authenticator, handling, Documents(kinds, tokens.discovery()).find)
-    following = asyncio.ensure_future(authorizer.run())
     handle = api.handle
     if options.audit_fds:
         handle = Audit(options.audit_policy, options.audit_fds[0], handle, authenticator, authorizer, api.routes).handle
     server = HttpServer(handle, user_of_certificate)
     try:
-        # connections wait in the backlog until everybody may do what is theirs
-        await bootstrap(context, options.advertise_address, options.bind_port)
-        await reconcile(context)
-        tls = server_tls(pki)
-        for listener in listeners(options):
-            await server.listen(listener, tls)
-        api.ready = True
-        log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(authorizer.run())
+            # connections wait in the backlog until everybody may do what is theirs
+            await bootstrap(context, options.advertise_address, options.bind_port)
+            await reconcile(context)
+            tls = server_tls(pki)
+            for listener in listeners(options):
+                await server.listen(listener, tls)
+            api.ready = True
+            log.info("serving on %s:%d, revision %d", options.advertise_address, options.bind_port, store.revision)
             tasks.create_task(store.run())
             tasks.create_task(definitions.run())
             tasks.create_task(expire_events(context))
     finally:
         await server.close(SHUTDOWN)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
         await store.close()
     log.info("stopped at revision %d", store.revision)
 
