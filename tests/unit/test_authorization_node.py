@@ -38,6 +38,7 @@ POD: Object = {
             },
             {"name": "d", "persistentVolumeClaim": {"claimName": "disk"}},
             {"name": "e", "emptyDir": {}},
+            {"name": "own", "ephemeral": {"volumeClaimTemplate": {}}},
         ],
     },
 }
@@ -83,6 +84,8 @@ TABLE: list[tuple[Attributes, str | None]] = [
     (Attributes(N1, "list", "", "secrets"), "can only read namespaced object of this type"),
     (Attributes(N1, "update", "", "secrets", "", "shop", "pull"), "can only read resources of this type"),
     (Attributes(N1, "get", "", "persistentvolumeclaims", "", "shop", "disk"), None),
+    (Attributes(N1, "get", "", "persistentvolumeclaims", "", "shop", "web-own"), None),
+    (Attributes(N1, "get", "", "persistentvolumeclaims", "", "shop", "web-d"), _UNRELATED),
     (Attributes(N1, "patch", "", "persistentvolumeclaims", "status", "shop", "disk"), None),
     (
         Attributes(N1, "list", "", "persistentvolumeclaims", "", "shop"),

@@ -98,7 +98,7 @@ def _mirror_pod(request: Request, node: str) -> str:
     uid = _found(request, NODES, "", node)["metadata"]["uid"]
     if owner.get("uid") != uid:
         return f"node {node} UID mismatch: expected {owner.get('uid')} got {uid}"
-    referred = references(spec)
+    referred = references(request.name, spec)
     for what, given in (
         ("a service account", spec.get("serviceAccountName")),
         ("secrets", referred.secrets),

@@ -36,8 +36,8 @@ class References(NamedTuple):
     persistentvolumeclaims: frozenset[str]
 
 
-def references(spec: Object) -> References:
-    """All that a pod's spec makes its kubelet read."""
+def references(name: str, spec: Object) -> References:
+    """All that a pod makes its kubelet read."""
     secrets = {row.get("name", "") for row in spec.get("imagePullSecrets") or ()}
     configmaps: set[str] = set()
     claims: set[str] = set()
@@ -51,6 +51,8 @@ def references(spec: Object) -> References:
                 configmaps.add(_at(row, "valueFrom", "configMapKeyRef", "name"))
     for volume in spec.get("volumes") or ():
         claims.add(_at(volume, "persistentVolumeClaim", "claimName"))
+        if volume.get("ephemeral"):
+            claims.add(f"{name}-{volume.get('name', '')}")
         secrets.add(_at(volume, "secret", "secretName"))
         configmaps.add(_at(volume, "configMap", "name"))
         for source in _at(volume, "projected", "sources") or ():
@@ -94,7 +96,8 @@ class PodsOfNodes:
         for record in self.of(node, namespace):
             known = self._references.get(record.key)
             if known is None or known[0] != record.revision:
-                known = self._references[record.key] = (record.revision, references(record.decode()["spec"]))
+                name = record.attributes.fields["metadata.name"]
+                known = self._references[record.key] = (record.revision, references(name, record.decode()["spec"]))
             yield known[1]
 
 
