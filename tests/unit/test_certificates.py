@@ -18,8 +18,9 @@ from knet.api.certificates import CLIENT, KUBELET_CLIENT, KUBELET_SERVING, LEGAC
 from knet.controllers.certificates.authority import Authority
 from knet.controllers.certificates.cleaner import seconds_left
 from knet.controllers.certificates.policy import FAULTS
-from knet.controllers.certificates.signing import is_due
+from knet.controllers.certificates.signing import is_due, outcome
 
+PEM = serialization.Encoding.PEM
 KEY = ec.generate_private_key(ec.SECP256R1())
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -117,10 +118,21 @@ def test_a_certificate_says_what_was_asked_for(tmp_path: Path, seconds: int | No
     assert names.get_values_for_type(x509.DNSName) == ["n1.lab"]
 
 
+def test_a_request_whose_names_cannot_be_read_fails(tmp_path: Path) -> None:
+    make_pki(tmp_path)
+    asked = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    broken = x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, b"no names")
+    pem = asked.add_extension(broken, critical=False).sign(KEY, hashes.SHA256()).public_bytes(PEM)
+    value = {"spec": {"request": base64.b64encode(pem).decode(), "signerName": LEGACY, "usages": ["any"]}}
+    request = msgspec.convert(value, CertificateSigningRequest)
+    fault, certificate = outcome(request, Authority(tmp_path / "ca.crt", tmp_path / "ca.key"), NOW)
+    assert fault.startswith("unable to parse csr: ") and not certificate
+
+
 def stored(*conditions: str, hours: float = 0, certificate: bool = False) -> CertificateSigningRequest:
     """Made, or decided if there are conditions, so many hours before NOW."""
     at = (NOW - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    pem = request_of("jane").public_bytes(serialization.Encoding.PEM)
+    pem = request_of("jane").public_bytes(PEM)
     value: dict[str, Any] = {
         "metadata": {"name": "jane", "creationTimestamp": at},
         "spec": {"request": base64.b64encode(pem).decode(), "signerName": CLIENT, "usages": ["client auth"]},

@@ -55,7 +55,7 @@ def sign(request: Request) -> None:
 
 def _outcome(value: Object) -> tuple[str, list[Object]]:
     status = value.get("status") or {}
-    return status.get("certificate", ""), [row for row in status.get("conditions") or () if row["type"] == "Failed"]
+    return status.get("certificate", ""), [row for row in status.get("conditions") or () if row.get("type") == "Failed"]
 
 
 def _permit(request: Request, verb: str) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from knet.api.certificates import CertificateSigningRequest
 from knet.api.objects import JSON
@@ -12,7 +13,7 @@ from knet.client import Controller, Key, NotFound
 from knet.client.client import STRATEGIC
 from knet.client.controller import key_of
 from knet.controllers.certificates.authority import Authority
-from knet.controllers.certificates.policy import FAULTS
+from knet.controllers.certificates.policy import FAULTS, alternative_names
 from knet.controllers.context import Context
 
 
@@ -42,15 +43,13 @@ class Signing:
         request = self._requests.get("", key.name)
         if request is None or request.deleting or not is_due(request):
             return
-        parsed = x509.load_pem_x509_csr(request.spec.request)
-        fault = FAULTS[request.spec.signerName](parsed, frozenset(request.spec.usages))
         now = datetime.now(UTC).replace(microsecond=0)
+        fault, pem = outcome(request, self._authority, now)
         if fault:
             at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
             failed = {"type": "Failed", "status": "True", "reason": "SignerValidationFailure", "message": fault}
             status: JSON = {"conditions": [failed | {"lastUpdateTime": at, "lastTransitionTime": at}]}
         else:
-            pem = self._authority.sign(parsed, request.spec.usages, request.spec.expirationSeconds, now)
             status = {"certificate": base64.b64encode(pem).decode()}
         body = {"metadata": {"resourceVersion": request.metadata.resourceVersion}, "status": status}
         try:
@@ -60,6 +59,20 @@ class Signing:
         except NotFound:
             return
         self._requests.assume(written)
+
+
+def outcome(request: CertificateSigningRequest, authority: Authority, now: datetime) -> tuple[str, bytes]:
+    """Why it gets none, or its certificate (PEM)."""
+    spec = request.spec
+    try:
+        parsed = x509.load_pem_x509_csr(spec.request)
+        # which are only read when they are asked for
+        parsed.public_key()
+        alternative_names(parsed)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        return f"unable to parse csr: {error}", b""
+    fault = FAULTS[spec.signerName](parsed, frozenset(spec.usages))
+    return fault, b"" if fault else authority.sign(parsed, spec.usages, spec.expirationSeconds, now)
 
 
 def is_due(request: CertificateSigningRequest) -> bool:
