@@ -118,6 +118,7 @@ class ApiServer:
         self._documents = documents
         self.routes = Routes(context.kinds.by_plural)
         context.kinds.subscribe(self._methods.clear)
+        self.ready = False
         self._health = Health(
             {"etcd": lambda: context.store.trouble},
             dict.fromkeys(
@@ -125,7 +126,6 @@ class ApiServer:
                 lambda: "" if self.ready else "not finished",
             ),
         )
-        self.ready = False
 
     async def handle(self, request: Request) -> Answer:
         """Any request: never raises for what a client did."""
