@@ -34,7 +34,7 @@ class ServerProcess:
             "store": store,
         }
         self._request = Spawn(
-            module="knet.apiserver.main", title="knet-test-apiserver", options=options, extra_option="listen_fds"
+            module="knet.apiserver.main", title="knet-test-apiserver", options=options, extra={"listen_fds": 1}
         )
         self._pidfd = -1
 

@@ -28,6 +28,8 @@ from tests.unit.etcd_harness import STORES, EtcdProcess, etcd
 MAPS = "/api/v1/namespaces/default/configmaps"
 #: scripts/soak asks for more
 KILLS = int(os.environ.get("KNET_KILLS", "100"))
+#: seconds after which an answer that has not come is taken for one that never will
+PATIENCE = 30
 WRITERS, OBJECTS_EACH = 8, 3
 #: of so many rounds, one kills etcd, too, and one kills the server while it starts
 ETCD_EVERY, START_EVERY = 8, 6
@@ -114,6 +116,7 @@ class Follower:
         while self.revision < until:
             if not self.revision:
                 await self._list(api)
+                continue
             path = f"{MAPS}?watch=1&timeoutSeconds=600&resourceVersion={self.revision}"
             async with api.session.get(api.url + path) as response:
                 async for line in response.content:
@@ -184,7 +187,7 @@ class Trial:
 
     def _client(self) -> Any:
         connector = aiohttp.TCPConnector(ssl=self.process.server.tls(), limit=0)
-        session = aiohttp.ClientSession(connector=connector)
+        session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE))
         session._retry_connection = False  # aiohttp would send a PUT or DELETE again, and hide what became of the first
         return _Client(session, self.process.server.url)
 
