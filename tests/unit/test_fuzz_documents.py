@@ -32,6 +32,7 @@ DOCUMENTS = [*(f"v3{group}" for group in GROUPS), *["v2"] * (not BRIEF)]
 #: fields of a schema that are made up, if not all, beside those that are required and
 FIELDS = 4
 KIND = ("apiVersion", "kind", "metadata", "spec", "status")
+LASTING = ("customresourcedefinitions", "admissionregistration.k8s.io")
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 
 #: what is generated depends on nothing but the documents: a failure comes again when it is looked at
@@ -99,10 +100,11 @@ def aim(case: Case, number: int) -> None:
     if "name" in case.path_parameters and name and number % 2 == 0:
         case.path_parameters["name"] = name
     query = case.query = dict(case.query or {})
-    # watches, which last, have tests of their own; so has the definition of kinds, which goes on after the answer
+    # watches, which last, have tests of their own; so have the definition of kinds, which goes on after the answer,
+    # and webhooks, which are asked about all that follows
     query.pop("watch", None)
     query.pop("dryRun", None)
-    if case.method != "GET" and (number % 4 < 2 or "customresourcedefinitions" in case.path):
+    if case.method != "GET" and (number % 4 < 2 or any(part in case.path for part in LASTING)):
         query["dryRun"] = "All"
         if case.method == "DELETE":
             case.body = NOT_SET  # with a body, it is all that counts
