@@ -7,7 +7,7 @@ in `knet.apiserver.kinds`, and what the functions do is found in ``defaults``, `
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -90,6 +90,8 @@ class Strategy:
     parts: Mapping[str, Part] = field(default_factory=dict)
     #: a node registers itself with its status; all others start without
     status_on_create: bool = False
+    #: what becomes of dependents where neither a DELETE nor the object's finalizers say; "": it cannot have any
+    propagation: Literal["Background", "Orphan", ""] = "Background"
     #: changes an object that is marked for deletion and will not go at once: adds its own finalizers
     prepare_delete: Callable[[Object], None] = _nothing
     #: where an object of this kind keeps what its scale shows

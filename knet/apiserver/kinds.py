@@ -131,6 +131,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.EVENTS: Strategy(
         validate=cluster.validate_event,
+        propagation="",
         create_on_update=True,
         fields=_fields(
             "involvedObject.kind",
@@ -180,6 +181,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         generation=True,
     ),
     resources.REPLICATIONCONTROLLERS: Strategy(
+        propagation="Orphan",
         default=apps_defaults.default_replication_controller,
         validate=apps.validate_replication_controller,
         generation=True,
@@ -189,6 +191,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=apps_defaults.default_pod_template, validate=apps.validate_pod_template, generation=True
     ),
     resources.JOBS: Strategy(
+        propagation="Orphan",
         default=batch_defaults.default_job,
         prepare_create=prepare.new_job,
         validate=batch.validate_job,

@@ -61,7 +61,7 @@ def write_options(
         return WriteOptions(writer=writer, operation=operation)
     validation = query.get("fieldValidation") or "Warn"
     problems: field.Errors = []
-    dry_run = _dry_run(query.get("dryRun", ""), problems)
+    dry_run = _dry_run([query["dryRun"]] if query.get("dryRun") else [], problems)
     if validation not in ("Ignore", "Warn", "Strict"):
         problems.append(field.not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     problems += _field_manager(query, apply, operation)
@@ -88,10 +88,10 @@ def _field_manager(query: Query, apply: bool, operation: str) -> field.Errors:
     return problems
 
 
-def _dry_run(value: str, problems: field.Errors) -> bool:
-    if value and value != "All":
-        problems.append(field.not_supported("dryRun", value, ("All",)))
-    return value == "All"
+def _dry_run(values: list[str], problems: field.Errors) -> bool:
+    if any(value != "All" for value in values):
+        problems.append(field.not_supported("dryRun", values, ("All",)))
+    return bool(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +100,31 @@ class DeleteOptions:
 
     grace: int | None = None
     propagation: Literal["", "Background", "Foreground", "Orphan"] = ""
-    uid: str = ""
-    revision: str = ""
+    #: preconditions, None where there is none
+    uid: str | None = None
+    revision: str | None = None
     dry_run: bool = False
     writer: Writer = SERVER
     warnings: list[str] = dataclass_field(default_factory=list)
+    #: the deprecated orphanDependents, where propagation was said by that
+    orphan: bool | None = None
 
 
-def delete_options(query: Query, body: Object, writer: Writer) -> DeleteOptions:
-    """From the body (``{}`` if there was none) or, without one, from the query; StatusError 400 or 422.
-
-    The body's types have been checked.
-    """
-    grace = body.get("gracePeriodSeconds")
-    propagation = body.get("propagationPolicy") or ""
-    orphan = body.get("orphanDependents")
-    dry_run = body.get("dryRun") or []
-    preconditions = body.get("preconditions") or {}
-    if not body:
+def delete_options(query: Query, body: Object | None, writer: Writer) -> DeleteOptions:
+    """From the body, whose types have been checked, or, without one, from the query; StatusError 400 or 422."""
+    given = body or {}
+    grace = given.get("gracePeriodSeconds")
+    propagation = given.get("propagationPolicy") or ""
+    orphan = given.get("orphanDependents")
+    dry_run = given.get("dryRun") or []
+    preconditions = given.get("preconditions") or {}
+    if body is None:
         grace = integer(query, "gracePeriodSeconds") if query.get("gracePeriodSeconds") else None
         propagation = query.get("propagationPolicy", "")
         orphan = flag(query, "orphanDependents") if "orphanDependents" in query else None
         dry_run = [query["dryRun"]] if query.get("dryRun") else []
     problems: field.Errors = []
-    for value in dry_run:
-        _dry_run(value, problems)
+    _dry_run(dry_run, problems)
     if propagation not in ("", "Background", "Foreground", "Orphan"):
         problems.append(
             field.not_supported("propagationPolicy", propagation, ("Foreground", "Background", "Orphan", "nil"))
@@ -142,8 +142,9 @@ def delete_options(query: Query, body: Object, writer: Writer) -> DeleteOptions:
     return DeleteOptions(
         grace,
         propagation,  # type: ignore[arg-type]  # checked above
-        str(preconditions.get("uid") or ""),
-        str(preconditions.get("resourceVersion") or ""),
+        preconditions.get("uid"),
+        preconditions.get("resourceVersion"),
         bool(dry_run),
         writer,
+        orphan=orphan,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 
 from knet.api.resources import Resource
-from knet.apiserver import creating, deleting, field, ownership, representation
+from knet.apiserver import creating, field, ownership, representation
 from knet.apiserver.admission import Request
 from knet.apiserver.body import parsed_body
 from knet.apiserver.call import Call
@@ -19,6 +19,7 @@ from knet.apiserver.context import Context
 from knet.apiserver.decoding import decode, dedup_owners, normalise, place
 from knet.apiserver.http import Response
 from knet.apiserver.kind import Kind
+from knet.apiserver.marking import goes_with_update
 from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
@@ -144,7 +145,7 @@ async def modify(
                 return record
             if options.dry_run:
                 return representation.dry_record(value, old["metadata"]["resourceVersion"])
-            gone = deleting.goes_with_update(kind, value, old)
+            gone = goes_with_update(kind, value, old)
             with context.allocations.claim(kind, value, old):
                 written = await context.store.write(record.key, value, record.revision, delete=gone)
         except Conflict:
@@ -169,7 +170,7 @@ async def rewrite(context: Context, target: Target, change: Callable[[Object], N
         if dry_run:
             return representation.dry_record(value, old["metadata"]["resourceVersion"])
         try:
-            gone = deleting.goes_with_update(target.kind, value, old)
+            gone = goes_with_update(target.kind, value, old)
             return await context.store.write(record.key, value, record.revision, delete=gone)
         except Conflict:
             continue

@@ -184,7 +184,9 @@ class Cluster:
     def delete(self, target: str, namespace: str = "default", grace_period: int | None = None) -> None:
         """Delete ``kind/name`` with its dependents, and wait until it is gone."""
         found = Target.parse(target, namespace)
-        options = {"propagationPolicy": "Foreground"} if grace_period is None else {"gracePeriodSeconds": grace_period}
+        options: JSON = {"propagationPolicy": "Foreground"}
+        if grace_period is not None:
+            options = {"propagationPolicy": "Background", "gracePeriodSeconds": grace_period}
         self.call(self.api.raw("DELETE", found.path, options))
         self.wait(target, "deleted", namespace=namespace)
 

@@ -305,7 +305,7 @@ def test_preconditions_guard_a_deletion(server: Server) -> None:
         body = (await api("POST", MAPS, {"metadata": {"name": "guarded"}})).body["metadata"]
         answer = await api("DELETE", MAPS + "/guarded", {"preconditions": {"uid": "other"}})
         assert answer.code == 409
-        assert f"UID in precondition: other, UID in object meta: {body['uid']}" in answer.message
+        assert f"the UID in the precondition (other) does not match the UID in record ({body['uid']})" in answer.message
         assert (await api("DELETE", MAPS + "/guarded", {"preconditions": {"uid": body["uid"]}})).code == 200
 
     server.run(test)
