@@ -141,6 +141,8 @@ def new_job(value: Object) -> None:
         "job-name": name,
     }
     metadata["labels"] = {**metadata.get("labels", {}), **own}
+    if not value["metadata"].get("labels"):  # as defaults have it, which came before these
+        value["metadata"]["labels"] = dict(metadata["labels"])
     selector = spec.setdefault("selector", {})
     selector["matchLabels"] = {**selector.get("matchLabels", {}), "batch.kubernetes.io/controller-uid": uid}
 
