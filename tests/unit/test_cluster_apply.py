@@ -1,7 +1,13 @@
 """The three-way merge of apply, on its pure parts."""
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knet.api.patch import merge_patch
 from knet.cluster.apply import delta, overlay, removals, resource_of
 from knet.cluster.errors import KnetError
 
@@ -53,3 +59,42 @@ def test_overlay_merges_maps_and_replaces_the_rest() -> None:
 def test_a_manifest_of_no_known_kind_is_refused(manifest: dict[str, object], complaint: str) -> None:
     with pytest.raises(KnetError, match=complaint):
         resource_of(manifest)
+
+
+def trees(keys: str) -> st.SearchStrategy[dict[str, Any]]:
+    leaves = st.integers(0, 3) | st.lists(st.integers(0, 2), max_size=2)
+    return st.dictionaries(
+        st.sampled_from(keys),
+        st.recursive(leaves, lambda inner: st.dictionaries(st.sampled_from(keys), inner, max_size=3), max_leaves=6),
+        max_size=3,
+    )
+
+
+def ways(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for key, item in tree.items():
+        yield (*above, key)
+        if isinstance(item, dict):
+            yield from ways(item, (*above, key))
+
+
+_NOTHING = object()
+
+
+def at(tree: Any, way: tuple[str, ...]) -> Any:
+    for key in way:
+        tree = tree.get(key, _NOTHING) if isinstance(tree, dict) else _NOTHING
+    return tree
+
+
+@given(last=trees("abc"), now=trees("abc"), others=trees("abxy"))
+def test_three_ways_meet(last: dict[str, Any], now: dict[str, Any], others: dict[str, Any]) -> None:
+    """What is applied is so; what no longer is, is gone; what others have added stays where there is still room."""
+    live = overlay(last, others)
+    patch = overlay(removals(last, now), delta(live, now))
+    result = merge_patch(overlay(live, {}), patch)
+    assert delta(result, now) == {}
+    for way in ways(last):
+        assert at(result, way) is _NOTHING or at(now, way) is not _NOTHING
+    for way in ways(live):
+        if at(last, way) is _NOTHING and isinstance(at(now, way[:-1]), dict):
+            assert at(result, way) is not _NOTHING

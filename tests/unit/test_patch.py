@@ -33,6 +33,8 @@ BUDGET = SCHEMA.type_of("policy", "v1", "PodDisruptionBudget")
         ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
         (["a", "b"], ["c", "d"], ["c", "d"]),
         ({"a": "b"}, ["c"], ["c"]),
+        ({"a": "foo"}, None, None),
+        ({"a": "foo"}, "bar", "bar"),
         ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
         ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
@@ -55,6 +57,54 @@ def test_merge_patch_follows_the_rfc(document: Any, patch: Any, result: Any) -> 
 )
 def test_json_patch_follows_the_rfc(operations: Any, result: Any) -> None:
     assert json_patch({"a": [1, 2]}, operations) == result
+
+
+REFUSED = object()
+
+
+@pytest.mark.parametrize(
+    ("document", "operations", "result"),
+    [  # RFC 6902, appendix A, but for A.13, which is no JSON that has one meaning
+        ({"foo": "bar"}, [("add", "/baz", "qux")], {"baz": "qux", "foo": "bar"}),
+        ({"foo": ["bar", "baz"]}, [("add", "/foo/1", "qux")], {"foo": ["bar", "qux", "baz"]}),
+        ({"baz": "qux", "foo": "bar"}, [("remove", "/baz")], {"foo": "bar"}),
+        ({"foo": ["bar", "qux", "baz"]}, [("remove", "/foo/1")], {"foo": ["bar", "baz"]}),
+        ({"baz": "qux", "foo": "bar"}, [("replace", "/baz", "boo")], {"baz": "boo", "foo": "bar"}),
+        (
+            {"foo": {"bar": "baz", "waldo": "fred"}, "qux": {"corge": "grault"}},
+            [("move", "/foo/waldo", "/qux/thud")],
+            {"foo": {"bar": "baz"}, "qux": {"corge": "grault", "thud": "fred"}},
+        ),
+        (
+            {"foo": ["all", "grass", "cows", "eat"]},
+            [("move", "/foo/1", "/foo/3")],
+            {"foo": ["all", "cows", "eat", "grass"]},
+        ),
+        (
+            {"baz": "qux", "foo": ["a", 2, "c"]},
+            [("test", "/baz", "qux"), ("test", "/foo/1", 2)],
+            {"baz": "qux", "foo": ["a", 2, "c"]},
+        ),
+        ({"baz": "qux"}, [("test", "/baz", "bar")], REFUSED),
+        ({"foo": "bar"}, [("add", "/child", {"grandchild": {}})], {"foo": "bar", "child": {"grandchild": {}}}),
+        ({"foo": "bar"}, [("add", "/baz", "qux", {"xyz": 123})], {"foo": "bar", "baz": "qux"}),
+        ({"foo": "bar"}, [("add", "/baz/bat", "qux")], REFUSED),
+        ({"/": 9, "~1": 10}, [("test", "/~01", 10)], {"/": 9, "~1": 10}),
+        ({"/": 9, "~1": 10}, [("test", "/~01", "10")], REFUSED),
+        ({"foo": ["bar"]}, [("add", "/foo/-", ["abc", "def"])], {"foo": ["bar", ["abc", "def"]]}),
+    ],
+    ids=[f"A.{number}" for number in (*range(1, 13), 14, 15, 16)],
+)
+def test_json_patch_does_as_the_appendix(document: Any, operations: Any, result: Any) -> None:
+    rows = []
+    for op, path, *more in operations:
+        row = {"op": op, "from": path, "path": more[0]} if op == "move" else {"op": op, "path": path}
+        rows.append(row | ({"value": more[0]} if more and op != "move" else {}) | (more[1] if len(more) > 1 else {}))
+    if result is REFUSED:
+        with pytest.raises(PatchError):
+            json_patch(document, rows)
+    else:
+        assert json_patch(document, rows) == result
 
 
 @pytest.mark.parametrize(
