@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 import yaml
 
+from knet.api.go_text import syntax_error
 from knet.api.schema import Type, json_kind
 from knet.apiserver import protobuf, strict
 from knet.apiserver.http import BodyBroken, BodyTooLarge, Request
 from knet.apiserver.negotiation import ACCEPTED, JSON, YAML
-from knet.apiserver.status import bad_request, timeout, too_large, unsupported_media_type
+from knet.apiserver.status import StatusError, bad_request, timeout, too_large, unsupported_media_type
 from knet.store import Object
 
 #: upstream's limit on request bodies
@@ -153,15 +154,16 @@ def parse(body: bytes, content_type: str, type_: Type) -> Parsed:
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise bad_request(
-                f"the object provided is unrecognized (must be of type a Kubernetes object): {error}"
-            ) from None
+            why = f"couldn't get version/kind; json parse error: {syntax_error(body, str(error))}"
+            raise _unrecognized(body, type_, why) from None
+        if not isinstance(value, dict):
+            raise _unrecognized(body, type_, _no_object(value))
         return Parsed(value, strict.repeated(body, value))
     if _is_yaml(media):
         try:
             return _from_yaml(body)
         except _YAML_ERRORS as error:
-            raise bad_request(f"error converting YAML to JSON: {error}") from None
+            raise _unrecognized(body, type_, f"error converting YAML to JSON: {error}") from None
     if media == protobuf.MEDIA_TYPE:
         try:
             return Parsed(protobuf.decode(body, type_))
@@ -171,6 +173,14 @@ def parse(body: bytes, content_type: str, type_: Type) -> Parsed:
         "the body of the request was in an unknown format - accepted media types include:"
         f" {ACCEPTED}, {protobuf.MEDIA_TYPE}"
     )
+
+
+def _unrecognized(body: bytes, type_: Type, why: str) -> StatusError:
+    """400, which quotes the beginning of the body: as text if it looks like JSON, else in hexadecimal digits."""
+    start = body[:30].decode(errors="replace") if body[:1] == b"{" else body[:30].hex()
+    quoted = start + " ..." * (len(body) > 30) if body else "<empty>"
+    name = getattr(type_, "name", "object")
+    return bad_request(f"the object provided is unrecognized (must be of type {name}): {why} ({quoted})")
 
 
 def parse_apply(body: bytes) -> Parsed:
@@ -191,9 +201,12 @@ def parse_apply(body: bytes) -> Parsed:
 def object_of(value: Any) -> Object:
     """The body as an object; StatusError 400 for a list, a number or null."""
     if not isinstance(value, dict):
-        raise bad_request(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal"
-            f" {json_kind(value)} into Go value of type struct"
-            ' { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-        )
+        raise bad_request(_no_object(value))
     return value
+
+
+def _no_object(value: Any) -> str:
+    return (
+        f"couldn't get version/kind; json parse error: json: cannot unmarshal {json_kind(value)} into Go value of type"
+        ' struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+    )

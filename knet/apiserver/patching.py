@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from knet.api import patch as patches
-from knet.api.go_text import spelled
+from knet.api.go_text import spelled, syntax_error
 from knet.api.schema import SchemaError, Type
 from knet.api.strategic import strategic_merge_patch
 from knet.apiserver import applying, field, representation, strict
@@ -137,7 +137,8 @@ async def read_patch(request: Request, type_: Type, custom: bool = False) -> Pat
     try:
         body = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise bad_request(f"error decoding patch: {error}") from None
+        why = syntax_error(text, str(error))
+        raise bad_request(why if media == STRATEGIC_PATCH else f"error decoding patch: {why}") from None
     if media != JSON_PATCH:
         object_of(body)
     return Patcher(text, media, type_, _names_revision(body), _complaints(media, text, body))

@@ -309,3 +309,12 @@ def test_who_creates_by_a_put_or_an_apply_has_to_be_allowed_to_create(server: Se
         assert (await api("PATCH", *apply, **ada)).code == 200
 
     server.run(test)
+
+
+@pytest.mark.parametrize("connection", ["exec?command=ls&", "attach?", "portforward?ports=80&"])
+def test_connections_have_no_dry_run(server: Server, connection: str) -> None:
+    async def test(api: Api) -> None:
+        answer = await api("POST", f"{PODS}/any/{connection}dryRun=All")
+        assert (answer.code, answer.message) == (400, "dryRun is not supported")
+
+    server.run(test)

@@ -57,7 +57,12 @@ def test_names_are_generated(server: Server) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "code", "message"),
     [
-        (MAPS, b"{", 400, "unrecognized"),
+        (
+            *(MAPS, b"{", 400),
+            "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse"
+            " error: unexpected end of JSON input ({)",
+        ),
+        (MAPS, b"[1]", 400, "(must be of type ConfigMap): couldn't get version/kind; json parse error: json: cannot"),
         (MAPS, b"[]", 400, "cannot unmarshal array"),
         (MAPS, {"kind": "Pod"}, 400, "cannot be handled as a ConfigMap"),
         (MAPS, {"apiVersion": "v2"}, 400, 'no kind "ConfigMap" is registered for version "v2" in scheme'),

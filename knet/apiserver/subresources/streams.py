@@ -96,6 +96,8 @@ class Streams:
 
 async def admitted(call: Call, kind: str, options: Object) -> Object:
     """The options of a connection as admission leaves them; StatusError."""
+    if "dryRun" in call.query:
+        raise bad_request("dryRun is not supported")
     value = {"kind": kind, "apiVersion": "v1", **options}
     body = Resource("", "v1", kind, kind.lower())
     connection = Request(call.context, call.target, "CONNECT", value, None, WriteOptions(writer=call.writer), body)
