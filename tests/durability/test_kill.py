@@ -166,11 +166,11 @@ class Trial:
         self.kills = 0
         self._step = asyncio.Event()
 
-    async def run(self, seed: int) -> None:
+    async def run(self, seed: int, kills: int) -> None:
         """Kill after kill, then one server that stays."""
         chance = random.Random(seed)
         self.process.start()
-        for number in range(KILLS):
+        for number in range(kills):
             if number % START_EVERY == START_EVERY - 1:
                 await asyncio.sleep(chance.uniform(0, 0.05))  # whatever it does at that moment
                 self._kill()
@@ -281,13 +281,14 @@ def test_acknowledged_writes_survive_kills_at_any_moment(store: str, tmp_path: P
             trial(tmp_path, parent, process, seed)
 
 
-def trial(directory: Path, parent: Zygote, store: EtcdProcess | None, seed: int) -> None:
+def trial(directory: Path, parent: Zygote, store: EtcdProcess | None, seed: int, kills: int = KILLS) -> None:
+    """So many kills, on SQLite without a ``store``."""
     process = ServerProcess(directory, store.url if store else "", parent)
     try:
         made = Trial(process, store)
-        asyncio.run(made.run(seed))
+        asyncio.run(made.run(seed, kills))
     finally:
         process.close()
-    print(f"{KILLS} kills, {made.sent} writes, {made.follower.relists} relists")
+    print(f"{kills} kills, {made.sent} writes, {made.follower.relists} relists")
     if store is not None:
         assert made.follower.relists == 0
