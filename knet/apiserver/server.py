@@ -221,6 +221,7 @@ def _error(request: Request, error: StatusError) -> Response:
     headers = [("WWW-Authenticate", 'Bearer realm="knet"')] if error.code == 401 else []
     if seconds := (error.details or {}).get("retryAfterSeconds"):
         headers.append(("Retry-After", str(seconds)))
+    headers += warned(error.warnings)
     try:
         form = form_for(request)
     except StatusError:

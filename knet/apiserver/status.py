@@ -24,6 +24,8 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.metadata = metadata or {}
+        #: what the client is told besides, by Warning headers
+        self.warnings: Sequence[str] = ()
 
     def body(self) -> Object:
         """The Status object."""

@@ -299,6 +299,16 @@ def test_warnings_are_passed_on(server: Server) -> None:
     run(server, test)
 
 
+def test_who_is_refused_still_hears_the_warnings(server: Server) -> None:
+    async def test(api: Api, hooks: Webhooks) -> None:
+        await hooks.add("Mutating", "warn", lambda _: {"allowed": True, "warnings": ["careful"]})
+        await hooks.add("Validating", "deny", denying(message="no"))
+        answer = await api("POST", MAPS, config_map("refused"))
+        assert (answer.code, answer.warnings) == (400, ('299 - "careful"',))
+
+    run(server, test)
+
+
 def test_patches_in_the_order_of_names(server: Server) -> None:
     """Each mutating webhook sees what those before it have made; the validating ones see the outcome."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from knet.apiserver.admission.derived import Derived
 from knet.apiserver.admission.request import Operation, Request
 from knet.apiserver.kind import Kind
+from knet.apiserver.status import StatusError
 
 if TYPE_CHECKING:  # it needs the context, which holds the plugins
     from knet.apiserver.reach import Reach
@@ -45,6 +46,17 @@ class _Steps(NamedTuple):
     validate: tuple[Step, ...]
 
 
+async def _pass(request: Request, steps: Sequence[Step]) -> None:
+    """Go through the steps; who is refused still hears what he has been warned of."""
+    try:
+        for step in steps:
+            if (pending := step(request)) is not None:
+                await pending
+    except StatusError as error:
+        error.warnings = request.options.warnings
+        raise
+
+
 class Admission:
     """All plugins of one server."""
 
@@ -60,10 +72,7 @@ class Admission:
 
         Once a webhook has changed the object, all plugins see it a second time.
         """
-        steps = self._of(request).mutate
-        for step in steps:
-            if (pending := step(request)) is not None:
-                await pending
+        await _pass(request, self._of(request).mutate)
         reinvocation = request.reinvocation
         if reinvocation is not None and reinvocation.needed and not reinvocation.again:
             reinvocation.again = True
@@ -71,9 +80,7 @@ class Admission:
 
     async def validate(self, request: Request) -> None:
         """The second phase: ``value`` is what would be stored.  Raises StatusError."""
-        for step in self._of(request).validate:
-            if (pending := step(request)) is not None:
-                await pending
+        await _pass(request, self._of(request).validate)
 
     async def admit(self, request: Request) -> None:
         """Both phases, for what is not stored itself: deletions, connections, the bodies of subresources."""
