@@ -433,9 +433,9 @@ def not_json(_: JSON) -> bytes:
     return b"not JSON"
 
 
-def raising(error: web.HTTPException) -> Behaviour:
+def raising(error: type[web.HTTPException], text: str | None = None) -> Behaviour:
     def behave(_: JSON) -> JSON:
-        raise error
+        raise error(text=text)
 
     return behave
 
@@ -447,10 +447,10 @@ def raw(value: JSON) -> Behaviour:
 @pytest.mark.parametrize(
     ("phase", "behaviour", "message"),
     [
-        ("Validating", raising(web.HTTPNotFound()), "failed to call webhook: the server could not find the requested"),
+        ("Validating", raising(web.HTTPNotFound), "failed to call webhook: the server could not find the requested"),
         (
             "Validating",
-            raising(web.HTTPInternalServerError(text="boom")),
+            raising(web.HTTPInternalServerError, "boom"),
             'failed to call webhook: an error on the server ("boom") has prevented the request from succeeding',
         ),
         ("Validating", not_json, "received invalid webhook response: couldn't get version/kind; json parse error"),
