@@ -302,6 +302,8 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.VALIDATINGADMISSIONPOLICIES: Strategy(
         default=policy_defaults.default_admission_policy,
+        prepare_create=prepare.new_policy,
+        prepare_update=prepare.changed_policy,
         validate=admission_policies.validate_policy,
         generation=True,
         unconditional_update=False,

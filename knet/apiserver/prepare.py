@@ -165,3 +165,15 @@ def new_network_kind(value: Object) -> None:
 def new_budget(value: Object) -> None:
     """A PodDisruptionBudget allows nothing before it has been looked at."""
     value["status"] = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}
+
+
+def new_policy(value: Object) -> None:
+    """A ValidatingAdmissionPolicy has been compiled with its validation; nothing was found that types would tell."""
+    value["status"] = {"observedGeneration": 1, "typeChecking": {}}
+
+
+def changed_policy(value: Object, old: Object) -> None:
+    """So has a changed one."""
+    if value.get("spec") != old.get("spec"):
+        observed = {"observedGeneration": old["metadata"].get("generation", 0) + 1, "typeChecking": {}}
+        value["status"] = {**(value.get("status") or {}), **observed}

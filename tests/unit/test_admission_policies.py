@@ -179,6 +179,19 @@ def test_reasons(server: Server, reason: str, code: int) -> None:
     server.run(test)
 
 
+def test_the_status_says_what_has_been_compiled(server: Server) -> None:
+    async def test(api: Api) -> None:
+        path = f"{REGISTRATION}/validatingadmissionpolicies/policy"
+        async with policy(api, validations("true")):
+            assert (await api("GET", path)).body["status"] == {"observedGeneration": 1, "typeChecking": {}}
+            changed = await api("PATCH", path, {"spec": validations("1 < 2")}, MERGE)
+            assert (changed.body["metadata"]["generation"], changed.body["status"]["observedGeneration"]) == (2, 2)
+            labelled = await api("PATCH", path, {"metadata": {"labels": {"a": "b"}}}, MERGE)
+            assert (labelled.body["metadata"]["generation"], labelled.body["status"]["observedGeneration"]) == (2, 2)
+
+    server.run(test)
+
+
 def test_bindings_say_where_and_what_follows(server: Server) -> None:
     async def test(api: Api) -> None:
         nowhere = {"matchResources": {"namespaceSelector": {"matchLabels": {"watched": "yes"}}}}
