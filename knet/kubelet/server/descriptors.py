@@ -9,6 +9,8 @@ import termios
 from collections.abc import Callable
 
 _CHUNK = 32 * 1024
+#: what a pipe holds at most, pipe(7)
+_PIPE = 64 * 1024
 
 
 async def read_some(fd: int) -> bytes:
@@ -20,6 +22,14 @@ async def read_some(fd: int) -> bytes:
             await _ready(fd, asyncio.get_running_loop().add_reader, asyncio.get_running_loop().remove_reader)
         except OSError:
             return b""
+
+
+def read_now(fd: int) -> bytes:
+    """What is waiting in a non-blocking pipe or terminal, or b""."""
+    try:
+        return os.read(fd, _PIPE)
+    except OSError:
+        return b""
 
 
 async def write_all(fd: int, data: bytes) -> None:

@@ -13,6 +13,7 @@ from aiohttp import web
 from knet.kernel.process import Process
 from knet.kernel.terminals import open_terminal
 from knet.kubelet.runtime.containers import Containers, Running
+from knet.kubelet.server.descriptors import read_now
 from knet.kubelet.server.remote_command import accept, receive_input, send_output
 from knet.kubelet.server.session import STDERR, STDOUT, Session, Wanted, exit_status, failure
 
@@ -90,6 +91,10 @@ async def _converse(session: Session, ends: _Ends, reaper: "asyncio.Task[int | N
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await task
+    if reaper.done():  # on a busy machine that time may pass with something still in the pipes
+        for channel, fd in ((STDOUT, ends.stdout), (STDERR, ends.stderr)):
+            if fd >= 0 and (data := read_now(fd)):
+                await session.send(channel, data)
 
 
 def _start(containers: Containers, running: Running, command: tuple[str, ...], wanted: Wanted, ends: _Ends) -> Process:
