@@ -118,13 +118,13 @@ def play(script: Path, kubectl: Kubectl, directory: Path, environment: Mapping[s
     own = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(directory), "TERM": "dumb", **environment}
     for step in steps(script.read_text(), kubectl.version):
         done = subprocess.run(
-            ["bash", "-c", step.command],
+            # a program that hangs goes with all that it started
+            ["timeout", "--kill-after=1", str(PATIENCE), "bash", "-c", step.command],
             cwd=directory,
             env=own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
             check=False,
         )
         output = "".join(f"{line}\n" for line in done.stdout.decode(errors="replace").splitlines())
