@@ -60,6 +60,8 @@ class Offspring(Generic[K]):
         self._owners_in = Index(self._owners, lambda row: (row.namespace,))
         self._index = Index(self._pods, index_values)
         self._expectations = Expectations()
+        #: owners whose last request for a pod got no answer: it may have been carried out all the same
+        self._unsure: set[Key] = set()
         self.events = context.recorder(source)
 
     # ---- from changes to keys --------------------------------------------------------------------------------
@@ -115,9 +117,19 @@ class Offspring(Generic[K]):
 
     async def claimed(self, owner: K, among: Callable[[Pod], bool] = lambda _: True) -> list[Pod]:
         """The owner's pods, after adopting orphans that match and releasing its own that no longer do."""
+        if key_of(owner) in self._unsure:
+            await self._make_sure(owner)
         candidates = [*self._index.get(("owner", owner.uid)), *self._index.get(("orphan", owner.namespace))]
         claims = claim(owner, from_label_selector(self._selector_of(owner)), filter(among, candidates))
         return await settle(self._client, owner, claims, self._pods)
+
+    async def _make_sure(self, owner: K) -> None:
+        """Ask the server which pods there are: one that was killed in mid-answer may have stored what we asked for,
+        and the cache learns of it only when its watch is back."""
+        found = await self._client.list(Pod, owner.namespace)
+        for pod in found.items:
+            self._pods.assume(pod)
+        self._unsure.discard(key_of(owner))
 
     def settled(self, key: Key) -> bool:
         """Whether the cache shows all that was asked for: before, counting would be counting the past."""
@@ -126,6 +138,7 @@ class Offspring(Generic[K]):
     def forget(self, key: Key) -> None:
         """The owner is gone."""
         self._expectations.forget(key)
+        self._unsure.discard(key)
 
     # ---- acting ----------------------------------------------------------------------------------------------
 
@@ -140,6 +153,8 @@ class Offspring(Generic[K]):
         self._expectations.expect_creations(key, len(waiting), _now())
         outcome = await slow_start(len(waiting), create)
         self._expectations.creation_seen(key, len(waiting) - outcome.done)
+        if isinstance(outcome.error, Unavailable):
+            self._unsure.add(key)
         if outcome.error is None or namespace_terminating(outcome.error):
             return None
         return Failure("FailedCreate", outcome.error)

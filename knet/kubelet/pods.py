@@ -114,7 +114,10 @@ class Pods:
         return worker
 
     def _no_room(self, pod: Pod) -> tuple[str, str] | None:
-        return reject(needs(pod), self._needs.values(), self._capacity)
+        # one of which nothing runs any more has given its room back, though the API may not know yet
+        alive = (uid for uid, worker in self._workers.items() if not worker.stopped.is_set())
+        others = [self._needs[uid] for uid in alive if uid in self._needs]
+        return reject(needs(pod), others, self._capacity)
 
     def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
         del self._workers[uid], self._tasks[uid]

@@ -42,7 +42,7 @@ def test_up_that_is_interrupted_leaves_nothing(number: signal.Signals, step: str
         up.send_signal(number)
     if up.returncode == 0:  # a busy machine: it was Ready before the signal came, and had been let go of
         knet("down", "--name", NAME)
-    _eventually(lambda: host.processes(NAME) == [], "processes are left")
+    eventually(lambda: host.processes(NAME) == [], "processes are left")
     assert host.network() == before
     knet("down", "--delete", "--name", NAME, check=False)
     knet("clean", "--delete")
@@ -54,7 +54,7 @@ def test_a_killed_supervisor_takes_everything_with_it_and_up_works_again(home: P
     knet("up", "--name", NAME)
     supervisor = int(Path(f"/run/knet/{NAME}/supervisor.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
-    _eventually(lambda: host.processes(NAME) == [], "processes are left")
+    eventually(lambda: host.processes(NAME) == [], "processes are left")
     assert host.network() == before
     assert re.search(rf"^{NAME} +down ", knet("list").stdout, re.MULTILINE)
     knet("up", "--name", NAME)
@@ -95,9 +95,9 @@ def test_killed_components_come_back_and_pods_keep_running(home: Path) -> None:
         before = _pods(cluster)
         killed = {}
         for row in cluster.status()["components"]:
-            host_pid = _host_pid(cluster, row["pid"])
+            number = host_pid(cluster, row["pid"])
             killed[row["name"], row["machine"]] = row["restarts"]
-            os.kill(host_pid, signal.SIGKILL)
+            os.kill(number, signal.SIGKILL)
         [zygote] = [pid for pid, title in _titles(cluster) if title == f"knet {NAME}: zygote"]
         os.kill(zygote, signal.SIGKILL)
 
@@ -105,8 +105,8 @@ def test_killed_components_come_back_and_pods_keep_running(home: Path) -> None:
             rows = {(row["name"], row["machine"]): row for row in cluster.status()["components"]}
             return all(rows[key]["restarts"] > count and rows[key]["pid"] for key, count in killed.items())
 
-        _eventually(back, "a component did not come back")
-        _eventually(lambda: _answers(client), "the Service is not reached")  # a kubelet that is back has yet to listen
+        eventually(back, "a component did not come back")
+        eventually(lambda: _answers(client), "the Service is not reached")  # a kubelet that is back has yet to listen
         cluster.scale("deployment/web", 5)
         cluster.rollout("deployment/web")
         after = _pods(cluster)
@@ -121,7 +121,7 @@ def test_a_killed_container_is_restarted_by_the_kubelet(home: Path) -> None:
         pod.run("kill 1 || true", check=False)
         machine = cluster.machine("n1")
         machine.run("pkill -KILL -f '^sleep infinity' || true")
-        _eventually(lambda: pod.object["status"]["containerStatuses"][0]["restartCount"] > 0, "no restart")
+        eventually(lambda: pod.object["status"]["containerStatuses"][0]["restartCount"] > 0, "no restart")
         cluster.wait("pod/victim", "Ready")
 
 
@@ -140,7 +140,7 @@ def test_a_scripts_cluster_ends_with_the_script(home: Path) -> None:
     script = f"from knet import Cluster; import os; Cluster(name={NAME!r}, workers=1).start(); os.kill(os.getpid(), 9)"
     python = str(Path(KNET).with_name("python"))
     assert subprocess.run([python, "-c", script], check=False).returncode == -signal.SIGKILL
-    _eventually(lambda: host.processes(NAME) == [], "processes are left")
+    eventually(lambda: host.processes(NAME) == [], "processes are left")
     knet("clean", "--delete")
     assert host.traces(NAME) == []
 
@@ -160,7 +160,7 @@ def _answers(client: Pod) -> bool:
         return False
 
 
-def _host_pid(cluster: Cluster, inner: int) -> int:
+def host_pid(cluster: Cluster, inner: int) -> int:
     """The host's number of a process that has ``inner`` in the cluster's PID namespace."""
     for pid, _ in _titles(cluster):
         try:
@@ -186,7 +186,7 @@ def _titles(cluster: Cluster) -> list[tuple[int, str]]:
     return found
 
 
-def _eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
+def eventually(holds: Callable[[], bool], otherwise: str, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, otherwise

@@ -215,9 +215,7 @@ def usable(node: Node) -> bool:
     return node.ready and not node.spec.taints
 
 
-def run(
-    test: Callable[[World], Awaitable[None]], nodes: tuple[str, ...] = ("n1", "n2"), profile: str = SWIFT
-) -> None:
+def run(test: Callable[[World], Awaitable[None]], nodes: tuple[str, ...] = ("n1", "n2"), profile: str = SWIFT) -> None:
     """Run a test in a control plane of its own, with all processes started."""
 
     async def body(server: Server) -> None:
