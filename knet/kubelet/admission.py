@@ -8,24 +8,7 @@ from typing import NamedTuple
 
 from knet.api.objects import Pod
 from knet.api.quantity import milli, whole
-
-#: https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls
-SAFE_SYSCTLS = frozenset(
-    (
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time",
-        "net.ipv4.tcp_fin_timeout",
-        "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes",
-        "net.ipv4.tcp_rmem",
-        "net.ipv4.tcp_wmem",
-    )
-)
+from knet.api.sysctls import SYSCTLS_32
 
 
 class Needs(NamedTuple):
@@ -61,7 +44,7 @@ def reject(wanted: Needs, others: Iterable[Needs], there: Needs) -> tuple[str, s
 def forbidden_sysctl(pod: Pod) -> tuple[str, str] | None:
     """(reason, message) where a pod asks for a setting that others would feel; the safe ones are upstream's."""
     for row in pod.spec.securityContext.sysctls:
-        if row.name not in SAFE_SYSCTLS:
+        if row.name not in SYSCTLS_32:
             return "SysctlForbidden", f'forbidden sysctl: "{row.name}" not allowlisted'
         if pod.spec.hostNetwork and row.name.startswith("net."):
             return "SysctlForbidden", f'forbidden sysctl: "{row.name}" not allowed with host net enabled'

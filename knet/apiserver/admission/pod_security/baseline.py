@@ -36,23 +36,6 @@ _CAPABILITIES = frozenset(
     )
 )
 SECCOMP_TYPES = ("RuntimeDefault", "Localhost")
-SYSCTLS = frozenset(
-    (
-        "kernel.shm_rmid_forced",
-        "net.ipv4.ip_local_port_range",
-        "net.ipv4.tcp_syncookies",
-        "net.ipv4.ping_group_range",
-        "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.ip_local_reserved_ports",
-    )
-)
-SYSCTLS_29 = SYSCTLS | {
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-}
-SYSCTLS_32 = SYSCTLS_29 | {"net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"}
 SELINUX_TYPES = frozenset(("", "container_t", "container_init_t", "container_kvm_t"))
 SELINUX_TYPES_31 = SELINUX_TYPES | {"container_engine_t"}
 

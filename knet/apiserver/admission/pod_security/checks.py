@@ -3,6 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
+from knet.api import sysctls
 from knet.apiserver.admission.pod_security import baseline, restricted
 from knet.apiserver.admission.pod_security.baseline import Check
 from knet.apiserver.admission.pod_security.findings import Finding
@@ -36,9 +37,9 @@ CHECKS = (
     Row("seLinuxOptions", "baseline", 0, baseline.selinux(baseline.SELINUX_TYPES)),
     Row("seLinuxOptions", "baseline", 31, baseline.selinux(baseline.SELINUX_TYPES_31)),
     Row("seccompProfile_baseline", "baseline", 0, baseline.seccomp),
-    Row("sysctls", "baseline", 0, baseline.sysctls(baseline.SYSCTLS)),
-    Row("sysctls", "baseline", 29, baseline.sysctls(baseline.SYSCTLS_29)),
-    Row("sysctls", "baseline", 32, baseline.sysctls(baseline.SYSCTLS_32)),
+    Row("sysctls", "baseline", 0, baseline.sysctls(sysctls.SYSCTLS)),
+    Row("sysctls", "baseline", 29, baseline.sysctls(sysctls.SYSCTLS_29)),
+    Row("sysctls", "baseline", 32, baseline.sysctls(sysctls.SYSCTLS_32)),
     Row("windowsHostProcess", "baseline", 0, baseline.windows_host_process),
     Row("allowPrivilegeEscalation", "restricted", 0, not_on_windows(restricted.allow_privilege_escalation)),
     Row("capabilities_restricted", "restricted", 0, not_on_windows(restricted.capabilities), "capabilities_baseline"),
