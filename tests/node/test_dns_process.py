@@ -31,7 +31,9 @@ def private_run() -> None:
 
 
 async def lay_out_volume(api: Api, server: Server) -> None:
-    token = await api("POST", SERVICEACCOUNTS.path("default", "default", "token"), {"spec": {}})
+    """Of the account that may see what a DNS server has to see."""
+    await api("POST", SERVICEACCOUNTS.path("kube-system"), {"metadata": {"name": "coredns"}})
+    token = await api("POST", SERVICEACCOUNTS.path("kube-system", "coredns", "token"), {"spec": {}})
     SERVICE_ACCOUNT_DIR.mkdir(parents=True)
     (SERVICE_ACCOUNT_DIR / "token").write_text(token.body["status"]["token"])
     (SERVICE_ACCOUNT_DIR / "ca.crt").write_bytes((server.pki / "ca.crt").read_bytes())
