@@ -106,7 +106,7 @@ class Place:
 
 @asynccontextmanager
 async def serving(pki: Path, handle: Handler, limits: Limits = PATIENT) -> AsyncIterator[Place]:
-    server = HttpServer(handle, lambda subject: None, limits)
+    server = HttpServer(handle, lambda subject, certificate: None, limits)
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     address = listener.getsockname()
     await server.listen(listener, server_tls(pki))
