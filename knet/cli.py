@@ -65,7 +65,7 @@ def up(
         str | None, typer.Option(metavar=_choice(CNI_BACKENDS), help="How pods reach pods on other machines.")
     ] = None,
     proxy: Annotated[
-        str | None, typer.Option(metavar=_choice(PROXY_MODES), help="How kube-proxy realises Services.")
+        str | None, typer.Option(metavar=_choice(tuple(PROXY_MODES)), help="How kube-proxy realises Services.")
     ] = None,
     store: Annotated[
         str | None, typer.Option(metavar=_choice(STORES), help="Where the API server keeps its state.")
@@ -253,6 +253,19 @@ def logs(
 def restart(component: Annotated[str, typer.Argument(metavar="COMPONENT@MACHINE")], name: Name = DEFAULT_NAME) -> None:
     """Restart a component (`knet restart flanneld@n1`); pods keep running."""
     _ask(name, {"op": "restart", "component": component})
+
+
+@app.command()
+def proxy(
+    mode: Annotated[str | None, typer.Argument(metavar=f"[{_choice(tuple(PROXY_MODES))}]")] = None,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """How kube-proxy realises Services: show it, or change it; each kube-proxy is restarted, connections stay."""
+    if mode is not None:
+        _up(name)
+        for component in launch.reconfigure(name, {"proxy": mode}):
+            out.print(f"{component} restarted")
+    out.print(f"kube-proxy mode: [bold]{_ask(name, {'op': 'status'})['config']['proxy']}[/]")
 
 
 @app.command()

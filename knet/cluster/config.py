@@ -12,11 +12,14 @@ from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
 
 CNI_BACKENDS = ("vxlan", "host-gw")
-PROXY_MODES = ("iptables",)
+#: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
+PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": ()}
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
-CHANGEABLE = ("audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+CHANGEABLE = ("proxy", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+#: options that may change while the cluster is up: components that get others by it are restarted
+LIVE = ("proxy",)
 #: options that name a file of the user's, which components read by its absolute path
 FILES = ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 
@@ -61,7 +64,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             )
         for option, value, choices in (
             ("--cni", self.cni, CNI_BACKENDS),
-            ("--proxy", self.proxy, PROXY_MODES),
+            ("--proxy", self.proxy, tuple(PROXY_MODES)),
             ("--store", self.store, STORES),
             ("--timing", self.timing, tuple(PROFILES)),
         ):

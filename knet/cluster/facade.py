@@ -264,6 +264,10 @@ class Cluster:
     def link(self, a: str, b: str) -> Link:
         return Link(self._state, a, b)
 
+    def reconfigure(self, **options: Any) -> None:
+        """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""
+        launch.reconfigure(self.name, options)
+
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""
         return channel.request(self._state.control, {"op": "status"})[0]

@@ -20,7 +20,7 @@ import msgspec
 
 from knet.cluster import channel, kubeconfig, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import CHANGEABLE, FILES, ClusterConfig
+from knet.cluster.config import CHANGEABLE, FILES, LIVE, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.state import Record, StateDir
 from knet.kernel import cgroup
@@ -68,6 +68,24 @@ def configure(name: str, given: Mapping[str, Any]) -> tuple[ClusterConfig, Recor
                 f"knet up --name {name} · or make it anew: knet down --delete --name {name}"
             )
     return msgspec.structs.replace(record.config, **changed), record
+
+
+def reconfigure(name: str, changes: Mapping[str, Any]) -> list[str]:
+    """Change options (of `knet.cluster.config.LIVE`) of a cluster that is up, and keep them for the next ``up``.
+
+    The components that were restarted for it, as NAME@MACHINE.  KnetError or FeatureMissing where it cannot be.
+    """
+    state = StateDir(name)
+    record = state.read()
+    if record is None or not state.up:
+        raise KnetError(f"cluster {name} is not up; bring it up with: knet up --name {name}")
+    if fixed := sorted(set(changes) - set(LIVE)):
+        raise KnetError(f"{', '.join(fixed)} cannot be changed while the cluster is up")
+    config = msgspec.structs.replace(record.config, **changes).check()
+    preflight.check(config)
+    answer, _ = channel.request(state.control, {"op": "configure", **changes})
+    state.write(msgspec.structs.replace(record, config=config))
+    return list(answer["restarted"])
 
 
 def up(name: str, given: Mapping[str, Any], progress: Progress) -> Running:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,15 +111,20 @@ class Supervisor:
         # the sockets exist before the API server does: connections wait in the backlog, across restarts too,
         # and nobody has to try again
         self._cluster_socket = _listening(control_plane, API_PORT)
-        for component in components.control_plane(self.config, self.state, control_plane):
+        for component in self._wanted():
             extra = {option: [_appending(path)] for option, path in component.appends.items()}
             if component.name == "kube-apiserver":
                 extra["listen_fds"] = [self._listen.fileno(), self._cluster_socket.fileno()]
             self._start(Running(component, extra=extra))
-        for machine in workers:
-            for component in components.node(self.config, self.state, machine):
-                self._start(Running(component))
         self._bootstrap(workers)
+
+    def _wanted(self) -> Iterator[Component]:
+        """What has to run by the config as it is now, in the order in which it starts."""
+        assert self._underlay is not None
+        for role, rows in ((CONTROL_PLANE, components.control_plane), (WORKER, components.node)):
+            for machine in self._underlay.machines.values():
+                if machine.role == role:
+                    yield from rows(self.config, self.state, machine)
 
     def _bootstrap(self, workers: list[Machine]) -> None:
         """Start the one-shot component that applies the add-ons and waits until the cluster answers."""
@@ -302,6 +307,7 @@ class Supervisor:
             "change_link": self._change_link,
             "reset_link": self._reset_link,
             "restart": self._restart,
+            "configure": self._configure,
         }
         arguments = dict(request)
         name = str(arguments.pop("op", ""))
@@ -380,6 +386,20 @@ class Supervisor:
         assert self._underlay is not None
         self._underlay.reset_link(a, b)
         return {}, []
+
+    def _configure(self, **changes: Any) -> tuple[JSON, list[int]]:
+        """Go on with other options: components that get others by it are restarted; which ones."""
+        if not self._ready:
+            raise KnetError("the cluster is still coming up")
+        self.config = msgspec.structs.replace(self.config, **changes).check()
+        restarted = []
+        for component in self._wanted():
+            running = self._running[component.title]
+            if running.component.options != component.options:
+                running.component = component
+                self._restart(component.title)
+                restarted.append(component.title)
+        return {"restarted": restarted}, []
 
     def _restart(self, component: str) -> tuple[JSON, list[int]]:
         running = self._running.get(component)

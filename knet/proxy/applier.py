@@ -51,6 +51,13 @@ class IptablesApplier:
             log.warning("the rules are not as kube-proxy left them; writing them anew")
         await self._write_everything(wanted, held)
 
+    async def remove(self) -> None:
+        self._written = None
+        text = transaction.removal(await _saved())
+        if text:
+            await asyncio.to_thread(rules.restore, text)
+            log.info("removed what the mode iptables left")
+
     async def _write_everything(self, wanted: Rules, held: Held) -> None:
         self._written = None
         await self._write(wanted, transaction.complete(wanted, held))
@@ -63,4 +70,8 @@ class IptablesApplier:
 
 
 async def _read() -> Held:
-    return transaction.parse_saved(await asyncio.to_thread(lambda: rules.save(FILTER) + rules.save(NAT)))
+    return transaction.parse_saved(await _saved())
+
+
+async def _saved() -> str:
+    return await asyncio.to_thread(lambda: rules.save(FILTER) + rules.save(NAT))

@@ -10,14 +10,11 @@ from knet.api.objects import EndpointSlice, Service
 from knet.api.timing import PROFILES
 from knet.client import Client, Informer, component
 from knet.kernel import sysctl
-from knet.proxy.applier import IptablesApplier
+from knet.proxy.modes import MODES
 from knet.proxy.snapshot import PROXY_NAME_LABEL, Snapshot, build
-from knet.proxy.sync import Applier, Syncer
+from knet.proxy.sync import Syncer
 
 log = logging.getLogger(__name__)
-
-#: --proxy-mode
-MODES: dict[str, type[Applier]] = {"iptables": IptablesApplier}
 
 #: headless Services have no virtual address, and those of another proxy are none of our business
 _SELECTOR = f"!{HEADLESS_LABEL},!{PROXY_NAME_LABEL}"
@@ -50,7 +47,8 @@ async def _serve(options: Options) -> None:
         def snapshot() -> Snapshot:
             return build(services.list(), slices.list(), options.node_name, options.node_ip, options.cluster_cidr)
 
-        syncer = Syncer(MODES[options.mode](), snapshot, PROFILES[options.timing].proxy_sync)
+        others = [applier() for mode, applier in MODES.items() if mode != options.mode]
+        syncer = Syncer(MODES[options.mode](), snapshot, PROFILES[options.timing].proxy_sync, others)
         services.subscribe(syncer.changed)
         slices.subscribe(syncer.changed)
         async with asyncio.TaskGroup() as group:

@@ -3,7 +3,7 @@ then to repair what others broke."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from knet.kernel.conntrack import Conntrack
@@ -29,12 +29,19 @@ class Applier(Protocol):
     async def repair(self, snapshot: Snapshot) -> None:
         """Bring the rules to the snapshot, whatever became of them meanwhile."""
 
+    async def remove(self) -> None:
+        """Take out of the machine what this mode ever put there, and only that; nothing where nothing is."""
+
 
 class Syncer:
     """Runs `Applier.apply` after changes, and `Applier.repair` every ``period`` seconds."""
 
-    def __init__(self, applier: Applier, snapshot: Callable[[], Snapshot], period: float) -> None:
+    def __init__(
+        self, applier: Applier, snapshot: Callable[[], Snapshot], period: float, others: Iterable[Applier] = ()
+    ) -> None:
+        """``others`` are the modes not in use: what they left goes as soon as the rules of this one are in force."""
         self._applier = applier
+        self._others = list(others)
         self._snapshot = snapshot
         self._period = period
         self._changed = asyncio.Event()
@@ -74,6 +81,9 @@ class Syncer:
         try:
             snapshot = self._snapshot()
             await bring(snapshot)
+            while self._others:
+                await self._others[-1].remove()
+                self._others.pop()
             frontends = udp_frontends(snapshot)
             clean(conntrack, self._frontends, frontends)
             self._frontends = frontends

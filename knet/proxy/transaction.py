@@ -49,6 +49,28 @@ def parse_saved(saved: str) -> Held:
     return Held({chain: tuple(lines) for chain, lines in rules.items()}, frozenset(jumps))
 
 
+def removal(saved: str) -> str:
+    """Takes what is ours out of the tables that iptables-save printed, and what leads to it; "" where nothing is."""
+    held = parse_saved(saved)
+    gone: dict[str, list[str]] = {}
+    table = ""
+    for line in saved.splitlines():
+        words = line.split()
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif (
+            line.startswith("-A") and Chain(table, words[1]) not in held.rules and Chain(table, words[-1]) in held.rules
+        ):
+            gone.setdefault(table, []).append("-D" + line[2:])
+    tables = []
+    for table in dict.fromkeys(chain.table for chain in held.rules):
+        names = [chain.name for chain in held.rules if chain.table == table]
+        declared = [f":{name} - [0:0]" for name in names]
+        lines = [f"*{table}", *declared, *gone.get(table, ()), *(f"-X {name}" for name in names), "COMMIT"]
+        tables.append("\n".join(lines) + "\n")
+    return "".join(tables)
+
+
 def plausible(wanted: Rules, held: Held) -> bool:
     """Whether ``held`` can be what became of ``wanted``: all jumps, the same chains, as many rules in each.
 

@@ -271,6 +271,18 @@ def test_a_udp_client_is_led_to_another_pod_when_its_own_is_gone(lab: Lab):
         assert clean(conntrack, udp_frontends(after), udp_frontends(after)) == 0
 
 
+def test_what_a_mode_put_there_goes_with_it_and_the_rules_of_others_stay(lab: Lab):
+    rules = "iptables-save | grep -v '^[#:]'"
+    lab.shell("iptables -t nat -N MINE; iptables -t nat -I PREROUTING -j MINE; iptables -A FORWARD -s 192.0.2.1")
+    before = lab.shell(rules)
+    lab.apply(snapshot(WEB_1, node_port=30080))
+    for _ in range(2):
+        run_in(lab.node, lambda: asyncio.run(lab.applier.remove()))
+        assert lab.shell(rules) == before
+    lab.apply(snapshot(WEB_1))
+    assert lab.connect(lab.pods["client"], VIP)[0] == "web-1"
+
+
 class Reporting(IptablesApplier):
     """Says when it has brought the rules to a snapshot, or could not."""
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from knet.cluster.config import ClusterConfig
+from knet.cluster.config import PROXY_MODES, ClusterConfig
 from knet.cluster.errors import KnetError
+from knet.proxy.modes import MODES
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,10 @@ def test_unsound_options_are_refused_with_one_line(options: dict[str, object], c
         ClusterConfig(**options).check()  # type: ignore[arg-type]
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_every_proxy_mode_that_can_be_asked_for_can_be_started():
+    assert list(PROXY_MODES) == list(MODES)
 
 
 def test_addresses_that_follow_from_the_service_range() -> None:

@@ -5,7 +5,7 @@ import pytest
 from knet.proxy.chains import JUMPS, NAT, Chain, chain_name
 from knet.proxy.iptables import chains
 from knet.proxy.snapshot import build
-from knet.proxy.transaction import Held, complete, difference, parse_saved, plausible
+from knet.proxy.transaction import Held, complete, difference, parse_saved, plausible, removal
 from tests.cluster_objects import endpoint_slice, service
 
 SAVED = """\
@@ -64,6 +64,16 @@ def test_a_first_start_writes_everything_adds_missing_jumps_and_clears_leftovers
     assert "DOCKER" not in text
     assert "KUBE-SEP-NOTOURS" not in text
     assert set(declared(text)) == {chain.name for chain in wanted("a")} | {"KUBE-SVC-LEFTOVER"}
+
+
+def test_another_mode_takes_out_what_is_ours_and_only_that():
+    assert removal(SAVED) == (
+        "*filter\n:KUBE-FIREWALL - [0:0]\n-D INPUT -j KUBE-FIREWALL\n-X KUBE-FIREWALL\nCOMMIT\n"
+        "*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-LEFTOVER - [0:0]\n"
+        '-D PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES\n'
+        "-X KUBE-SERVICES\n-X KUBE-SVC-LEFTOVER\nCOMMIT\n"
+    )
+    assert removal("*nat\n:PREROUTING ACCEPT [0:0]\n:MINE - [0:0]\n-A PREROUTING -j MINE\nCOMMIT\n") == ""
 
 
 def test_an_unchanged_snapshot_writes_nothing():
