@@ -840,12 +840,33 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     internalTrafficPolicy: str = "Cluster"
     publishNotReadyAddresses: bool = False
     allocateLoadBalancerNodePorts: bool = True
+    loadBalancerSourceRanges: tuple[str, ...] = ()
+    loadBalancerClass: str | None = None
+    healthCheckNodePort: int = 0
+    trafficDistribution: str | None = None
     ipFamilies: tuple[str, ...] = ()
+
+
+class LoadBalancerIngress(Part, frozen=True, kw_only=True):
+    """``ipMode`` VIP: packets arrive with this destination; Proxy: the balancer sends them to node ports (KEP-1860)."""
+
+    ip: str = ""
+    ipMode: str = "VIP"
+    hostname: str = ""
+
+
+class LoadBalancerStatus(Part, frozen=True, kw_only=True):
+    ingress: tuple[LoadBalancerIngress, ...] = ()
+
+
+class ServiceStatus(Part, frozen=True, kw_only=True):
+    loadBalancer: LoadBalancerStatus = LoadBalancerStatus()
 
 
 class Service(KubeObject, frozen=True, kw_only=True):
     resource = resources.SERVICES
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
 
     @property
     def headless(self) -> bool:
@@ -860,9 +881,20 @@ class EndpointConditions(Part, frozen=True, kw_only=True):
     terminating: bool | None = None
 
 
+class ForZone(Part, frozen=True, kw_only=True):
+    name: str
+
+
+class EndpointHints(Part, frozen=True, kw_only=True):
+    """In which zones clients should use an endpoint (KEP-2433)."""
+
+    forZones: tuple[ForZone, ...] = ()
+
+
 class Endpoint(Part, frozen=True, kw_only=True):
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
+    hints: EndpointHints | None = None
     hostname: str = ""
     nodeName: str = ""
     zone: str = ""

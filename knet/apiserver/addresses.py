@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from knet.api.resources import SERVICES
+from knet.api.services import needs_health_check, needs_node_ports
 from knet.apiserver import field
 from knet.apiserver.kind import Kind
-from knet.apiserver.status import internal_error, invalid
+from knet.apiserver.status import StatusError, internal_error, invalid
 from knet.store import Object
 
 #: upstream's --service-node-port-range
@@ -25,16 +26,13 @@ NODE_PORTS = range(30000, 32768)
 NODE_PORT_BAND = 86
 
 
-class Taken(Exception):
-    """The address or port belongs to somebody else."""
-
-
 @dataclass(frozen=True)
 class Claims:
     """What one Service occupies."""
 
     addresses: frozenset[int]
-    ports: frozenset[tuple[str, int]]
+    ports: frozenset[int]
+    """whatever the protocol: TCP and UDP share a number only within one Service"""
 
 
 class Allocations:
@@ -43,7 +41,7 @@ class Allocations:
     def __init__(self, network: IPv4Network) -> None:
         self.network = network
         self._addresses: set[int] = set()
-        self._ports: set[tuple[str, int]] = set()
+        self._ports: set[int] = set()
         size = network.num_addresses
         self._band = min(max(16, size // 16), 256)
 
@@ -88,7 +86,7 @@ class Allocations:
     def _complete(self, kind: Kind, value: Object, before: Claims) -> Claims:
         spec = value["spec"]
         addresses: set[int] = set()
-        ports: set[tuple[str, int]] = set()
+        ports: set[int] = set()
         errors: field.Errors = []
         if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
             given = spec.get("clusterIP", "")
@@ -97,20 +95,39 @@ class Allocations:
             elif int(IPv4Address(given)) not in before.addresses:
                 self._take_address(given, addresses, errors)
             spec["clusterIPs"] = [spec["clusterIP"]]
-        if spec.get("type") in ("NodePort", "LoadBalancer"):
-            wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts", True)
-            for index, port in enumerate(spec.get("ports", ())):
-                number = port.get("nodePort", 0)
-                if number:
-                    claim = (port["protocol"], number)
-                    if claim not in before.ports and claim not in ports:
-                        self._take_port(claim, f"spec.ports[{index}].nodePort", ports, errors)
-                elif wants:
-                    port["nodePort"] = self._next_port(port["protocol"], ports)
-        if errors:
+        try:
+            if spec.get("type") in ("NodePort", "LoadBalancer"):
+                self._complete_ports(spec, before, ports, errors)
+            if needs_health_check(spec):
+                self._complete_health_port(spec, before, ports)
+            if errors:
+                raise invalid("", "Service", value["metadata"]["name"], errors)
+        except StatusError:
             self._free(Claims(frozenset(addresses), frozenset(ports)))
-            raise invalid("", "Service", value["metadata"]["name"], errors)
+            raise
         return Claims(frozenset(addresses), frozenset(ports))
+
+    def _complete_ports(self, spec: Object, before: Claims, taken: set[int], errors: field.Errors) -> None:
+        """Ports of one number (TCP and UDP of a DNS, say) have one node port, unless they say otherwise."""
+        given = {port["port"]: port["nodePort"] for port in reversed(spec.get("ports", ())) if port.get("nodePort")}
+        for index, port in enumerate(spec.get("ports", ())):
+            if not port.get("nodePort") and needs_node_ports(spec):
+                port["nodePort"] = given.get(port["port"]) or self._next_port(taken, "failed to allocate a nodePort")
+                given[port["port"]] = port["nodePort"]
+            number = port.get("nodePort", 0)
+            if number and number not in before.ports and number not in taken and (why := self._take_port(number)):
+                errors.append(field.invalid(f"spec.ports[{index}].nodePort", number, why))
+            elif number and number not in before.ports:
+                taken.add(number)
+
+    def _complete_health_port(self, spec: Object, before: Claims, taken: set[int]) -> None:
+        number = spec.get("healthCheckNodePort", 0)
+        if not number:
+            spec["healthCheckNodePort"] = self._next_port(taken, "failed to allocate a HealthCheck NodePort 0")
+        elif number not in before.ports:
+            if why := self._take_port(number):
+                raise internal_error(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
+            taken.add(number)
 
     def _next_address(self, taken: set[int]) -> IPv4Address:
         first = int(self.network.network_address)
@@ -141,31 +158,27 @@ class Allocations:
         self._addresses.add(int(address))
         taken.add(int(address))
 
-    def _next_port(self, protocol: str, taken: set[tuple[str, int]]) -> int:
-        start = random.randrange(NODE_PORT_BAND, len(NODE_PORTS))
-        for step in range(len(NODE_PORTS)):
-            claim = (protocol, NODE_PORTS[(start + step) % len(NODE_PORTS)])
-            if claim not in self._ports:
-                self._ports.add(claim)
-                taken.add(claim)
-                return claim[1]
-        raise internal_error("failed to allocate a nodePort: range is full")
+    def _next_port(self, taken: set[int], failed: str) -> int:
+        upper, lower = NODE_PORTS[NODE_PORT_BAND:], NODE_PORTS[:NODE_PORT_BAND]
+        for band in (upper, lower):
+            start = random.randrange(len(band))
+            for step in range(len(band)):
+                number = band[(start + step) % len(band)]
+                if number not in self._ports:
+                    self._ports.add(number)
+                    taken.add(number)
+                    return number
+        raise internal_error(f"{failed}: range is full")
 
-    def _take_port(self, claim: tuple[str, int], path: str, taken: set[tuple[str, int]], errors: field.Errors) -> None:
-        if claim[1] not in NODE_PORTS:
-            errors.append(
-                field.invalid(
-                    path,
-                    claim[1],
-                    f"provided port is not in the valid range. The range of valid ports is"
-                    f" {NODE_PORTS[0]}-{NODE_PORTS[-1]}",
-                )
-            )
-        elif claim in self._ports:
-            errors.append(field.invalid(path, claim[1], "provided port is already allocated"))
-        else:
-            self._ports.add(claim)
-            taken.add(claim)
+    def _take_port(self, number: int) -> str:
+        """Claim a port that was given; why it cannot be had, else ""."""
+        if number not in NODE_PORTS:
+            valid = f"{NODE_PORTS[0]}-{NODE_PORTS[-1]}"
+            return f"provided port is not in the valid range. The range of valid ports is {valid}"
+        if number in self._ports:
+            return "provided port is already allocated"
+        self._ports.add(number)
+        return ""
 
 
 def claims_of(value: Object) -> Claims:
@@ -175,6 +188,11 @@ def claims_of(value: Object) -> Claims:
     return Claims(
         frozenset([int(IPv4Address(address))] if address not in ("", "None") else []),
         frozenset(
-            (port.get("protocol", "TCP"), port["nodePort"]) for port in spec.get("ports", ()) if port.get("nodePort")
+            number
+            for number in (
+                spec.get("healthCheckNodePort"),
+                *(port.get("nodePort") for port in spec.get("ports", ())),
+            )
+            if number
         ),
     )

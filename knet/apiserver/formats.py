@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import ip_address as parse_ip_address
+from ipaddress import ip_network
 
 LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
@@ -167,6 +168,7 @@ def domain_prefixed_path(text: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", path) else "Invalid path"
 
 
+INVALID_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 INVALID_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
@@ -177,6 +179,17 @@ def ip_address(text: str) -> str:
     except ValueError:
         return INVALID_IP
     return ""
+
+
+def cidr(text: str) -> str:
+    """A range of IPv4 or IPv6 addresses, named by any of them."""
+    address, slash, _bits = text.partition("/")
+    try:
+        parse_ip_address(address)
+        ip_network(text, strict=False)
+    except ValueError:
+        return INVALID_CIDR
+    return "" if slash else INVALID_CIDR
 
 
 def http_header_name(text: str) -> str:

@@ -30,6 +30,7 @@ from knet.apiserver.validation import (
     pod,
     policy,
     service,
+    service_traffic,
     storage,
     webhooks,
 )
@@ -112,6 +113,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         prepare_update=prepare.keep_service,
         validate=service.validate_service,
         validate_update=service.validate_service_update,
+        validate_status_update=service_traffic.validate_service_status,
         check_name=formats.dns_1035_label,
         create_on_update=True,
         returns_deleted=True,

@@ -1,8 +1,9 @@
 """The state objects start in, and what updates to the main resource leave alone (pkg/registry/*/strategy.go)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from knet.api.pod_resources import qos_class
+from knet.api.services import externally_accessible, needs_health_check, needs_node_ports
 from knet.apiserver.context import now
 from knet.store import Object
 
@@ -107,23 +108,39 @@ def keep_service(value: Object, old: Object) -> None:
         for key in ("clusterIP", "clusterIPs"):
             if key in before:
                 spec[key] = before[key]
-    if spec["type"] in ("NodePort", "LoadBalancer"):
-        known = {
-            (row["protocol"], row["port"]): row["nodePort"] for row in before.get("ports", ()) if "nodePort" in row
-        }
-        for row in spec.get("ports", ()):
-            number = known.get((row["protocol"], row.get("port")))
-            if number and not row.get("nodePort"):
-                row["nodePort"] = number
-    else:
-        # what NodePort and LoadBalancer left behind; a port given anew is refused by validation
+    if needs_node_ports(spec) and needs_node_ports(before):
+        _keep_node_ports(spec.get("ports", ()), before.get("ports", ()))
+    elif spec["type"] not in ("NodePort", "LoadBalancer"):
         former = {row.get("nodePort") for row in before.get("ports", ())}
-        if before.get("type") in ("NodePort", "LoadBalancer"):
-            spec.pop("externalTrafficPolicy", None)
-            spec.pop("allocateLoadBalancerNodePorts", None)
-            for row in spec.get("ports", ()):
-                if row.get("nodePort") in former:
-                    row.pop("nodePort", None)
+        for row in spec.get("ports", ()):
+            if row.get("nodePort") in former:
+                row.pop("nodePort", None)
+    if needs_health_check(spec) and needs_health_check(before) and not spec.get("healthCheckNodePort"):
+        spec["healthCheckNodePort"] = before["healthCheckNodePort"]
+    # what the former type left behind; what is given anew is refused by validation
+    for key, needed in _TYPE_DEPENDENT.items():
+        if needed(before) and not needed(spec) and spec.get(key) == before.get(key):
+            spec.pop(key, None)
+
+
+#: fields that a Service loses with the type that needed them
+_TYPE_DEPENDENT: Mapping[str, Callable[[Object], bool]] = {
+    "externalTrafficPolicy": externally_accessible,
+    "healthCheckNodePort": needs_health_check,
+    "allocateLoadBalancerNodePorts": lambda spec: spec.get("type") == "LoadBalancer",
+    "loadBalancerClass": lambda spec: spec.get("type") == "LoadBalancer",
+}
+
+
+def _keep_node_ports(ports: Sequence[Object], before: Sequence[Object]) -> None:
+    """A port keeps its number by its name, unless another port of the Service has taken that meanwhile."""
+    numbers = {row.get("nodePort") for row in ports}
+    known = {row.get("name"): row["nodePort"] for row in before if row.get("nodePort")}
+    for row in ports:
+        number = known.get(row.get("name"))
+        if number and not row.get("nodePort") and number not in numbers:
+            row["nodePort"] = number
+            numbers.add(number)
 
 
 def new_job(value: Object) -> None:

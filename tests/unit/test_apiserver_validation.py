@@ -23,6 +23,7 @@ from knet.apiserver.validation.metadata import common
 from knet.apiserver.validation.node import validate_node
 from knet.apiserver.validation.pod import validate_pod, validate_pod_update
 from knet.apiserver.validation.service import validate_service
+from knet.apiserver.validation.service_traffic import validate_service_status
 
 SCHEMA = schema_of(schema_kinds())
 
@@ -134,6 +135,17 @@ def test_a_deployments_selector_never_changes() -> None:
         ({"ports": [{"port": 1}], "clusterIP": "ten"}, 'spec.clusterIPs[0]: Invalid value: "ten": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
         ({"type": "ExternalName"}, "spec.externalName: Required value"),
         ({"type": "NodePort", "ports": [{"port": 1}], "clusterIP": "None"}, 'spec.clusterIPs[0]: Invalid value: "None": may not be set to \'None\' for NodePort services'),
+        ({"type": "LoadBalancer", "ports": [{"port": 10250}]}, "spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet"),
+        ({"type": "NodePort", "ports": [{"name": "a", "port": 1, "nodePort": 30001}, {"name": "b", "port": 2, "nodePort": 30001}]}, "spec.ports[1].nodePort: Duplicate value: 30001"),
+        ({"ports": [{"port": 1}], "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 86401}}}, "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 86401: must be greater than 0 and less than 86400"),
+        ({"ports": [{"port": 1}], "externalTrafficPolicy": "Local"}, 'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services'),
+        ({"type": "NodePort", "ports": [{"port": 1}], "externalTrafficPolicy": "Near"}, 'spec.externalTrafficPolicy: Unsupported value: "Near": supported values: "Cluster", "Local"'),
+        ({"type": "NodePort", "ports": [{"port": 1}], "externalTrafficPolicy": "Local", "healthCheckNodePort": 30009}, "spec.healthCheckNodePort: Invalid value: 30009: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"),
+        ({"ports": [{"port": 1}], "trafficDistribution": "Far"}, 'spec.trafficDistribution: Unsupported value: "Far": supported values: "PreferClose"'),
+        ({"ports": [{"port": 1}], "loadBalancerSourceRanges": ["10.0.0.0/8"]}, "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'"),
+        ({"type": "LoadBalancer", "ports": [{"port": 1}], "loadBalancerSourceRanges": [" 10.0.0.1/8 ", "10.0.0.1"]}, 'spec.LoadBalancerSourceRanges[1]: Invalid value: "10.0.0.1": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'),
+        ({"ports": [{"port": 1}], "loadBalancerClass": "a.b/c"}, "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"),
+        ({"ports": [{"port": 1}], "allocateLoadBalancerNodePorts": False}, "spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'"),
         ({"type": "Other", "ports": [{"port": 1}]}, 'spec.type: Unsupported value: "Other": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"'),
     ],
 )  # fmt: skip
@@ -141,6 +153,27 @@ def test_a_wrong_service_is_refused(spec: dict[str, Any], error: str) -> None:
     value = {"metadata": {}, "spec": spec}
     default_service(value)
     assert error in [str(found) for found in validate_service(value)]
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"ip": "10.0.0.1"}, ""),
+        ({"ip": "10.0.0.1", "ipMode": "Proxy"}, ""),
+        ({"hostname": "lb.example.com"}, ""),
+        ({"ip": "ten"}, 'status.loadBalancer.ingress[0].ip: Invalid value: "ten": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'),
+        ({"ip": "10.0.0.1", "ipMode": "L2"}, 'status.loadBalancer.ingress[0].ipMode: Unsupported value: "L2": supported values: "VIP", "Proxy"'),
+        ({"hostname": "a", "ipMode": "VIP"}, "status.loadBalancer.ingress[0].ipMode: Forbidden: may not be specified when `ip` is not set"),
+        ({"hostname": "10.0.0.1"}, 'status.loadBalancer.ingress[0].hostname: Invalid value: "10.0.0.1": must be a DNS name, not an IP address'),
+    ],
+)  # fmt: skip
+def test_what_a_load_balancer_writes_into_a_services_status(row: dict[str, Any], error: str) -> None:
+    spec = {"type": "LoadBalancer", "ports": [{"port": 1}]}
+    value = {"metadata": {}, "spec": spec, "status": {"loadBalancer": {"ingress": [row]}}}
+    default_service(value)
+    assert [str(found) for found in validate_service_status(value, value)] == ([error] if error else [])
+    other = {**value, "spec": {**spec, "type": "NodePort"}}
+    assert [found.field for found in validate_service_status(other, value)] == ["status.loadBalancer.ingress"]
 
 
 def test_other_kinds_are_checked_too() -> None:

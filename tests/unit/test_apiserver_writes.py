@@ -2,10 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from apiserver_harness import JSON_PATCH, MERGE, STRATEGIC, Api, Server, deployment, pod, running
+
+from knet.api.resources import SERVICES
+from knet.api.schema import schema_of
+from knet.apiserver.addresses import NODE_PORTS, Allocations
+from knet.apiserver.kinds import schema_kinds, served
+from knet.apiserver.status import StatusError
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -383,6 +390,63 @@ def test_services_get_addresses_and_node_ports_of_their_own(server: Server) -> N
         assert (await api("POST", path, service("taken", clusterIP="10.96.0.10"))).code == 201
 
     server.run(test)
+
+
+def test_node_ports_belong_to_one_service_whatever_their_protocol(server: Server) -> None:
+    async def test(api: Api) -> None:
+        path = "/api/v1/namespaces/default/services"
+        dns = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53}]
+        ports = (await api("POST", path, service("dns", type="NodePort", ports=dns))).body["spec"]["ports"]
+        number = ports[0]["nodePort"]
+        assert ports[1]["nodePort"] == number
+        clash = service("clash", type="NodePort", ports=[{"port": 80, "protocol": "SCTP", "nodePort": number}])
+        assert (
+            f"spec.ports[0].nodePort: Invalid value: {number}: provided port is already allocated"
+            in (await api("POST", path, clash)).message
+        )
+        beyond = service("beyond", type="NodePort", ports=[{"port": 80, "nodePort": 80}])
+        assert (
+            "provided port is not in the valid range. The range of valid ports is 30000-32767"
+            in (await api("POST", path, beyond)).message
+        )
+
+    server.run(test)
+
+
+def test_a_health_check_port_comes_and_goes_with_local_load_balancers(server: Server) -> None:
+    async def test(api: Api) -> None:
+        path = "/api/v1/namespaces/default/services"
+        local = {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}
+        made = (await api("POST", path, service("a", **local))).body["spec"]
+        number = made["healthCheckNodePort"]
+        assert 30000 <= number <= 32767 and number != made["ports"][0]["nodePort"]
+        clash = await api("POST", path, service("b", **local, healthCheckNodePort=number))
+        assert (clash.code, clash.message) == (
+            500,
+            "Internal error occurred: failed to allocate requested HealthCheck NodePort"
+            f" {number}: provided port is already allocated",
+        )
+        moved = await api("PATCH", path + "/a", {"spec": {"healthCheckNodePort": 30999}}, MERGE)
+        assert "spec.healthCheckNodePort: Forbidden: field is immutable" in moved.message
+        kept = await api("PUT", path + "/a", service("a", **local))
+        assert kept.body["spec"]["healthCheckNodePort"] == number
+        plain = await api("PATCH", path + "/a", {"spec": {"type": "ClusterIP"}}, MERGE)
+        assert not {"healthCheckNodePort", "externalTrafficPolicy"} & plain.body["spec"].keys()
+        assert (await api("POST", path, service("b", **local, healthCheckNodePort=number))).code == 201
+
+    server.run(test)
+
+
+def test_a_full_range_of_node_ports_says_so() -> None:
+    allocations = Allocations(IPv4Network("10.96.0.0/12"))
+    allocations.load([{"spec": {"ports": [{"nodePort": number} for number in NODE_PORTS]}}])
+    kind = served(schema_of(schema_kinds()))[SERVICES]
+    late = {"metadata": {"name": "late"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}}
+    with (
+        pytest.raises(StatusError, match="failed to allocate a nodePort: range is full"),
+        allocations.claim(kind, late, None),
+    ):
+        pass
 
 
 def test_node_ports_survive_writers_that_overtake_each_other(server: Server) -> None:

@@ -3,6 +3,7 @@
 import base64
 
 from knet.api.names import NAMESPACE_NAME_LABEL
+from knet.api.services import externally_accessible
 from knet.store import Object
 
 #: three hours
@@ -23,8 +24,11 @@ def default_service(value: Object) -> None:
         port.setdefault("protocol", "TCP")
         if not port.get("targetPort"):
             port["targetPort"] = port.get("port", 0)
-    if kind in ("NodePort", "LoadBalancer"):
-        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if externally_accessible(spec):
+        spec["externalTrafficPolicy"] = spec.get("externalTrafficPolicy") or "Cluster"
+    for row in value.get("status", {}).get("loadBalancer", {}).get("ingress") or ():
+        if kind == "LoadBalancer" and row.get("ip"):
+            row.setdefault("ipMode", "VIP")
     if kind == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if kind != "ExternalName":

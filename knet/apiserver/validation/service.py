@@ -6,6 +6,7 @@ from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.apiserver.validation import metadata as metadata_validation
 from knet.apiserver.validation.addresses import INVALID_IP, PROTOCOLS, is_ipv4
+from knet.apiserver.validation.service_traffic import traffic, traffic_update
 from knet.store import Object
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -41,16 +42,10 @@ def validate_service(value: Object) -> Errors:
         errors.append(field.required("spec.ports"))
     errors += _service_ports(spec.get("ports", ()), kind)
     errors += metadata_validation.labels(spec.get("selector", {}), "spec.selector")
-    for key, supported in (
-        ("internalTrafficPolicy", ("Cluster", "Local")),
-        ("externalTrafficPolicy", ("Cluster", "Local")),
-    ):
-        if key in spec and spec[key] not in supported:
-            errors.append(field.not_supported(f"spec.{key}", spec[key], supported))
     for index, text in enumerate(spec.get("externalIPs", ())):
         if not is_ipv4(text):
             errors.append(field.invalid(f"spec.externalIPs[{index}]", text, INVALID_IP))
-    return errors
+    return errors + traffic(spec, value["metadata"].get("annotations") or {})
 
 
 def _service_ports(ports: Iterable[Object], kind: str) -> Errors:
@@ -90,8 +85,9 @@ def _service_ports(ports: Iterable[Object], kind: str) -> Errors:
 def validate_service_update(value: Object, old: Object) -> Errors:
     """The cluster address stays, unless the Service becomes or ceases to be an ExternalName."""
     spec, before = value["spec"], old["spec"]
+    errors = traffic_update(spec, before)
     if "ExternalName" in (spec.get("type"), before.get("type")):
-        return []
+        return errors
     if before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
-        return [field.invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set")]
-    return []
+        errors.append(field.invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set"))
+    return errors
