@@ -64,6 +64,9 @@ def up(
     cni: Annotated[
         str | None, typer.Option(metavar=_choice(CNI_BACKENDS), help="How pods reach pods on other machines.")
     ] = None,
+    mtu: Annotated[
+        int | None, typer.Option(metavar="BYTES", help="MTU of pods, right or wrong (default: what fits the links).")
+    ] = None,
     proxy: Annotated[
         str | None, typer.Option(metavar=_choice(tuple(PROXY_MODES)), help="How kube-proxy realises Services.")
     ] = None,

@@ -12,7 +12,7 @@ are plugged in but their ports stand by.  Cut a cable (``knet link leaf2 spine1 
 over the rest: spine2 takes over at once.  The kernel's own spanning tree protocol would do the same, after at least
 four seconds in which nothing is forwarded, and with its BPDUs in every capture.
 
-One subnet spans all racks, so both CNI backends work.  Each leaf is a zone.
+One subnet spans all racks, so every CNI backend works.  Each leaf is a zone.
 
     sudo knet up --topo leaf_spine,leaves=3,spines=2 --workers 6
 """

@@ -5,7 +5,7 @@
        +----+---+----+------+---- s1          172.18.0.0/24
 
 The client is no part of the cluster: what it sends comes from outside (north-south traffic).
-All machines share one subnet, so both CNI backends work: ``vxlan`` and ``host-gw``.
+All machines share one subnet, so every CNI backend works.
 
     sudo knet up --topo single --workers 3
 """

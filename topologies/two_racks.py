@@ -6,7 +6,8 @@
                 172.18.1.0/24           172.18.2.0/24
 
 The CNI backend ``host-gw`` cannot work here: it tells n1 "pods 10.244.2.0/24 via n2", but n2 is no neighbour of n1,
-and r1, which is, knows no pods.  ``vxlan`` works: r1 only ever sees packets between machines.
+and r1, which is, knows no pods.  ``vxlan`` works: r1 only ever sees packets between machines.  ``direct-routing`` does
+both: plain routes inside a rack, the tunnel across.
 
     sudo knet up --topo two_racks --cni vxlan
 """

@@ -151,6 +151,7 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             "kubeconfig": kubeconfig("flanneld"),
             "node_name": machine.name,
             "backend": config.cni,
+            "mtu": config.mtu,
             "public_ip": machine.address,
             "interface": machine.interface,
             "cluster_cidr": config.cluster_cidr,

@@ -11,7 +11,7 @@ from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
 
-CNI_BACKENDS = ("vxlan", "host-gw")
+CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 #: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
 PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": ()}
 STORES = ("sqlite", "etcd")
@@ -32,6 +32,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``topo`` is a file or the name of one in topologies/; ``workers`` None leaves the number to the topology;
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
+    ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
@@ -42,6 +43,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     topo: str = "single"
     workers: int | None = None
     cni: str = "vxlan"
+    mtu: int = 0
     proxy: str = "iptables"
     store: str = "sqlite"
     timing: str = "lab"
@@ -74,6 +76,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise KnetError(f"--workers {self.workers}: a cluster needs at least one worker to run pods on.")
         if not 0 <= self.port <= 65535:
             raise KnetError(f"--port {self.port}: a port is a number from 1 to 65535 (0: any free one).")
+        if self.mtu and not 576 <= self.mtu <= 65535:
+            raise KnetError(f"--mtu {self.mtu}: an MTU is a number of bytes from 576 to 65535.")
         pods, services = self._network("--cluster-cidr"), self._network("--service-cidr")
         if pods.prefixlen > 24:
             raise KnetError(f"--cluster-cidr {pods}: every machine gets a /24 of it; use a prefix of /24 or shorter.")

@@ -40,7 +40,7 @@ def check(config: ClusterConfig) -> None:
         _check_images(Path(config.images))
     if config.scheduler_plugin or config.scheduler_config:
         _check_scheduler(config.scheduler_plugin, config.scheduler_config)
-    features.require(*FEATURES, *(["vxlan"] if config.cni == "vxlan" else []), *PROXY_MODES[config.proxy])
+    features.require(*FEATURES, *([] if config.cni == "host-gw" else ["vxlan"]), *PROXY_MODES[config.proxy])
     for name, needed in RAISED.items():
         if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
             sysctl.write(name, needed)

@@ -8,7 +8,6 @@ The routes carry a protocol number of their own (``proto 70`` in ``ip route``), 
 predecessor's from those of people.  Upstream has no such mark and forgets what it installed.
 """
 
-import ipaddress
 from collections.abc import Iterable
 
 from knet.cni.lease import Lease
@@ -21,18 +20,18 @@ PROTOCOL = 70
 
 def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay) -> State:
     """What this machine's kernel needs to reach the pods of all ``leases`` (its own among them is passed over)."""
-    on_link = ipaddress.ip_interface(underlay.address).network
     routes: list[Route] = []
     refusals: list[Refusal] = []
     for lease in sorted((lease for lease in leases if lease.node != own.node), key=lambda lease: lease.node):
         if lease.backend != "host-gw":
             refusals.append(Refusal(lease.node, f"ignoring non-host-gw subnet {lease.subnet}: type={lease.backend}"))
-        elif ipaddress.ip_address(lease.public_ip) not in on_link:
+        elif not underlay.reaches(lease.public_ip):
             refusals.append(
                 Refusal(
                     lease.node,
                     f"no route to {lease.subnet}: host-gw needs {lease.public_ip} on the same link as "
-                    f"{underlay.address} ({underlay.interface}), but a router is between them; use the vxlan backend",
+                    f"{underlay.address} ({underlay.interface}), but a router is between them; use the "
+                    "vxlan or the direct-routing backend",
                 )
             )
         else:

@@ -61,12 +61,16 @@ def lease_of(node: Node) -> Lease | None:
 
 
 def own_lease(node: Node, backend: str, public_ip: str) -> Lease | None:
-    """The lease that this machine's flanneld is to announce; None until its Node has a subnet."""
+    """The lease that this machine's flanneld is to announce; None until its Node has a subnet.
+
+    ``direct-routing`` is a variety of vxlan, and known as that, upstream too.
+    """
     if not node.spec.podCIDR:
         return None
     public_ip = node.metadata.annotations.get(PUBLIC_IP_OVERWRITE) or public_ip
-    vtep = BackendData(VNI, vtep_mac(node.name)) if backend == "vxlan" else None
-    return Lease(node.name, node.spec.podCIDR, public_ip, backend, vtep)
+    kind = "vxlan" if backend == "direct-routing" else backend
+    vtep = BackendData(VNI, vtep_mac(node.name)) if kind == "vxlan" else None
+    return Lease(node.name, node.spec.podCIDR, public_ip, kind, vtep)
 
 
 def annotations(lease: Lease) -> dict[str, str]:

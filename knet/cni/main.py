@@ -10,8 +10,9 @@ broken.  Stopping it leaves everything in place, as upstream: packets need no da
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import msgspec
@@ -33,7 +34,11 @@ from knet.kernel.rules import RulesError
 
 log = logging.getLogger(__name__)
 
-BACKENDS = {"vxlan": vxlan.desired, "host-gw": hostgw.desired}
+BACKENDS: dict[str, Callable[[Lease, Iterable[Lease], Underlay], State]] = {
+    "vxlan": vxlan.desired,
+    "host-gw": hostgw.desired,
+    "direct-routing": functools.partial(vxlan.desired, direct=True),
+}
 
 #: seconds until a pass that failed is tried again
 RETRY = 0.5
@@ -51,7 +56,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     interface: str
     """that has it [--iface]"""
     backend: str = "vxlan"
-    """vxlan or host-gw [net-conf.json: Backend.Type]"""
+    """one of `BACKENDS` [net-conf.json: Backend.Type; direct-routing is vxlan with Backend.DirectRouting]"""
+    mtu: int = 0
+    """of the pods' interfaces, right or wrong; 0: what the underlay's interface has room for"""
     cluster_cidr: str = "10.244.0.0/16"
     """all pods [net-conf.json: Network]"""
     ip_masq: bool = True
@@ -134,7 +141,8 @@ class Flanneld:
             self._underlay_address(own.public_ip),
             links.get(self._netlink, interface).mtu,
         )
-        return BACKENDS[self._options.backend](own, self._leases(), underlay)
+        wanted = BACKENDS[self._options.backend](own, self._leases(), underlay)
+        return wanted.with_mtu(self._options.mtu) if self._options.mtu else wanted
 
     def _underlay_address(self, public_ip: str) -> str:
         """The public address with its prefix length; on a machine behind NAT, whose interface has another, a /32."""

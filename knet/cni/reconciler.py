@@ -1,7 +1,8 @@
 """From a `State` to the kernel: read what is there, work out the difference, send it as one batch.
 
-The order is what the kernel and the packets need.  An entry is added before the route that leads to it (forwarding
-entry, neighbour, route) and removed after it, so that no packet ever takes a route that ends in nothing.
+The order is what the packets need: routes that lead to a node that left go first; then comes what is new (forwarding
+entry, neighbour, the route over both); last goes what no route leads to any more.  So no packet ever takes a route
+that ends in nothing.
 
 What is ours: everything permanent on our own device, and routes with our protocol number.  The rest is left alone,
 with one exception, as upstream: somebody else's route to the very subnet of a node is replaced, because packets can
@@ -46,7 +47,8 @@ def changes(wanted: State, present: Iterable[Entry]) -> list[Change]:
     found = {_place(entry): entry for entry in present}
     removed = [Change("remove", entry) for place, entry in reversed(found.items()) if place not in desired]
     added = [Change("add", entry, found.get(place)) for place, entry in desired.items() if found.get(place) != entry]
-    return removed + added
+    routes = [step for step in removed if isinstance(step.entry, Route)]
+    return [*routes, *added, *(step for step in removed if step not in routes)]
 
 
 def _place(entry: Entry) -> tuple[str, str, str]:

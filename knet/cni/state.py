@@ -9,7 +9,8 @@ The printed form is the one that ``ip`` and ``bridge`` use, in the order of inst
     route 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink
 """
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, replace
 
 from knet.kernel.addresses import Address
 from knet.kernel.links import Vxlan
@@ -27,6 +28,10 @@ class Underlay:
     address: str
     """of the machine on it, with the prefix length: 172.18.0.3/24"""
     mtu: int
+
+    def reaches(self, address: str) -> bool:
+        """Whether a machine of that address is on the same link, with no router between."""
+        return ipaddress.ip_address(address) in ipaddress.ip_interface(self.address).network
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ class State:
     neighbours: tuple[Neighbour, ...] = ()
     routes: tuple[Route, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+
+    def with_mtu(self, mtu: int) -> "State":
+        """The same with an MTU for pods that somebody has decided on.  The tunnel's is not for anybody to choose: the
+        kernel takes none that the underlay's interface has no room for."""
+        return replace(self, mtu=mtu)
 
     @property
     def entries(self) -> tuple[Entry, ...]:

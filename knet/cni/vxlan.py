@@ -12,10 +12,15 @@ All three entries per machine are permanent and set from the Nodes; nothing is l
 the tunnel).  ``onlink`` is needed because no address of flannel.1 says that 10.244.2.0 is reachable there: its own
 address is a /32, lest the kernel derive routes from it.  Scaling: one route, one neighbour, one entry per machine.
 Upstream tells the history of this design in its pkg/backend/vxlan/vxlan.go.
+
+``direct-routing`` (flannel's DirectRouting) is the same with one difference: a machine on the same link is reached by a
+plain route, as with ``host-gw``, and only those behind a router through the tunnel.  Each machine keeps its end of it,
+and pods the tunnel's MTU, because a packet does not know beforehand which way it will go.
 """
 
 from collections.abc import Iterable
 
+from knet.cni.hostgw import PROTOCOL
 from knet.cni.lease import Lease
 from knet.cni.state import Device, Refusal, State, Underlay
 from knet.kernel.addresses import Address
@@ -28,10 +33,10 @@ OVERHEAD = 50
 PORT = 8472
 
 
-def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay) -> State:
+def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay, *, direct: bool = False) -> State:
     """What this machine's kernel needs to reach the pods of all ``leases`` (its own among them is passed over).
 
-    ValueError if ``own`` is not a lease of this backend.
+    ``direct``: without the tunnel where no router is between.  ValueError if ``own`` is not a lease of this backend.
     """
     if own.vtep is None:
         raise ValueError(f"node {own.node!r}: lease of type {own.backend!r} has no VTEP")
@@ -50,6 +55,9 @@ def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay) -> State:
     for lease in sorted((lease for lease in leases if lease.node != own.node), key=lambda lease: lease.node):
         if lease.backend != "vxlan" or lease.vtep is None:
             refusals.append(Refusal(lease.node, f"ignoring non-vxlan subnet {lease.subnet}: type={lease.backend}"))
+            continue
+        if direct and underlay.reaches(lease.public_ip):
+            routes.append(Route(lease.subnet, underlay.interface, lease.public_ip, protocol=PROTOCOL))
             continue
         gateway = gateway_of(lease)
         fdb.append(FdbEntry(lease.vtep.VtepMAC, name, lease.public_ip))

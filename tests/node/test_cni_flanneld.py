@@ -243,11 +243,11 @@ def test_a_node_behind_a_router_is_refused_by_hostgw_with_an_event(cluster: Clus
             return event.object
         raise AssertionError("the watch ended")
 
-    assert "use the vxlan backend" in cluster.ask(first_event).message
+    assert "use the vxlan or the direct-routing backend" in cluster.ask(first_event).message
 
 
 def test_an_unknown_backend_is_refused_by_name():
     flanneld = _start("cni", {"kubeconfig": "", "node_name": "", "public_ip": "", "interface": "", "backend": "udp"})
     _, complaint = flanneld.communicate(timeout=PATIENCE)
-    assert complaint.decode() == "flanneld: unknown backend 'udp'; there are vxlan, host-gw\n"
+    assert complaint.decode() == "flanneld: unknown backend 'udp'; there are vxlan, host-gw, direct-routing\n"
     assert flanneld.returncode == 1

@@ -9,14 +9,14 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cni_lab import Machine, Pod, call, encapsulated, underlay_packets
 
-from knet.cni import CniError, CniResult, Plugin, masquerade
-from knet.cni.lease import VNI, BackendData, Lease, vtep_mac
-from knet.cni.main import BACKENDS
+from knet.cni import CniError, Plugin, masquerade
+from knet.cni.lease import Lease
 from knet.cni.reconciler import Reconciler
 from knet.cni.state import State, Underlay
 from knet.kernel import addresses, links, namespaces, neighbours, routes, rules, sysctl
@@ -34,45 +34,6 @@ _RTM_DELLINK = 17
 
 
 @dataclass
-class Machine:
-    """A node without Kubernetes: namespaces, the plugin and the reconciler in them."""
-
-    number: int
-    space: Namespaces
-    netlink: Netlink
-    plugin: Plugin
-    reconciler: Reconciler
-    pods: list["Pod"] = field(default_factory=list)
-
-    @property
-    def subnet(self) -> str:
-        return f"10.244.{self.number}.0/24"
-
-    @property
-    def address(self) -> str:
-        return f"172.18.0.{self.number + 2}"
-
-    def lease(self, backend: str) -> Lease:
-        name = f"n{self.number}"
-        vtep = BackendData(VNI, vtep_mac(name)) if backend == "vxlan" else None
-        return Lease(name, self.subnet, self.address, backend, vtep)
-
-    def add_pod(self, name: str, mtu: int = 1450) -> "Pod":
-        space = namespaces.create("net")
-        sandbox = f"{name}-sandbox"
-        pod = Pod(space, sandbox, self.plugin.add(space.fds["net"], sandbox, f"default/{name}", self.subnet, mtu))
-        self.pods.append(pod)
-        return pod
-
-
-@dataclass
-class Pod:
-    space: Namespaces
-    sandbox: str
-    result: CniResult
-
-
-@dataclass
 class Lab:
     """The switch and the machines on it."""
 
@@ -80,10 +41,9 @@ class Lab:
     machines: list[Machine]
 
     def desired(self, machine: Machine, backend: str, leases: list[Lease] | None = None) -> State:
-        underlay = Underlay("eth0", f"{machine.address}/24", 1500)
         if leases is None:
             leases = [other.lease(backend) for other in self.machines]
-        return BACKENDS[backend](machine.lease(backend), leases, underlay)
+        return machine.desired(backend, leases)
 
     def sync(self, backend: str) -> list[int]:
         """Reconcile every machine; how many changes each needed."""
@@ -99,10 +59,10 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         addresses.ensure(ports, Address("s1", f"{OUTSIDE}/24"))
         for number in (1, 2):
             space = namespaces.create("net")
-            netlink = Netlink(space.fds["net"])
-            plugin = run_in(space, lambda number=number: Plugin(tmp_path / f"n{number}"))
-            machine = Machine(number, space, netlink, plugin, Reconciler(netlink))
+            underlay = Underlay("eth0", f"172.18.0.{number + 2}/24", 1500)
+            machine = Machine.of(number, underlay, space, tmp_path / f"n{number}")
             machines.append(machine)
+            netlink = machine.netlink
             end = VethEnd(f"s1-n{number}")
             ports.send(links.create_veth(end, VethEnd("eth0", netns=space.fds["net"]), master=bridge.index))
             netlink.send(links.change("lo", up=True), links.change("eth0", up=True))
@@ -112,48 +72,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
             run_in(space, lambda: sysctl.ensure("net.ipv4.ip_forward", 1))
     yield Lab(switch, machines)
     for machine in machines:
-        machine.netlink.close()
-        machine.plugin.close()
-        for space in (machine.space, *(pod.space for pod in machine.pods)):
-            space.close()
+        machine.close()
+        machine.space.close()
     switch.close()
-
-
-def call(source: Namespaces, target: Namespaces, address: str, patience: float = 5) -> str:
-    """Open a TCP connection and exchange a message; the source address that the target saw.  TimeoutError if cut."""
-    listener = run_in(target, lambda: socket.create_server((address, 8080)))
-    caller = run_in(source, socket.socket)
-    with listener, caller:
-        for end in (listener, caller):
-            end.settimeout(patience)
-        caller.connect((address, 8080))
-        accepted, peer = listener.accept()
-        with accepted:
-            accepted.settimeout(patience)
-            caller.sendall(b"x" * 4000)
-            received = 0
-            while received < 4000:
-                received += len(accepted.recv(4000))
-        return str(peer[0])
-
-
-def underlay_packets(lab: Lab, machine: Machine) -> socket.socket:
-    """A packet socket on the machine's end of its cable."""
-    packets = run_in(machine.space, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)))
-    packets.bind(("eth0", 0x0800))
-    packets.setblocking(False)
-    return packets
-
-
-def encapsulated(packets: socket.socket) -> list[bool]:
-    """For each IPv4 frame that was seen: whether it is UDP to port 8472."""
-    found = []
-    while True:
-        try:
-            frame = packets.recv(65535)
-        except BlockingIOError:
-            return found
-        found.append(frame[23] == socket.IPPROTO_UDP and int.from_bytes(frame[36:38], "big") == 8472)
 
 
 def test_pods_of_one_machine_reach_each_other_and_their_node(lab: Lab):
@@ -171,12 +92,12 @@ def test_a_pod_reaches_itself_by_loopback_and_by_its_address(lab: Lab):
     assert call(pod.space, pod.space, pod.result.address) == pod.result.address
 
 
-@pytest.mark.parametrize(("backend", "wrapped"), [("vxlan", True), ("host-gw", False)])
+@pytest.mark.parametrize(("backend", "wrapped"), [("vxlan", True), ("host-gw", False), ("direct-routing", False)])
 def test_pods_of_two_machines_see_each_others_own_address(lab: Lab, backend: str, wrapped: bool):
     here, there = lab.machines
     lab.sync(backend)
     one, two = here.add_pod("one"), there.add_pod("two")
-    with underlay_packets(lab, there) as packets:
+    with underlay_packets(there) as packets:
         assert call(one.space, two.space, two.result.address) == one.result.address
         seen = encapsulated(packets)
     assert seen
@@ -190,7 +111,7 @@ def test_a_node_reaches_a_remote_pod_through_the_tunnel(lab: Lab):
     assert call(here.space, there.add_pod("two").space, "10.244.2.2") == "10.244.1.0"
 
 
-@pytest.mark.parametrize(("backend", "entries"), [("vxlan", 3), ("host-gw", 1)])
+@pytest.mark.parametrize(("backend", "entries"), [("vxlan", 3), ("host-gw", 1), ("direct-routing", 1)])
 def test_a_second_pass_and_a_restarted_flanneld_change_nothing(lab: Lab, backend: str, entries: int):
     assert lab.sync(backend) == [entries, entries]
     assert lab.sync(backend) == [0, 0]
@@ -221,7 +142,7 @@ def test_a_deleted_device_is_made_anew_with_all_its_entries(lab: Lab):
     assert call(one.space, two.space, two.result.address) == one.result.address
 
 
-@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw", "direct-routing"])
 def test_what_a_departed_node_needed_goes_and_what_others_set_stays(lab: Lab, backend: str):
     here = lab.machines[0]
     foreign = routes.Route("192.0.2.0/24", "eth0", "172.18.0.9")

@@ -13,7 +13,7 @@ from knet.proxy.modes import MODES
         ({"name": "Lab"}, "cluster name 'Lab': use at most 32 lower-case letters"),
         ({"name": "a" * 33}, "cluster name"),
         ({"name": "../etc"}, "cluster name"),
-        ({"cni": "calico"}, "--cni calico: choose one of vxlan, host-gw."),
+        ({"cni": "calico"}, "--cni calico: choose one of vxlan, host-gw, direct-routing."),
         ({"proxy": "ebpf"}, "--proxy ebpf: choose one of"),
         ({"store": "mysql"}, "--store mysql: choose one of"),
         ({"timing": "fast"}, "--timing fast: choose one of lab, upstream"),

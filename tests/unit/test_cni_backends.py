@@ -1,10 +1,12 @@
 """What each backend wants in the kernel of n1, for sets of leases: golden text of the state."""
 
+from dataclasses import replace
+
 import pytest
 
 from knet.cni import hostgw, vxlan
 from knet.cni.lease import VNI, BackendData, Lease, vtep_mac
-from knet.cni.state import Underlay
+from knet.cni.state import State, Underlay
 
 ETH0 = Underlay("eth0", "172.18.0.3/24", 1500)
 
@@ -58,6 +60,27 @@ def test_vxlan_needs_a_vtep_of_its_own():
         vxlan.desired(hostgw_lease(1), [], ETH0)
 
 
+def test_direct_routing_takes_the_tunnel_only_where_a_router_is_between():
+    far = replace(vxlan_lease(3), public_ip="172.18.1.5")
+    state = vxlan.desired(vxlan_lease(1), [far, vxlan_lease(2), vxlan_lease(1)], ETH0, direct=True)
+    assert str(state) == (
+        "device flannel.1 vxlan id 1 local 172.18.0.3 dev eth0 dstport 8472 nolearning"
+        " lladdr 5e:40:b3:ea:b6:3f mtu 1450\n"
+        "addr 10.244.1.0/32 dev flannel.1\n"
+        "fdb 5e:26:c2:ce:28:d0 dev flannel.1 dst 172.18.1.5 permanent\n"
+        "neigh 10.244.3.0 dev flannel.1 lladdr 5e:26:c2:ce:28:d0 permanent\n"
+        "route 10.244.2.0/24 via 172.18.0.4 dev eth0\n"
+        "route 10.244.3.0/24 via 10.244.3.0 dev flannel.1 onlink"
+    )
+
+
+def test_an_mtu_that_was_decided_on_is_that_of_pods_and_not_of_the_tunnel():
+    state = vxlan.desired(vxlan_lease(1), [], ETH0).with_mtu(1500)
+    assert state.device is not None
+    assert (state.mtu, state.device.mtu) == (1500, 1450)
+    assert hostgw.desired(hostgw_lease(1), [], ETH0).with_mtu(9000) == State(9000)
+
+
 def test_hostgw_routes_through_the_remote_machine_and_keeps_the_mtu():
     state = hostgw.desired(hostgw_lease(1), [hostgw_lease(number) for number in (1, 2, 3)], ETH0)
     assert str(state) == ("route 10.244.2.0/24 via 172.18.0.4 dev eth0\nroute 10.244.3.0/24 via 172.18.0.5 dev eth0")
@@ -70,5 +93,5 @@ def test_hostgw_refuses_a_node_behind_a_router_and_says_what_to_do():
     assert str(state) == (
         "route 10.244.2.0/24 via 172.18.0.4 dev eth0\n"
         "refused n3: no route to 10.244.3.0/24: host-gw needs 172.18.1.3 on the same link as 172.18.0.3/24 (eth0), "
-        "but a router is between them; use the vxlan backend"
+        "but a router is between them; use the vxlan or the direct-routing backend"
     )

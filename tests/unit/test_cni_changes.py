@@ -55,10 +55,20 @@ def test_a_machine_that_moved_changes_one_entry():
 
 def test_a_new_vtep_address_keeps_the_route():
     assert texts(wanted(lease(2, mac="5e:00:00:00:00:99")), wanted(lease(2))) == [
-        "remove fdb 5e:00:00:00:00:02 dev flannel.1 dst 172.18.0.4 permanent",
         "add fdb 5e:00:00:00:00:99 dev flannel.1 dst 172.18.0.4 permanent",
         "add neigh 10.244.2.0 dev flannel.1 lladdr 5e:00:00:00:00:99 permanent in place of "
         "10.244.2.0 dev flannel.1 lladdr 5e:00:00:00:00:02 permanent",
+        "remove fdb 5e:00:00:00:00:02 dev flannel.1 dst 172.18.0.4 permanent",
+    ]
+
+
+def test_a_machine_that_moved_onto_the_link_is_routed_to_before_its_tunnel_goes():
+    far, near = lease(2, public_ip="172.18.1.9"), lease(2)
+    steps = changes(vxlan.desired(lease(1), [near], ETH0, direct=True), wanted(far).entries)
+    assert [str(step) for step in steps] == [
+        "add route 10.244.2.0/24 via 172.18.0.4 dev eth0 in place of 10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink",
+        "remove neigh 10.244.2.0 dev flannel.1 lladdr 5e:00:00:00:00:02 permanent",
+        "remove fdb 5e:00:00:00:00:02 dev flannel.1 dst 172.18.1.9 permanent",
     ]
 
 

@@ -38,6 +38,13 @@ def test_what_is_written_is_read_back():
         assert lease_of(node(**written)) == own
 
 
+def test_direct_routing_is_announced_as_vxlan():
+    own = own_lease(node(), "direct-routing", "172.18.0.4")
+    assert own is not None
+    assert own == own_lease(node(), "vxlan", "172.18.0.4")
+    assert own.vtep is not None
+
+
 def test_the_annotations_are_upstreams_byte_for_byte():
     own = own_lease(node(), "vxlan", "172.18.0.4")
     assert own is not None
