@@ -31,7 +31,7 @@ def service(name, ip="10.96.0.80", ports=(HTTP,), namespace="default", labels=No
 def endpoint(address, ready=True, serving=None, terminating=False, hostname=""):
     """An endpoint on the node that its address belongs to."""
     conditions = EndpointConditions(ready=ready, serving=serving, terminating=terminating)
-    node = f"n{address.split('.')[2]}"
+    node = f"n{address.split('.')[2]}" if "." in address else ""
     return Endpoint(addresses=(address,), conditions=conditions, nodeName=node, hostname=hostname)
 
 

@@ -7,7 +7,7 @@ import logging
 import signal
 
 from knet.api.names import CLUSTER_DOMAIN
-from knet.api.objects import EndpointSlice, Service
+from knet.api.objects import EndpointSlice, Namespace, Service
 from knet.dns.connection import in_cluster
 from knet.dns.directory import Directory
 from knet.dns.feed import Feed
@@ -46,14 +46,16 @@ async def _serve(arguments: argparse.Namespace) -> None:
     access = in_cluster()
     services = Feed(access, Service, directory.service_changed)
     slices = Feed(access, EndpointSlice, directory.slice_changed)
+    namespaces = Feed(access, Namespace, directory.namespace_changed)
+    feeds = (services, slices, namespaces)
     async with asyncio.TaskGroup() as group:
-        group.create_task(services.run())
-        group.create_task(slices.run())
+        for feed in feeds:
+            group.create_task(feed.run())
         await Server(responder, forwarder).start(arguments.address, arguments.port)
         await serve_probe(arguments.address, arguments.health_port, "/health", lambda: True)
         await serve_probe(arguments.address, arguments.ready_port, "/ready", lambda: responder.ready)
-        await services.synced.wait()
-        await slices.synced.wait()
+        for feed in feeds:
+            await feed.synced.wait()
         responder.ready = True
         log.info("serving %s at %s:%d", arguments.domain, arguments.address, arguments.port)
         gc.freeze()  # what is there by now stays: no collection need look at it again

@@ -50,7 +50,7 @@ class Forwarder(asyncio.DatagramProtocol):
             header = DNSHeader(id=0, bitmap=0, rd=1)
             further = bytes(DNSRecord(header, q=DNSQuestion(label, question.type, question.cls)).pack())
             found = _answers(await self._ask(further, tcp=True))
-            return packer.answer(question, tcp, Answer(True, foreign.aliases), found)
+            return packer.answer(question, tcp, Answer(True, foreign.aliases, unresolved=foreign.target), found)
         except (OSError, EOFError, Malformed, DNSError, DNSLabelError, RecursionError) as error:
             log.warning("%s did not answer about %s: %s", self._address[0], ".".join(foreign.target), error)
             return packer.code(question, tcp, RCODE.SERVFAIL)

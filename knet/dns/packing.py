@@ -9,8 +9,8 @@ from dnslib.label import DNSLabel
 from knet.dns.question import Question
 from knet.dns.zone import Answer, Name, Record, Srv
 
-#: seconds, CoreDNS's default for the zone
-TTL = 5
+#: seconds, CoreDNS's default for the zone; its schema's version does not change
+TTL, SCHEMA_TTL = 5, 28800
 #: the largest UDP message without EDNS (RFC 1035), and the largest we offer (DNS flag day 2020: never fragmented)
 UDP_SIZE, EDNS_SIZE = 512, 1232
 TCP_SIZE = 65535
@@ -32,11 +32,16 @@ class Packer:
         return self._message(question, tcp, code)
 
     def answer(self, question: Question, tcp: bool, answer: Answer, further: Sequence[RR] = ()) -> bytes:
-        """An answer out of the zone; ``further`` records, from elsewhere, come after its own."""
+        """An answer out of the zone; ``further`` records, from elsewhere, come after its own.
+
+        A "no", also one at the end of aliases, comes with the SOA (RFC 2308).
+        """
         own = {question.name: DNSLabel(question.labels)}  # repeated as it was asked, capitals and all
         records = [*(self._rr(record, own) for record in _shuffled(answer.records)), *further]
         additional = [self._rr(record, own) for record in answer.additional]
-        authority = [] if answer.records else [self._soa()]
+        ends_at_alias = bool(answer.records) and answer.records[-1].type == "CNAME" and question.type != QTYPE.CNAME
+        denied = not answer.unresolved and (not answer.records or ends_at_alias)
+        authority = [self._soa()] if denied else []
         code = RCODE.NOERROR if answer.exists else RCODE.NXDOMAIN
         return self._message(question, tcp, code, True, records, authority, additional)
 
@@ -65,7 +70,8 @@ class Packer:
         if record.type == "SOA":
             return self._soa()
         label = own.get(record.name) or _label(record.name)
-        return RR(label, getattr(QTYPE, record.type), ttl=TTL, rdata=_rdata(record))
+        ttl = SCHEMA_TTL if record.type == "TXT" else TTL
+        return RR(label, getattr(QTYPE, record.type), ttl=ttl, rdata=_rdata(record))
 
     def _soa(self) -> RR:
         """What a "no" carries, so that resolvers know how long to remember it (RFC 2308)."""

@@ -23,6 +23,7 @@ CACHE = 10_000
 ORDERS = 8
 _IN, _ANY_CLASS = 1, 255
 _QUERY = 0
+_TRANSFERS = (QTYPE.AXFR, QTYPE.IXFR)
 _HEADER_SIZE = 12
 _RESPONSE = 0x80
 _BADVERS = 16
@@ -82,7 +83,7 @@ class Responder:
             return int(RCODE.NOTIMP)
         if question.edns is not None and question.edns.version > 0:
             return _BADVERS
-        if question.cls not in (_IN, _ANY_CLASS):
+        if question.cls not in (_IN, _ANY_CLASS) or question.type in _TRANSFERS:
             return int(RCODE.REFUSED)
         return None if self.ready else int(RCODE.SERVFAIL)
 

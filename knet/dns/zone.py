@@ -4,23 +4,27 @@ A name is a tuple of lower-case labels, ``("web", "default", "svc", "cluster", "
 DNS allows, can then never be taken for a boundary.  Pure: reads a `Directory`, returns an `Answer`.
 
 ===========================================  ==================================================================
-``SVC.NS.svc.ZONE``                          A: the virtual address; headless: all ready endpoints;
-                                             CNAME for ExternalName; SRV: all its named ports
-``HOST.SVC.NS.svc.ZONE``                     A: one endpoint of a headless Service (hostname, or address with dashes)
-``_PORT._PROTO.SVC.NS.svc.ZONE``             SRV of a named port; headless: one per endpoint and port
-``10-244-1-2.NS.pod.ZONE``                   A: the address itself
-``4.3.2.1.in-addr.arpa``                     PTR: the Service, or the endpoint of a headless one
+``SVC.NS.svc.ZONE``                          A, AAAA: the virtual addresses; headless: all ready endpoints;
+                                             CNAME for ExternalName; SRV: all its ports
+``HOST.SVC.NS.svc.ZONE``                     A, AAAA: the ready endpoints of that hostname, else of that address with
+                                             dashes; SRV: their ports
+``_PORT._PROTO.SVC.NS.svc.ZONE``             SRV of a named port; headless: one per endpoint
+``10-244-1-2.NS.pod.ZONE``                   A, AAAA: the address itself, whether there is such a pod or not
+``4.3.2.1.in-addr.arpa``, ``….ip6.arpa``     PTR: the Service, or the endpoint of each Service that has it
+``ZONE``                                     SOA; NS: the Service of the cluster DNS
 ``dns-version.ZONE``                         TXT
 ===========================================  ==================================================================
+
+Names that stand between these (``NS.svc.ZONE``, ``_tcp.SVC.NS.svc.ZONE``) exist, without records (RFC 8020).
 """
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.objects import Service
-from knet.dns.directory import Directory
+from knet.dns.directory import Directory, virtual_addresses
 
 Name = tuple[str, ...]
 
@@ -28,7 +32,8 @@ SCHEMA_VERSION = "1.1.0"
 #: what kubelets' --cluster-dns leads to
 DNS_SERVICE = "kube-dns"
 #: longest CNAME chain that is followed inside of the zone
-_CHAIN = 8
+_CHAIN = 10
+_LONGEST_NAME, _LONGEST_LABEL = 254, 63
 
 
 class Srv(NamedTuple):
@@ -49,7 +54,8 @@ class Record(NamedTuple):
 class Answer(NamedTuple):
     """What is known about a question.  Not ``exists``: NXDOMAIN.  It exists without ``records``: NODATA.
 
-    ``unresolved`` is the name at which a CNAME leaves the zone; who can ask others appends what they say.
+    With aliases among the records, ``exists`` is about where they lead to (RFC 6604).  ``unresolved`` is the name at
+    which a CNAME leaves the zone; who can ask others appends what they say.
     """
 
     exists: bool
@@ -89,8 +95,7 @@ class Zone:
             if target in seen or len(seen) == _CHAIN:
                 return answer._replace(unresolved=None)
             seen.add(target)
-            records = answer.records + further.records
-            answer = Answer(True, records, further.additional, further.unresolved)
+            answer = further._replace(records=answer.records + further.records)
         return answer
 
     def _find(self, name: Name, kind: str) -> Answer | None:
@@ -109,9 +114,9 @@ class Zone:
             case ("dns-version",):
                 return Answer(True, (Record(name, "TXT", SCHEMA_VERSION),)) if kind == "TXT" else NODATA
             case ("ns", "dns"):
-                return self._name_server(name, kind)
+                return _addresses(name, kind, self._own_addresses())
             case (*parts, namespace, "pod"):
-                return _pod(name, parts, kind)
+                return _pod(name, parts, kind) if self._directory.has_namespace(namespace) else NXDOMAIN
             case (namespace, "svc"):
                 return NODATA if self._directory.has_namespace(namespace) else NXDOMAIN
             case (*parts, service_name, namespace, "svc"):
@@ -122,41 +127,46 @@ class Zone:
     def _service(self, service: Service, parts: Name, name: Name, kind: str) -> Answer:
         """``parts`` is what stands before the Service's own name."""
         if service.spec.type == "ExternalName":
-            return NXDOMAIN if parts else _alias(name, name_of(service.spec.externalName), kind)
-        if not parts:
-            if kind == "SRV":
-                return _answer(self._ports(service, name, "", ""))
-            return _addresses(name, kind, self._service_addresses(service))
-        if len(parts) == 1 and not parts[0].startswith("_"):
-            found = {row.address for row in self._directory.ready(service) if row.hostname == parts[0]}
-            return _addresses(name, kind, found) if found and service.headless else NXDOMAIN
-        if len(parts) <= 2:
-            ports = self._ports(service, name, parts[0] if len(parts) == 2 else "", parts[-1])
-            if ports:
-                return _answer(ports) if kind == "SRV" and len(parts) == 2 else NODATA
+            return NXDOMAIN if parts else _alias(name, service.spec.externalName, kind)
+        match parts:
+            case () if not service.headless:
+                return self._addressed(service, name, kind, virtual_addresses(service))
+            case ():
+                return self._addressed(service, name, kind, [row.address for row in self._directory.ready(service)])
+            case (protocol,) if protocol.startswith("_"):
+                return NODATA if self._ports(service, name, protocol=protocol) else NXDOMAIN
+            case (host,):
+                found = [row.address for row in self._directory.ready(service) if row.hostname.lower() == host]
+                return self._addressed(service, name, kind, found, host)
+            case (port, protocol):
+                ports = self._ports(service, name, "", port, protocol)
+                return (_answer(ports) if kind == "SRV" else NODATA) if ports else NXDOMAIN
         return NXDOMAIN
 
-    def _service_addresses(self, service: Service) -> Iterable[str]:
-        if service.headless:
-            return {row.address for row in self._directory.ready(service)}
-        return service.spec.clusterIPs or (service.spec.clusterIP,)
+    def _addressed(self, service: Service, name: Name, kind: str, addresses: list[str], host: str = "") -> Answer:
+        """A name that stands for addresses; without any it does not exist."""
+        if not addresses:
+            return NXDOMAIN
+        return _answer(self._ports(service, name, host)) if kind == "SRV" else _addresses(name, kind, addresses)
 
-    def _ports(self, service: Service, name: Name, port: str, protocol: str) -> list[tuple[Record, Record]]:
-        """SRV records, each with the address of its target: of one named port, or of all where none is given.
+    def _ports(
+        self, service: Service, name: Name, host: str = "", port: str = "", protocol: str = ""
+    ) -> list[tuple[Record, Record]]:
+        """SRV records, each with the address of its target: of one host, of one named port, or of all.
 
-        ``port`` and ``protocol`` are labels: ``_http``, ``_tcp``.
+        ``port`` and ``protocol`` are labels: ``_http``, ``_tcp``.  All targets share the weight, as in CoreDNS.
         """
-        own_name = (service.name, service.namespace, "svc", *self.name)
+        own_name = self._name_of(service)
         targets: list[tuple[Name, str, int]] = []
-        if service.headless:
+        if service.headless or host:
             for row in self._directory.ready(service):
-                for found in row.ports:
+                for found in row.ports if host in ("", row.hostname.lower()) else ():
                     if found.port is not None and _matches(found.name, found.protocol, port, protocol):
                         targets.append(((row.hostname, *own_name), row.address, found.port))
         else:
             for spec in service.spec.ports:
                 if _matches(spec.name, spec.protocol, port, protocol):
-                    targets.append((own_name, service.spec.clusterIP, spec.port))
+                    targets += [(own_name, address, spec.port) for address in virtual_addresses(service)]
         weight = max(1, 100 // len(targets)) if targets else 0
         return [
             (Record(name, "SRV", Srv(0, weight, number, target)), Record(target, _family(address), address))
@@ -168,13 +178,15 @@ class Zone:
             case "SOA":
                 return Answer(True, (Record(self.name, "SOA", ""),))
             case "NS":
-                return Answer(True, (Record(self.name, "NS", ("ns", "dns", *self.name)),))
+                target = (DNS_SERVICE, SYSTEM_NAMESPACE, "svc", *self.name)
+                addresses = tuple(Record(target, _family(address), address) for address in self._own_addresses())
+                return Answer(True, (Record(self.name, "NS", target),), addresses)
         return NODATA
 
-    def _name_server(self, name: Name, kind: str) -> Answer:
-        """The name in the zone's SOA: the DNS Service itself."""
+    def _own_addresses(self) -> list[str]:
+        """Of the Service that leads here; also of the name in the zone's SOA, ``ns.dns.ZONE``."""
         service = self._directory.service(SYSTEM_NAMESPACE, DNS_SERVICE)
-        return NODATA if service is None else _addresses(name, kind, self._service_addresses(service))
+        return [] if service is None else virtual_addresses(service)
 
     def _reverse(self, name: Name, kind: str) -> Answer | None:
         """PTR records; None where no Service and no endpoint has the address (it may be known elsewhere)."""
@@ -184,15 +196,21 @@ class Zone:
             return None
         return Answer(True, tuple(Record(name, "PTR", found) for found in names)) if kind == "PTR" else NODATA
 
-    def _names_at(self, address: str) -> Iterator[Name]:
-        for service in self._directory.at(address):
-            own_name = (service.name, service.namespace, "svc", *self.name)
-            if address in service.spec.clusterIPs or address == service.spec.clusterIP:
-                yield own_name
-            elif service.headless:
-                for row in self._directory.ready(service):
-                    if row.address == address:
-                        yield (row.hostname, *own_name)
+    def _names_at(self, address: str) -> Iterable[Name]:
+        """The Service with that virtual address; else the endpoint there, once for each Service that has it."""
+        services = self._directory.at(address)
+        for service in services:
+            if address in virtual_addresses(service):
+                return [self._name_of(service)]
+        return [
+            (row.hostname, *self._name_of(service))
+            for service in services
+            for row in self._directory.ready(service)
+            if row.address == address
+        ]
+
+    def _name_of(self, service: Service) -> Name:
+        return (service.name, service.namespace, "svc", *self.name)
 
 
 def _matches(port_name: str, port_protocol: str, port: str, protocol: str) -> bool:
@@ -213,15 +231,22 @@ def _family(address: str) -> str:
 
 def _addresses(name: Name, kind: str, addresses: Iterable[str]) -> Answer:
     """The addresses of the family that was asked for; NODATA for a name that has only others."""
-    return Answer(True, tuple(Record(name, kind, address) for address in sorted(addresses) if _family(address) == kind))
+    found = sorted({address for address in addresses if _family(address) == kind})
+    return Answer(True, tuple(Record(name, kind, address) for address in found))
 
 
-def _alias(name: Name, target: Name, kind: str) -> Answer:
+def _alias(name: Name, external_name: str, kind: str) -> Answer:
+    """An address is no name to be an alias of, and a name may be too long for DNS."""
+    target = name_of(external_name)
+    if all(label.isdigit() for label in target) or ":" in external_name:
+        return NXDOMAIN
+    if sum(map(len, target)) + len(target) > _LONGEST_NAME or max(map(len, target)) > _LONGEST_LABEL:
+        return NXDOMAIN
     return Answer(True, (Record(name, "CNAME", target),), unresolved=None if kind == "CNAME" else target)
 
 
 def _answer(ports: list[tuple[Record, Record]]) -> Answer:
-    records = tuple(record for record, _ in ports)
+    records = tuple(dict.fromkeys(record for record, _ in ports))
     return Answer(True, records, tuple(dict.fromkeys(address for _, address in ports)))
 
 

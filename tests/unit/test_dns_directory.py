@@ -1,5 +1,6 @@
 """What DNS knows while Services and slices come, change and go."""
 
+from knet.api.objects import Meta, Namespace
 from knet.dns.directory import Directory
 from knet.dns.zone import Zone, name_of
 from tests.cluster_objects import endpoint_slice, service
@@ -16,13 +17,14 @@ def test_a_service_that_changes_its_address_is_found_at_the_new_one_only():
     assert (names_at(directory, "10.96.0.80"), names_at(directory, "10.96.0.81")) == ([], ["web"])
 
 
-def test_a_namespace_is_known_as_long_as_a_service_lives_in_it():
-    one, two = service("one"), service("two")
-    directory = Directory([one, two])
-    directory.service_changed(one, None)
-    assert directory.has_namespace("default")
-    directory.service_changed(two, None)
-    assert not directory.has_namespace("default")
+def test_namespaces_come_and_go():
+    empty = Namespace(metadata=Meta(name="empty"))
+    directory = Directory(namespaces=[empty])
+    assert directory.has_namespace("empty")
+    directory.namespace_changed(empty, empty)
+    assert directory.has_namespace("empty")
+    directory.namespace_changed(empty, None)
+    assert not directory.has_namespace("empty")
 
 
 def test_an_address_in_two_slices_stays_known_until_both_are_gone():
