@@ -1,7 +1,7 @@
 """Ingresses, IngressClasses and NetworkPolicies (pkg/apis/networking/validation)."""
 
 import re
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from knet.apiserver import field, formats
@@ -138,23 +138,34 @@ validate_ingress_class_update = fixed("spec.controller")
 # ---- network policies ------------------------------------------------------------------------------------
 
 
+_NO_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    """What Go's net.ParseCIDR makes of a text: bits of a host are overlooked, a mask in place of a length is not."""
+    address, slash, length = text.partition("/")
+    if not slash or not (length.isascii() and length.isdecimal()) or "%" in address:
+        return None
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
 def _ip_block(block: Object, path: str) -> Errors:
     text = block.get("cidr", "")
     if not text:
         return [field.required(f"{path}.cidr")]
-    try:
-        outer = ip_network(text)
-    except ValueError:
-        return [field.invalid(f"{path}.cidr", text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+    outer = _network(text)
+    if outer is None:
+        return [field.invalid(f"{path}.cidr", text, _NO_CIDR)]
     errors: Errors = []
     for part, here in numbered(block.get("except", ()), f"{path}.except"):
-        try:
-            inner = ip_network(part)
-        except ValueError:
-            errors.append(field.invalid(here, part, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
-            continue
-        if inner.version != outer.version or not inner.subnet_of(outer) or inner == outer:  # type: ignore[arg-type]
-            errors.append(field.invalid(here, part, f"must be a strict subset of `cidr`: {text}"))
+        inner = _network(part)
+        if inner is None:
+            errors.append(field.invalid(here, part, _NO_CIDR))
+        elif inner.version != outer.version or inner == outer or not inner.subnet_of(outer):  # type: ignore[arg-type]
+            errors.append(field.invalid(here, part, "must be a strict subset of `cidr`"))
     return errors
 
 
@@ -176,20 +187,19 @@ def _peer(row: Object, path: str) -> Errors:
 def _port(row: Object, path: str) -> Errors:
     port, end = row.get("port"), row.get("endPort")
     errors = one_of("SCTP", "TCP", "UDP")(row.get("protocol", "TCP"), f"{path}.protocol")
-    if isinstance(port, str):
-        if wrong := formats.port_name(port):
+    if isinstance(port, int):
+        if wrong := formats.port_number(port):
             errors.append(field.invalid(f"{path}.port", port, wrong))
-    elif port is not None and (wrong := formats.port_number(port)):
-        errors.append(field.invalid(f"{path}.port", port, wrong))
-    if end is not None:
-        if port is None:
-            errors.append(field.required(f"{path}.port", "must be specified when endPort is specified"))
-        elif isinstance(port, str):
-            errors.append(field.invalid(f"{path}.endPort", end, "may not be specified when port is non-numeric"))
-        elif end < port:
+        if end is not None and end < port:
             errors.append(field.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`"))
-        elif wrong := formats.port_number(end):
+        if end is not None and (wrong := formats.port_number(end)):
             errors.append(field.invalid(f"{path}.endPort", end, wrong))
+        return errors
+    if end is not None:
+        why = "non-numeric" if port is not None else "not specified"
+        errors.append(field.invalid(f"{path}.endPort", end, f"may not be specified when `port` is {why}"))
+    if port is not None and (wrong := formats.port_name(port)):
+        errors.append(field.invalid(f"{path}.port", port, wrong))
     return errors
 
 
