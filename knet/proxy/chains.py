@@ -95,19 +95,13 @@ JUMPS = (
     Jump(FILTER, "OUTPUT", "", "KUBE-FIREWALL"),
 )
 
-#: the rules that are there whatever the Services are
-CONSTANT: Rules = {
+_FORWARD_AND_MASQUERADE: Rules = {
     FILTER_FORWARD: (
         # a packet out of its connection's window would reach the client untranslated, which then resets (#74839)
         "-m conntrack --ctstate INVALID -j DROP",
         f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK}/{MARK} -j ACCEPT',
         '-m comment --comment "kubernetes forwarding conntrack rule" '
         "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    ),
-    FILTER_FIREWALL: (
-        # route_localnet, which node ports on 127.0.0.1 need, would let neighbours reach loopback services (#90259)
-        '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 '
-        "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP",
     ),
     POSTROUTING: (
         f"-m mark ! --mark {MARK}/{MARK} -j RETURN",
@@ -116,6 +110,16 @@ CONSTANT: Rules = {
         '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
     ),
     MARK_MASQ: (f"-j MARK --or-mark {MARK}",),
+}
+#: route_localnet, which node ports on 127.0.0.1 need, would let neighbours reach loopback services (#90259)
+_NO_MARTIANS = (
+    '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 '
+    "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
+)
+#: the rules that are there whatever the Services are, by address family; IPv6 knows no route_localnet
+CONSTANT: Mapping[int, Rules] = {
+    4: {**_FORWARD_AND_MASQUERADE, FILTER_FIREWALL: (_NO_MARTIANS,)},
+    6: _FORWARD_AND_MASQUERADE,
 }
 
 #: the end of nat KUBE-SERVICES

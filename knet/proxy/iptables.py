@@ -11,23 +11,30 @@
     filter FORWARD ── KUBE-FORWARD: let pass what was marked, and the answers to it
 
 - KUBE-SVC-… spreads over all endpoints (policy Cluster), KUBE-SVL-… over this machine's (policy Local), KUBE-EXT-…
-  stands before them for traffic to node ports and external addresses.
+  stands before them for traffic to node ports and external addresses, KUBE-FW-… before that where only some sources
+  may come by a load balancer.  What KUBE-FW-… lets through is translated there; what still bears the balancer's
+  address in the filter table was not, and is dropped in KUBE-PROXY-FIREWALL.
 - A pod that reaches itself through its Service would answer itself directly; each KUBE-SEP-… therefore marks what
   comes from its own address for masquerading (hairpin).
 - REJECT stands in the filter table because the nat table knows no verdicts; it sees the address untranslated
   precisely because no rule of the nat table matched it.
+
+The rules of IPv6 (ip6tables) are the same but for the addresses.
 
 Pure: `Renderer` gives the rules by chain, `render` all of them as one text.  Upstream: pkg/proxy/iptables/proxier.go.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from knet.proxy.chains import (
     CONSTANT,
     FILTER,
     FILTER_EXTERNAL,
+    FILTER_NODEPORTS,
+    FILTER_PROXY_FIREWALL,
     FILTER_SERVICES,
     FIXED,
     JUMPS,
@@ -50,11 +57,13 @@ class _Names(NamedTuple):
     cluster: Chain
     local: Chain
     external: Chain
+    firewall: Chain
 
 
 def _names(port: ServicePort) -> _Names:
     parts = (str(port.name), port.protocol.lower())
-    return _Names(*(Chain(NAT, chain_name(prefix, *parts)) for prefix in ("KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-")))
+    prefixes = "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-"
+    return _Names(*(Chain(NAT, chain_name(prefix, *parts)) for prefix in prefixes))
 
 
 def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> Chain:
@@ -69,14 +78,14 @@ class Renderer:
     """Makes rules by chain, and remembers those of each port: from one change to the next nearly all stay the same."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[ServicePort, str], PortRules] = {}
+        self._known: dict[tuple[ServicePort, str, str], PortRules] = {}
 
     def chains(self, snapshot: Snapshot) -> Rules:
         """Every chain of kube-proxy with its rules."""
         known, self._known = self._known, {}
-        rules: dict[Chain, list[str]] = {chain: list(CONSTANT.get(chain, ())) for chain in FIXED}
+        rules: dict[Chain, list[str]] = {chain: list(CONSTANT[snapshot.family].get(chain, ())) for chain in FIXED}
         for port in snapshot.ports.values():
-            key = port, snapshot.cluster_cidr
+            key = port, snapshot.cluster_cidr, snapshot.node_ip
             self._known[key] = known.get(key) or port_rules(*key)
             for chain, rule in self._known[key]:
                 rules.setdefault(chain, []).append(rule)
@@ -89,10 +98,10 @@ def chains(snapshot: Snapshot) -> Rules:
     return Renderer().chains(snapshot)
 
 
-def port_rules(port: ServicePort, cluster_cidr: str) -> PortRules:
+def port_rules(port: ServicePort, cluster_cidr: str, node_ip: str) -> PortRules:
     """What one service port contributes."""
     usable = usable_endpoints(port)
-    return (*_portals(port, usable), *_distribution(port, usable, cluster_cidr))
+    return (*_portals(port, usable), *_distribution(port, usable, cluster_cidr, node_ip))
 
 
 def _portals(port: ServicePort, usable: UsableEndpoints) -> Iterable[tuple[Chain, str]]:
@@ -119,6 +128,19 @@ def _portals(port: ServicePort, usable: UsableEndpoints) -> Iterable[tuple[Chain
             yield SERVICES, f"{_comment(f'{port.name} external IP')} {to_address} -j {external.name}"
         if not has_external:
             yield FILTER_EXTERNAL, f"{refused[0]} {to_address} -j {refused[1]}"
+    for address in port.load_balancer_ips:
+        to_address = _to(port, address, port.port)
+        if usable.anywhere:
+            entrance = names.firewall if port.firewalled else external
+            yield SERVICES, f"{_comment(f'{port.name} loadbalancer IP')} {to_address} -j {entrance.name}"
+            if port.firewalled:
+                comment = _comment(f"{port.name} traffic not accepted by {names.firewall.name}")
+                yield FILTER_PROXY_FIREWALL, f"{comment} {to_address} -j DROP"
+        if not has_external:
+            yield FILTER_EXTERNAL, f"{refused[0]} {to_address} -j {refused[1]}"
+    if port.health_check_port:
+        comment = _comment(f"{port.name} health check node port")
+        yield FILTER_NODEPORTS, f"{comment} -m tcp -p tcp --dport {port.health_check_port} -j ACCEPT"
     if port.node_port:
         to_node_port = _to(port, "", port.node_port)
         if usable.anywhere:
@@ -127,7 +149,9 @@ def _portals(port: ServicePort, usable: UsableEndpoints) -> Iterable[tuple[Chain
             yield FILTER_EXTERNAL, f"{refused[0]} -m addrtype --dst-type LOCAL {to_node_port} -j {refused[1]}"
 
 
-def _distribution(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> Iterable[tuple[Chain, str]]:
+def _distribution(
+    port: ServicePort, usable: UsableEndpoints, cluster_cidr: str, node_ip: str
+) -> Iterable[tuple[Chain, str]]:
     """The rules of a port's own chains: what to masquerade, and which endpoint to take."""
     if not usable.anywhere:
         return
@@ -141,6 +165,9 @@ def _distribution(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str)
     if port.externally_accessible:
         for rule in _external(port, usable, cluster_cidr):
             yield names.external, rule
+    if port.firewalled:
+        for rule in _firewall(port, node_ip):
+            yield names.firewall, rule
     if usable.cluster:
         yield from _spread(port, names.cluster, usable.cluster)
     if usable.local:
@@ -171,6 +198,19 @@ def _external(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> 
     yield f"{_comment(f'route LOCAL traffic for {destinations}')} {from_here} -j {names.cluster.name}"
     if usable.local:
         yield f"-j {names.local.name}"
+
+
+def _firewall(port: ServicePort, node_ip: str) -> Iterable[str]:
+    """The rules of KUBE-FW-…"""
+    names = _names(port)
+    comment = _comment(f"{port.name} loadbalancer IP")
+    for source in port.source_ranges:
+        yield f"{comment} -s {source} -j {names.external.name}"
+    if any(ip_address(node_ip) in ip_network(source, strict=False) for source in port.source_ranges if node_ip):
+        # where the machine holds the balancer's address itself, its own packets have that as source
+        for address in port.load_balancer_ips:
+            yield f"{comment} -s {address} -j {names.external.name}"
+    yield _comment(f"other traffic to {port.name} will be dropped by KUBE-PROXY-FIREWALL")
 
 
 def _spread(port: ServicePort, chain: Chain, endpoints: Endpoints) -> Iterable[tuple[Chain, str]]:

@@ -5,8 +5,8 @@ import logging
 
 import msgspec
 
-from knet.api.names import CLUSTER_CIDR, HEADLESS_LABEL
-from knet.api.objects import EndpointSlice, Service
+from knet.api.names import CLUSTER_CIDR, HEADLESS_LABEL, ZONE_LABEL
+from knet.api.objects import EndpointSlice, Node, Service
 from knet.api.timing import PROFILES
 from knet.client import Client, Informer, component
 from knet.kernel import sysctl
@@ -43,21 +43,38 @@ async def _serve(options: Options) -> None:
     async with Client.from_kubeconfig(options.kubeconfig, "kube-proxy") as client:
         services = Informer(client, Service, label_selector=_SELECTOR)
         slices = Informer(client, EndpointSlice, label_selector=_SELECTOR)
+        machine = Informer(client, Node, field_selector=f"metadata.name={options.node_name}")
+
+        def zone() -> str:
+            return _zone(machine.get("", options.node_name))
 
         def snapshot() -> Snapshot:
-            return build(services.list(), slices.list(), options.node_name, options.node_ip, options.cluster_cidr)
+            return build(
+                services.list(),
+                slices.list(),
+                options.node_name,
+                options.node_ip,
+                options.cluster_cidr,
+                zone=zone(),
+            )
 
         others = [applier() for mode, applier in MODES.items() if mode != options.mode]
         syncer = Syncer(MODES[options.mode](), snapshot, PROFILES[options.timing].proxy_sync, others)
         services.subscribe(syncer.changed)
         slices.subscribe(syncer.changed)
+        machine.subscribe(lambda old, new: syncer.changed() if _zone(old) != _zone(new) else None)
         async with asyncio.TaskGroup() as group:
             group.create_task(services.run())
             group.create_task(slices.run())
-            await services.synced.wait()
-            await slices.synced.wait()
+            group.create_task(machine.run())
+            for informer in (services, slices, machine):
+                await informer.synced.wait()
             log.info("caches are synced: %d Services, %d EndpointSlices", len(services), len(slices))
             await syncer.run()
+
+
+def _zone(machine: Node | None) -> str:
+    return machine.metadata.labels.get(ZONE_LABEL, "") if machine is not None else ""
 
 
 def _prepare_kernel() -> None:

@@ -1,7 +1,8 @@
 """The desired state of one machine's Services, as values: what every renderer reads, whatever the mode.
 
 Built anew from the caches for each sync; pure.  One entry per port of a Service, because that is what rules are
-about; headless and ExternalName Services have no virtual address and do not appear.
+about; headless and ExternalName Services have no virtual address and do not appear.  A snapshot is of one address
+family: a Service of both has an entry in each, with the addresses and endpoints of that family.
 
 Upstream: pkg/proxy/serviceport.go, endpointslicecache.go, topology.go.
 """
@@ -41,10 +42,13 @@ class Endpoint(NamedTuple):
     terminating: bool
     local: bool
     """it runs on this machine"""
-    zone: str
+    hinted: bool = False
+    """the controller says in which zones clients should use it"""
+    near: bool = False
+    """… and this machine's zone is one of them"""
 
     def __str__(self) -> str:
-        return f"{self.ip}:{self.port}"
+        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
 Endpoints = tuple[Endpoint, ...]
@@ -67,10 +71,20 @@ class ServicePort:
     internal_local: bool
     external_local: bool
     endpoints: Endpoints
+    load_balancer_ips: tuple[str, ...] = ()
+    """those that packets arrive with (ipMode VIP)"""
+    source_ranges: tuple[str, ...] = ()
+    """who may come by ``load_balancer_ips``, as CIDRs; empty: everybody"""
+    health_check_port: int = 0
+    """where load balancers ask if this machine has endpoints; 0: they need not"""
 
     @property
     def externally_accessible(self) -> bool:
-        return bool(self.node_port or self.external_ips)
+        return bool(self.node_port or self.external_ips or self.load_balancer_ips)
+
+    @property
+    def firewalled(self) -> bool:
+        return bool(self.load_balancer_ips and self.source_ranges)
 
     @property
     def uses_cluster_endpoints(self) -> bool:
@@ -82,16 +96,37 @@ class ServicePort:
         return self.internal_local or (self.external_local and self.externally_accessible)
 
 
+class HealthCheck(NamedTuple):
+    """What a load balancer that asks this machine about a Service is told."""
+
+    port: int
+    local_endpoints: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """All service ports, in the order of their names, and the machine that they are meant for.
 
     ``cluster_cidr`` holds the pods' addresses: what comes from elsewhere is masqueraded on its way to a Service.
+    ``family`` is 4 or 6; all addresses are of it.
     """
 
     ports: Mapping[ServicePortName, ServicePort]
     node_ip: str = ""
     cluster_cidr: str = ""
+    family: int = 4
+
+    @property
+    def health_checks(self) -> Mapping[tuple[str, str], HealthCheck]:
+        """By namespace and name of the Service: how many of its ready pods are on this machine, whatever the port."""
+        ready: dict[tuple[str, str], set[str]] = defaultdict(set)
+        numbers = {}
+        for port in self.ports.values():
+            if port.health_check_port:
+                service = port.name.namespace, port.name.service
+                numbers[service] = port.health_check_port
+                ready[service] |= {row.ip for row in port.endpoints if row.local and row.ready}
+        return {service: HealthCheck(number, len(ready[service])) for service, number in numbers.items()}
 
 
 @dataclass(frozen=True)
@@ -112,8 +147,12 @@ class UsableEndpoints:
 
 
 def usable_endpoints(port: ServicePort) -> UsableEndpoints:
-    """Ready endpoints; where there is none, those that still serve while they terminate (KEP-1669)."""
-    cluster = _ready_or_last_resort(port.endpoints) if port.uses_cluster_endpoints else ()
+    """Ready endpoints; where there is none, those that still serve while they terminate (KEP-1669).
+
+    Under policy Cluster the ready ones that are meant for this zone, if there are any, and if all ready ones say for
+    which zones they are meant: with some that do not, the hints are not complete (KEP-2433).
+    """
+    cluster = _near(_ready_or_last_resort(port.endpoints)) if port.uses_cluster_endpoints else ()
     local: Endpoints = ()
     if port.uses_local_endpoints:
         local = _ready_or_last_resort(tuple(row for row in port.endpoints if row.local))
@@ -125,25 +164,41 @@ def _ready_or_last_resort(endpoints: Endpoints) -> Endpoints:
     return ready or tuple(row for row in endpoints if row.serving and row.terminating)
 
 
+def _near(endpoints: Endpoints) -> Endpoints:
+    if not all(row.hinted and row.ready for row in endpoints):
+        return endpoints
+    return tuple(row for row in endpoints if row.near) or endpoints
+
+
 def build(
     services: Iterable[Service],
     slices: Iterable[EndpointSlice],
     node_name: str,
     node_ip: str = "",
     cluster_cidr: str = "",
+    family: int = 4,
+    zone: str = "",
 ) -> Snapshot:
-    """The snapshot for one machine."""
+    """The snapshot for one machine, which stands in ``zone``; ``family`` 4 or 6 picks addresses and slices."""
     by_service: dict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
     for row in slices:
-        if row.addressType == "IPv4":
+        if row.addressType == f"IPv{family}":
             by_service[row.namespace, row.metadata.labels.get(SERVICE_NAME_LABEL, "")].append(row)
+    here = Place(node_name, zone)
     ports = {
         port.name: port
         for service in services
         if _is_ours(service)
-        for port in service_ports(service, by_service.get((service.namespace, service.name), ()), node_name)
+        for port in service_ports(service, by_service.get((service.namespace, service.name), ()), here, family)
     }
-    return Snapshot({name: ports[name] for name in sorted(ports)}, node_ip, cluster_cidr)
+    return Snapshot({name: ports[name] for name in sorted(ports)}, node_ip, cluster_cidr, family)
+
+
+class Place(NamedTuple):
+    """Where a machine stands, by which endpoints are local or near."""
+
+    node: str
+    zone: str
 
 
 def _is_ours(service: Service) -> bool:
@@ -151,11 +206,20 @@ def _is_ours(service: Service) -> bool:
     return has_address and PROXY_NAME_LABEL not in service.metadata.labels
 
 
-def service_ports(service: Service, slices: Iterable[EndpointSlice], node_name: str) -> list[ServicePort]:
-    """What one Service and its slices amount to."""
+def service_ports(service: Service, slices: Iterable[EndpointSlice], here: Place, family: int) -> list[ServicePort]:
+    """What one Service and its slices amount to; nothing where it has no address of the family."""
     spec = service.spec
     slices = list(slices)
+    cluster_ip = next(iter(_of_family(family, spec.clusterIPs or (spec.clusterIP,))), "")
+    if not cluster_ip:
+        return []
     affinity = spec.sessionAffinityConfig.clientIP.timeoutSeconds if spec.sessionAffinity == "ClientIP" else 0
+    external_ips = _of_family(family, spec.externalIPs)
+    virtual = [row.ip for row in service.status.loadBalancer.ingress if row.ip and row.ipMode == "VIP"]
+    load_balancer_ips = _of_family(family, virtual)
+    source_ranges = _of_family(family, (text.strip() for text in spec.loadBalancerSourceRanges))
+    external_local = spec.externalTrafficPolicy == "Local"
+    health_check_port = spec.healthCheckNodePort if spec.type == "LoadBalancer" and external_local else 0
     found = []
     for port in spec.ports:
         name = ServicePortName(service.namespace, service.name, port.name, port.protocol)
@@ -163,20 +227,28 @@ def service_ports(service: Service, slices: Iterable[EndpointSlice], node_name: 
             ServicePort(
                 name=name,
                 protocol=port.protocol,
-                cluster_ip=spec.clusterIP,
+                cluster_ip=cluster_ip,
                 port=port.port,
                 node_port=port.nodePort,
-                external_ips=tuple(address for address in spec.externalIPs if ":" not in address),
+                external_ips=external_ips,
                 affinity_seconds=affinity,
                 internal_local=spec.internalTrafficPolicy == "Local",
-                external_local=spec.externalTrafficPolicy == "Local",
-                endpoints=_endpoints(slices, name, node_name),
+                external_local=external_local,
+                endpoints=_endpoints(slices, name, here),
+                load_balancer_ips=load_balancer_ips,
+                source_ranges=source_ranges,
+                health_check_port=health_check_port,
             )
         )
     return found
 
 
-def _endpoints(slices: Iterable[EndpointSlice], name: ServicePortName, node_name: str) -> Endpoints:
+def _of_family(family: int, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Those addresses, or CIDRs, that are of the family."""
+    return tuple(text for text in addresses if text and (":" in text) == (family == 6))
+
+
+def _endpoints(slices: Iterable[EndpointSlice], name: ServicePortName, here: Place) -> Endpoints:
     """The endpoints of a port, sorted; one that stands in two slices (it is being moved) counts once, its better self.
 
     A slice's port without a number means "all ports" and cannot be turned into rules: upstream passes over it, too.
@@ -188,19 +260,21 @@ def _endpoints(slices: Iterable[EndpointSlice], name: ServicePortName, node_name
                 continue
             for entry in row.endpoints:
                 for address in entry.addresses[:1]:
-                    endpoint = _endpoint(entry, address, port.port, node_name)
+                    endpoint = _endpoint(entry, address, port.port, here)
                     known = found.get((address, port.port))
                     found[address, port.port] = endpoint if known is None else max(known, endpoint)
     return tuple(sorted(found.values()))
 
 
-def _endpoint(entry: SliceEndpoint, address: str, port: int, node_name: str) -> Endpoint:
+def _endpoint(entry: SliceEndpoint, address: str, port: int, here: Place) -> Endpoint:
+    zones = [row.name for row in entry.hints.forZones] if entry.hints is not None else []
     return Endpoint(
         ip=address,
         port=port,
         ready=entry.conditions.ready is not False,
         serving=entry.conditions.serving is not False,
         terminating=entry.conditions.terminating is True,
-        local=bool(node_name) and entry.nodeName == node_name,
-        zone=entry.zone,
+        local=bool(here.node) and entry.nodeName == here.node,
+        hinted=bool(zones),
+        near=here.zone in zones,
     )

@@ -125,8 +125,8 @@ class Ruleset:
             case "":
                 yield "", packet, 1.0
             case "DNAT":
-                address, port = rule.argument.split(":")
-                yield "DNAT", replace(packet, destination=address, port=int(port)), 1.0
+                address, port = rule.argument.rsplit(":", 1)
+                yield "DNAT", replace(packet, destination=address.strip("[]"), port=int(port)), 1.0
             case "MARK":
                 option, bits = rule.argument.split()
                 mark = packet.mark | int(bits, 16) if option == "--or-mark" else packet.mark ^ int(bits, 16)

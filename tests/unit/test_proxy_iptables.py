@@ -3,8 +3,8 @@
 import pytest
 from iptables_walk import Outcome, Packet, Ruleset
 
-from knet.api.objects import ServicePort
-from knet.proxy.chains import NAT, Chain, chain_name
+from knet.api.objects import LoadBalancerIngress, ServicePort
+from knet.proxy.chains import FILTER, NAT, Chain, chain_name
 from knet.proxy.iptables import Renderer, chains, render
 from knet.proxy.snapshot import build
 from tests.cluster_objects import endpoint, endpoint_slice, service
@@ -12,6 +12,7 @@ from tests.cluster_objects import endpoint, endpoint_slice, service
 NODE = "172.18.0.11"
 POD, OTHER_POD, OUTSIDER = "10.244.1.9", "10.244.2.9", "172.18.0.50"
 NODE_PORT = ServicePort(name="http", port=80, nodePort=30080)
+LOCAL_LB = service("web", balanced=["192.0.2.8"], externalTrafficPolicy="Local", healthCheckNodePort=32000)
 
 GOLDEN = """\
 *filter
@@ -196,6 +197,100 @@ def test_an_external_address():
     assert web(externalIPs=("192.0.2.7",)).forwarded(Packet(OUTSIDER, "192.0.2.7", 80)) == {
         Outcome("192.0.2.7:80", verdict="REJECT"): 1
     }
+
+
+def test_a_load_balancers_address_leads_to_all_endpoints_unless_it_proxies():
+    balanced = ["192.0.2.8", "2001:db8::8", LoadBalancerIngress(ip="192.0.2.9", ipMode="Proxy")]
+    ruleset = web("10.244.1.2", balanced=balanced)
+    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == {Outcome("10.244.1.2:8080", True): 1}
+    assert ruleset.sent(Packet(NODE, "192.0.2.8", 80)) == {Outcome("10.244.1.2:8080", True): 1}
+    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.9", 80)) == {Outcome("192.0.2.9:80"): 1}
+    refused = {Outcome("192.0.2.8:80", verdict="REJECT"): 1}
+    assert web(balanced=balanced).forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == refused
+
+
+def test_a_load_balancer_with_policy_local_keeps_the_clients_address():
+    local = {"balanced": ["192.0.2.8"], "externalTrafficPolicy": "Local"}
+    packet = Packet(OUTSIDER, "192.0.2.8", 80)
+    assert web("10.244.1.2", "10.244.2.2", **local).forwarded(packet) == {Outcome("10.244.1.2:8080"): 1}
+    assert web("10.244.2.2", **local).forwarded(packet) == {Outcome("192.0.2.8:80", verdict="DROP"): 1}
+
+
+SERVED, DROPPED = {Outcome("10.244.1.2:8080", True): 1}, {Outcome("192.0.2.8:80", verdict="DROP"): 1}
+
+
+@pytest.mark.parametrize(
+    ("ranges", "packet", "expected"),
+    [
+        (["172.18.0.48/29"], Packet(OUTSIDER, "192.0.2.8", 80), SERVED),
+        (["10.0.0.0/8"], Packet(OUTSIDER, "192.0.2.8", 80), DROPPED),
+        (["2001:db8::/32", " 172.18.0.50/32"], Packet(OUTSIDER, "192.0.2.8", 80), SERVED),
+        (["10.0.0.0/8"], Packet(OUTSIDER, "10.96.0.80", 80), SERVED),
+        (["10.0.0.0/8"], Packet("192.0.2.8", "192.0.2.8", 80), DROPPED),
+        (["172.18.0.0/24"], Packet("192.0.2.8", "192.0.2.8", 80), SERVED),
+    ],
+    ids=["inside", "outside", "one of two", "not the balancer", "the balancer itself", "the balancer on our machine"],
+)
+def test_only_source_ranges_may_come_by_a_load_balancer(ranges, packet, expected):
+    ruleset = web("10.244.1.2", balanced=["192.0.2.8"], loadBalancerSourceRanges=tuple(ranges))
+    assert ruleset.forwarded(packet) == expected
+
+
+def test_source_ranges_of_another_family_let_everybody_in_as_upstreams_do():
+    ruleset = web("10.244.1.2", balanced=["192.0.2.8"], loadBalancerSourceRanges=("2001:db8::/32",))
+    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == SERVED
+
+
+def test_health_checks_come_through_whatever_firewall_stands_below():
+    state = build([LOCAL_LB], [endpoint_slice("web", "10.244.1.2")], "n1", NODE)
+    assert chains(state)[Chain(FILTER, "KUBE-NODEPORTS")] == (
+        '-m comment --comment "default/web:http health check node port" -m tcp -p tcp --dport 32000 -j ACCEPT',
+    )
+
+
+def test_the_firewall_reads_like_upstreams():
+    service_ = service("web", balanced=["192.0.2.8"], loadBalancerSourceRanges=("172.18.0.0/24", "10.0.0.0/8"))
+    found = chains(build([service_], [endpoint_slice("web", "10.244.1.2")], "n1", NODE))
+    name = chain_name("KUBE-FW-", "default/web:http", "tcp")
+    comment = '-m comment --comment "default/web:http loadbalancer IP"'
+    external = chain_name("KUBE-EXT-", "default/web:http", "tcp")
+    assert found[Chain(NAT, name)] == (
+        f"{comment} -s 172.18.0.0/24 -j {external}",
+        f"{comment} -s 10.0.0.0/8 -j {external}",
+        f"{comment} -s 192.0.2.8 -j {external}",
+        '-m comment --comment "other traffic to default/web:http will be dropped by KUBE-PROXY-FIREWALL"',
+    )
+    assert found[Chain(FILTER, "KUBE-PROXY-FIREWALL")] == (
+        f'-m comment --comment "default/web:http traffic not accepted by {name}"'
+        " -m tcp -p tcp -d 192.0.2.8 --dport 80 -j DROP",
+    )
+    assert f"{comment} -m tcp -p tcp -d 192.0.2.8 --dport 80 -j {name}" in found[Chain(NAT, "KUBE-SERVICES")]
+
+
+def test_ipv6_has_the_same_rules_with_other_addresses():
+    both = service(
+        "web", more_ips=("fd00:10:96::80",), balanced=["192.0.2.8", "2001:db8::8"],
+        loadBalancerSourceRanges=("fd00::/8",), externalIPs=("2001:db8::7",), ports=[NODE_PORT],
+    )  # fmt: skip
+    slices = [endpoint_slice("web", "10.244.1.2"), endpoint_slice("web", "fd00:10:244:1::2", family="IPv6", suffix="b")]
+    text = render(build([both], slices, "n1", "fd00:172:18::11", "fd00:10:244::/48", family=6))
+    assert "10.244.1.2" not in text and "127.0.0.0/8" not in text
+    assert "-j DNAT --to-destination [fd00:10:244:1::2]:8080" in text
+    ruleset = Ruleset(text, {"fd00:172:18::11"})
+    to, outsider = "fd00:10:244:1::2:8080", "fd00:172:18::50"
+    assert ruleset.forwarded(Packet("fd00:10:244:2::9", "fd00:10:96::80", 80)) == {Outcome(to): 1}
+    for address, port in (("2001:db8::7", 80), ("2001:db8::8", 80), ("fd00:172:18::11", 30080)):
+        assert ruleset.forwarded(Packet(outsider, address, port)) == {Outcome(to, True): 1}
+    stranger = ruleset.forwarded(Packet("2001:db8:9::1", "2001:db8::8", 80))
+    assert stranger == {Outcome("2001:db8::8:80", verdict="DROP"): 1}
+
+
+def test_sctp_is_a_protocol_like_the_others():
+    sctp = [ServicePort(name="http", port=80, protocol="SCTP", nodePort=30080)]
+    slices = [endpoint_slice("web", "10.244.1.2", ports=[("http", 8080, "SCTP")])]
+    ruleset = rules([service("web", ports=sctp, type="NodePort")], slices)
+    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80, "sctp")) == {Outcome("10.244.1.2:8080"): 1}
+    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080, "sctp")) == {Outcome("10.244.1.2:8080", True): 1}
 
 
 def test_session_affinity_leads_a_known_client_to_its_endpoint():

@@ -64,6 +64,55 @@ def test_an_endpoint_in_two_slices_counts_once_and_as_ready():
     assert row.ready
 
 
+HERE, ELSEWHERE = ["a"], ["b"]
+LAST_RESORT = {"ready": False, "serving": True, "terminating": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "used"),
+    [
+        (endpoint("10.244.1.2", zones=HERE), endpoint("10.244.2.2", zones=ELSEWHERE), [1]),
+        (endpoint("10.244.1.2", zones=HERE), endpoint("10.244.2.2"), [1, 2]),
+        (endpoint("10.244.1.2", zones=ELSEWHERE), endpoint("10.244.2.2", zones=["c"]), [1, 2]),
+        (endpoint("10.244.1.2", False, zones=HERE), endpoint("10.244.2.2", zones=ELSEWHERE), [2]),
+        (endpoint("10.244.1.2", zones=HERE), endpoint("10.244.2.2", ready=False), [1]),
+        (endpoint("10.244.1.2", **LAST_RESORT, zones=HERE), endpoint("10.244.2.2", **LAST_RESORT), [1, 2]),
+    ],
+    ids=["near", "one has none", "none for here", "near one unready", "unready ones do not count", "last resort"],
+)
+def test_hints_keep_traffic_in_the_zone_where_they_are_complete(first, second, used):
+    [port] = build([service("web")], [endpoint_slice("web", first, second)], "n1", zone="a").ports.values()
+    assert addresses(usable_endpoints(port).cluster) == [f"10.244.{node}.2:8080" for node in used]
+
+
+def test_local_policy_does_not_ask_for_zones():
+    slices = [endpoint_slice("web", endpoint("10.244.1.2", zones=["b"]), endpoint("10.244.2.2", zones=["a"]))]
+    [port] = build([service("web", internalTrafficPolicy="Local")], slices, "n1", zone="a").ports.values()
+    assert addresses(usable_endpoints(port).reachable) == ["10.244.1.2:8080"]
+
+
+def test_a_machine_in_no_zone_takes_no_notice_of_hints():
+    slices = [endpoint_slice("web", endpoint("10.244.1.2", zones=["a"]))]
+    [port] = ports([service("web")], slices).values()
+    assert addresses(usable_endpoints(port).cluster) == ["10.244.1.2:8080"]
+
+
+def test_health_checks_count_a_services_ready_pods_on_this_machine():
+    two = [HTTP, ServicePort(name="admin", port=81)]
+    local = {"balanced": ["192.0.2.8"], "externalTrafficPolicy": "Local", "healthCheckNodePort": 32000}
+    endpoints = ["10.244.1.2", "10.244.1.3", "10.244.2.2", endpoint("10.244.1.4", ready=False)]
+    slices = [endpoint_slice("web", *endpoints, ports=[("http", 80, "TCP"), ("admin", 81, "TCP")])]
+    state = build([service("web", ports=two, **local), service("other")], slices, "n1")
+    assert state.health_checks == {("default", "web"): (32000, 2)}
+    assert build([service("web", **local)], [], "n1").health_checks == {("default", "web"): (32000, 0)}
+
+
+def test_a_service_of_one_family_is_none_of_the_other_familys_business():
+    assert build([service("web")], [endpoint_slice("web", "10.244.1.2")], "n1", family=6).ports == {}
+    [port] = build([service("web", "fd00:10:96::80")], [], "n1", family=6).ports.values()
+    assert port.cluster_ip == "fd00:10:96::80"
+
+
 def test_slices_of_other_address_families_are_left_to_their_own_proxy():
     assert ports([service("web")], [endpoint_slice("web", "10.244.1.2", family="IPv6")])[WEB].endpoints == ()
 
