@@ -15,7 +15,7 @@ from typing import Any
 from knet.kernel import privileges
 from knet.kernel.libc import CLONE_FS, unshare
 from knet.kernel.namespaces import Namespaces, in_thread
-from knet.kernel.programs import DEFAULT_PATH, find_program
+from knet.kernel.programs import DEFAULT_PATH, DEFAULTED, find_program
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _spawn(program: Program, null: int) -> int:
         file_actions=actions,
         setsid=True,
         setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM],
+        setsigdef=DEFAULTED,
     )
 
 

@@ -1,9 +1,12 @@
-"""Which file a program's name means."""
+"""Which file a program's name means, and which signals it starts with."""
 
 import os
+import signal
 
 #: of containers and of our own look-ups, as docker sets it
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: at their default in each program, whatever we ignore or have inherited (a shell's "&" ignores SIGINT and SIGQUIT)
+DEFAULTED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def find_program(name: str, path: str, cwd: str = "/") -> str:

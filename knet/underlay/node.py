@@ -92,11 +92,11 @@ class LazyNode(Node):
         """Start a process inside the node's namespaces, in a session of its own.
 
         Mininet has its helper ``mnexec`` do both.  A shell needs the pseudo-terminal as its controlling terminal, or
-        ``sendInt`` has nobody to interrupt.  What it prints is for programs to read, though: Debian 13's ip(8) colours
-        whatever it writes to a terminal, unless NO_COLOR is set.
+        ``sendInt`` has nobody to interrupt; and one that starts with a signal ignored cannot undo that.  What it prints
+        is for programs to read, though: Debian 13's ip(8) colours what it writes to a terminal, unless NO_COLOR is set.
         """
         if cmd[0] == "mnexec":
-            cmd = ["setsid", "--ctty", "env", "NO_COLOR=1", *cmd[2:]]
+            cmd = ["setsid", "--ctty", "env", "--default-signal", "NO_COLOR=1", *cmd[2:]]
         else:
             parameters.setdefault("start_new_session", True)
         return run_in(self.namespaces, lambda: subprocess.Popen(cmd, **parameters))

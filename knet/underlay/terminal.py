@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from knet.kernel.namespaces import Namespaces, run_in
+from knet.kernel.programs import DEFAULTED
 
 
 def on_terminal(namespaces: Namespaces, command: str, output: int = 1) -> int:
@@ -69,5 +70,5 @@ def _spawn(command: str, output: int) -> int:
         ["bash", "-c", command],
         os.environ,
         file_actions=[(os.POSIX_SPAWN_DUP2, output, 1)],
-        setsigdef=[signal.SIGINT, signal.SIGTTOU, signal.SIGPIPE],
+        setsigdef=DEFAULTED,
     )

@@ -139,10 +139,11 @@ def test_the_official_client_gets_into_containers(api: Any) -> None:
         "err",
         "out",
     ]
-    command = ["sh", "-c", "read line; echo got $line; exit 3"]
+    command = ["sh", "-c", "read line; echo got $line; read line; exit 3"]
     talk = stream(run, "official", "default", command=command, stdin=True, stdout=True, _preload_content=False)
     talk.write_stdin("hello\n")
-    assert talk.readline_stdout() == "got hello"
+    assert talk.readline_stdout() == "got hello"  # says nothing if the end has come, too
+    talk.write_stdin("end\n")
     talk.run_forever(timeout=20)
     assert talk.returncode == 3
     forward = portforward(core.connect_get_namespaced_pod_portforward, "official", "default", ports="80")

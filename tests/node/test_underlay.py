@@ -107,6 +107,7 @@ def test_a_nodes_shell_lives_from_one_command_to_the_next(tmp_path: Path) -> Non
     with Underlay(_plan("single"), tmp_path) as underlay:
         n1, s1 = underlay.net["n1"], underlay.net["s1"]
         assert n1.shell is None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as for a script started with a shell's "&"
         n1.cmd("cd /var; word=hello")
         assert n1.cmd("echo $word from $PWD").split() == ["hello", "from", "/var"]
         assert n1.pexec("cat /proc/sys/kernel/hostname") == ("n1\n", "", 0)

@@ -22,6 +22,7 @@ FAILED = "command terminated with non-zero exit code: exit status 7"
 async def _echo(request: web.Request) -> web.StreamResponse:
     """What comes in on stdin goes out on stdout; its end ends the program, with code 7 for the word "fail"."""
     session = await accept(request, Wanted.of(request))
+    await session.ready()
     word = b""
     async for channel, data in session.received():
         if channel == STDIN and (not data or data == b"end"):
@@ -69,6 +70,26 @@ def test_a_websocket_has_channels(dialect: str, end: bytes, outcome: object) -> 
             assert messages[:3] == [b"\1", b"\1fail", b"\2over"]
             told = messages[3][1:].decode()
             assert messages[3][0] == 3 and (told if isinstance(outcome, str) else json.loads(told)) == outcome
+
+    asyncio.run(test())
+
+
+def test_nothing_is_said_to_a_client_that_does_not_read_yet() -> None:
+    """client-go drops what comes before it has made its channels; it has made them when it answers a ping."""
+
+    async def test() -> None:
+        async with (
+            served() as port,
+            ClientSession() as http,
+            http.ws_connect(f"http://127.0.0.1:{port}/?{QUERY}", autoping=False) as socket,
+        ):
+            await socket.send_bytes(b"\0end")
+            ping = await socket.receive()
+            assert ping.type is WSMsgType.PING
+            await socket.ping(b"mine")
+            assert (await socket.receive()).data == b"mine", "not a word before the answer to the ping"
+            await socket.pong(ping.data)
+            assert [message.data async for message in socket][:2] == [b"\1", b"\2over"]
 
     asyncio.run(test())
 

@@ -16,7 +16,7 @@ import termios
 
 from knet.kernel import mounts, privileges
 from knet.kernel.libc import CLONE_NEWNS, close_on_exec, setns, unshare
-from knet.kernel.programs import DEFAULT_PATH, find_program
+from knet.kernel.programs import DEFAULT_PATH, DEFAULTED, find_program
 from knet.kernel.terminals import open_terminal
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
@@ -43,7 +43,7 @@ def become_container(
     """
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        for number in DEFAULTED:
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         for target, fd in enumerate(stdio):

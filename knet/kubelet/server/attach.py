@@ -40,6 +40,7 @@ async def replay(request: web.Request, log: Path) -> web.StreamResponse:
     """Attach to a container that has just ended: who comes a moment late sees what it said."""
     wanted = Wanted.of(request)
     session = await accept(request, wanted)
+    await session.ready()
     for name, channel, asked in (
         ("stdout", STDOUT, wanted.stdout),
         ("stderr", STDERR, wanted.stderr and not wanted.tty),
@@ -105,6 +106,7 @@ async def _converse(session: Session, running: Running, wanted: Wanted, log: Pat
 
 
 async def _send_log(session: Session, channel: int, log: Path, options: LogOptions, running: Running) -> None:
+    await session.ready()
     async for text in read(log, options, running.exit):
         if text:
             await session.send(channel, text)

@@ -40,8 +40,15 @@ class Channels:
         return self._socket.response
 
     async def begin(self) -> None:
-        """An empty message tells the client that all is open."""
-        await self.send(STDOUT, b"")
+        """An empty message tells the client that all is open.
+
+        A ping goes before it, and its answer is waited for: client-go 0.30 to 0.33 (kubectl likewise) may begin to
+        read before it knows its own channels, and drops what is said to them until then.
+        """
+        await self._socket.greet(lambda: self.send(STDOUT, b""))
+
+    async def ready(self) -> None:
+        await self._socket.greeted()
 
     async def send(self, channel: int, data: bytes) -> None:
         if self._base64:
@@ -62,6 +69,7 @@ class Channels:
 
     async def finish(self, status: Status) -> None:
         with suppress(ConnectionError):  # the client did not wait for it
+            await self.ready()
             if text := told(status, self._version):
                 await self.send(ERROR, text)
             await self._socket.close()

@@ -94,6 +94,7 @@ async def _converse(session: Session, ends: _Ends, reaper: "asyncio.Task[int | N
     if reaper.done():  # on a busy machine that time may pass with something still in the pipes
         for channel, fd in ((STDOUT, ends.stdout), (STDERR, ends.stderr)):
             if fd >= 0 and (data := read_now(fd)):
+                await session.ready()
                 await session.send(channel, data)
 
 

@@ -21,6 +21,7 @@ async def accept(request: web.Request, wanted: Wanted) -> Session:
 
 async def send_output(session: Session, channel: int, fd: int) -> None:
     """Copy a pipe or terminal to a channel until its end."""
+    await session.ready()
     while data := await read_some(fd):
         await session.send(channel, data)
 

@@ -42,6 +42,9 @@ class Session(Protocol):
     def response(self) -> web.StreamResponse:
         """What the request's handler returns."""
 
+    async def ready(self) -> None:
+        """Until the client is there to hear; to be awaited before anything is sent.  ConnectionError if it goes."""
+
     async def send(self, channel: int, data: bytes) -> None:
         """ConnectionError when the client has gone."""
 

@@ -52,6 +52,9 @@ class Streams:
         except (TimeoutError, StopAsyncIteration):
             raise ConnectionAbortedError("timed out waiting for client to create streams") from None
 
+    async def ready(self) -> None:
+        """It is: it has opened its streams."""
+
     async def send(self, channel: int, data: bytes) -> None:
         if channel in self._streams:
             await self._link.send(self._spdy.data(self._streams[channel], data))

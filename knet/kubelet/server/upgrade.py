@@ -7,10 +7,10 @@ first that we speak, too.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol, cast
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.http_websocket import WebSocketReader
 
 SPDY = "SPDY/3.1"
@@ -18,6 +18,7 @@ _VERSIONS = "X-Stream-Protocol-Version"
 _CHUNK = 64 * 1024
 #: seconds that a client has to close a connection, all of it having been said
 _FAREWELL = 1.0
+_CLOSED = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 
 
 class Link(Protocol):
@@ -64,13 +65,33 @@ class WebSocket:
     def __init__(self, response: web.WebSocketResponse, spoken: str) -> None:
         self.response: web.WebSocketResponse = response
         self.spoken = spoken
+        self._greeting: Callable[[], Awaitable[None]] | None = None
+        self._greeted = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._early: list[bytes] = []
 
     @classmethod
     async def accept(cls, request: web.Request, dialects: Sequence[str]) -> "WebSocket":
         spoken = _agreed(request, "Sec-WebSocket-Protocol", dialects)
-        response = web.WebSocketResponse(protocols=(spoken,) if spoken else (), max_msg_size=0, compress=False)
+        protocols = (spoken,) if spoken else ()
+        response = web.WebSocketResponse(protocols=protocols, max_msg_size=0, compress=False, autoping=False)
         await response.prepare(request)
         return cls(response, spoken)
+
+    async def greet(self, greeting: Callable[[], Awaitable[None]]) -> None:
+        """Ping, and have ``greeting`` called when the answer is received."""
+        self._greeting = greeting
+        await self.response.ping()
+
+    async def greeted(self) -> None:
+        """Until then, others receiving meanwhile or nobody.  ConnectionError if the client goes."""
+        while not self._greeted.is_set():
+            async with self._reading:
+                if self._greeted.is_set():
+                    return
+                if (message := await self._message()).type in _CLOSED:
+                    raise ConnectionResetError("the client has gone")
+                self._early += _data(message)
 
     async def send(self, data: bytes) -> None:
         await self.response.send_bytes(data)
@@ -79,12 +100,33 @@ class WebSocket:
         await self.response.send_str(text)
 
     async def received(self) -> AsyncIterator[bytes]:
-        async for message in self.response:
-            if message.data and message.type in (WSMsgType.BINARY, WSMsgType.TEXT):
-                yield message.data.encode() if isinstance(message.data, str) else message.data
+        while True:
+            async with self._reading:
+                if not self._early:
+                    if (message := await self._message()).type in _CLOSED:
+                        return
+                    self._early += _data(message)
+            found, self._early = self._early, []
+            for data in found:
+                yield data
+
+    async def _message(self) -> WSMessage:
+        message = await self.response.receive()
+        if message.type is WSMsgType.PING:
+            await self.response.pong(message.data)
+        elif message.type is WSMsgType.PONG and self._greeting is not None and not self._greeted.is_set():
+            self._greeted.set()
+            await self._greeting()
+        return message
 
     async def close(self) -> None:
         await self.response.close()
+
+
+def _data(message: WSMessage) -> list[bytes]:
+    if not message.data or message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+        return []
+    return [message.data.encode() if isinstance(message.data, str) else message.data]
 
 
 class _Bytes:
