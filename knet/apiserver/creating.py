@@ -4,6 +4,7 @@ Order, as upstream: decode and check types → defaults → mutating admission �
 belong to the server → validation → validating admission → allocation → compare-and-swap with "is not there".
 """
 
+import copy
 import random
 import uuid
 
@@ -92,7 +93,10 @@ async def _create_once(request: Request) -> Record:
     if kind.strategy.generation:
         metadata["generation"] = 1
     if kind.has_status and not kind.strategy.status_on_create:
-        value.pop("status", None)
+        if kind.is_custom:
+            value.pop("status", None)
+        else:
+            value["status"] = copy.deepcopy(kind.strategy.first_status)
     kind.strategy.prepare_create(value)
     errors = metadata_validation.validate(metadata, kind) + kind.strategy.validate(value)
     if errors:

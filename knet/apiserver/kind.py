@@ -61,7 +61,9 @@ class Strategy:
 
     #: fills in upstream's default values; runs after every decode, so it must be idempotent
     default: Callable[[Object], None] = _nothing
-    #: puts a new object into its initial state (status, phase); its ``metadata.generation`` is the caller's
+    #: the status of a new object; where it has none by itself upstream's Go writes an empty struct, with its numbers
+    first_status: Object = field(default_factory=dict)
+    #: puts a new object into its initial state where that depends on it; its ``metadata.generation`` is the caller's
     prepare_create: Callable[[Object], None] = _nothing
     #: (new, old): carries over what an update to the main resource cannot change, beside status and metadata
     prepare_update: Callable[[Object, Object], None] = _no_change

@@ -94,6 +94,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.NAMESPACES: Strategy(
         default=core_defaults.default_namespace,
+        first_status={"phase": "Active"},
         prepare_create=prepare.new_namespace,
         prepare_update=prepare.keep_namespace,
         check_name=formats.dns_label,
@@ -109,7 +110,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.SERVICES: Strategy(
         default=core_defaults.default_service,
-        prepare_create=prepare.new_service,
+        first_status={"loadBalancer": {}},
         prepare_update=prepare.keep_service,
         validate=service.validate_service,
         validate_update=service.validate_service_update,
@@ -164,6 +165,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         generation=True,
     ),
     resources.REPLICASETS: Strategy(
+        first_status={"replicas": 0},
         default=apps_defaults.default_replica_set,
         validate=apps.validate_replica_set,
         validate_update=apps.validate_selector_update,
@@ -171,18 +173,26 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         fields={"status.replicas": _replicas},
     ),
     resources.STATEFULSETS: Strategy(
+        first_status={"replicas": 0, "availableReplicas": 0},
         default=apps_defaults.default_stateful_set,
         validate=apps.validate_stateful_set,
         validate_update=apps.validate_stateful_set_update,
         generation=True,
     ),
     resources.DAEMONSETS: Strategy(
+        first_status={
+            "currentNumberScheduled": 0,
+            "numberMisscheduled": 0,
+            "desiredNumberScheduled": 0,
+            "numberReady": 0,
+        },
         default=apps_defaults.default_daemon_set,
         validate=apps.validate_daemon_set,
         validate_update=apps.validate_selector_update,
         generation=True,
     ),
     resources.REPLICATIONCONTROLLERS: Strategy(
+        first_status={"replicas": 0},
         propagation="Orphan",
         default=apps_defaults.default_replication_controller,
         validate=apps.validate_replication_controller,
@@ -205,10 +215,12 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=batch_defaults.default_cron_job, validate=batch.validate_cron_job, generation=True
     ),
     resources.HORIZONTALPODAUTOSCALERS: Strategy(
-        default=policy_defaults.default_autoscaler, validate=policy.validate_autoscaler
+        first_status={"desiredReplicas": 0},
+        default=policy_defaults.default_autoscaler,
+        validate=policy.validate_autoscaler,
     ),
     resources.PODDISRUPTIONBUDGETS: Strategy(
-        prepare_create=prepare.new_budget,
+        first_status={"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0},
         validate=policy.validate_budget,
         generation=True,
         unconditional_update=False,
@@ -229,7 +241,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=policy_defaults.default_network_policy, validate=networking.validate_network_policy, generation=True
     ),
     resources.INGRESSES: Strategy(
-        prepare_create=prepare.new_network_kind, validate=networking.validate_ingress, generation=True
+        first_status={"loadBalancer": {}}, validate=networking.validate_ingress, generation=True
     ),
     resources.INGRESSCLASSES: Strategy(
         validate=networking.validate_ingress_class,
@@ -238,14 +250,14 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     ),
     resources.PERSISTENTVOLUMES: Strategy(
         default=storage_defaults.default_volume,
-        prepare_create=prepare.new_volume,
+        first_status={"phase": "Pending"},
         validate=storage.validate_volume,
         validate_update=storage.validate_volume_update,
         returns_deleted=True,
     ),
     resources.PERSISTENTVOLUMECLAIMS: Strategy(
         default=storage_defaults.default_claim,
-        prepare_create=prepare.new_claim,
+        first_status={"phase": "Pending"},
         validate=claim.validate_claim,
         validate_update=claim.validate_claim_update,
         returns_deleted=True,

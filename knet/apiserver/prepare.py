@@ -81,21 +81,15 @@ def only_decision(value: Object, old: Object) -> Object:
 
 
 def new_namespace(value: Object) -> None:
-    """A Namespace is Active, and stays until its content has been removed."""
+    """A Namespace stays until its content has been removed."""
     finalizers = value.setdefault("spec", {}).setdefault("finalizers", [])
     if "kubernetes" not in finalizers:
         finalizers.append("kubernetes")
-    value["status"] = {"phase": "Active"}
 
 
 def keep_namespace(value: Object, old: Object) -> None:
     """Its finalizers are written by /finalize only."""
     value["spec"] = {**value.get("spec", {}), "finalizers": old.get("spec", {}).get("finalizers", [])}
-
-
-def new_service(value: Object) -> None:
-    """No load balancer has been found for it yet."""
-    value["status"] = {"loadBalancer": {}}
 
 
 def keep_service(value: Object, old: Object) -> None:
@@ -162,26 +156,6 @@ def new_job(value: Object) -> None:
         value["metadata"]["labels"] = dict(metadata["labels"])
     selector = spec.setdefault("selector", {})
     selector["matchLabels"] = {**selector.get("matchLabels", {}), "batch.kubernetes.io/controller-uid": uid}
-
-
-def new_claim(value: Object) -> None:
-    """A claim waits for a volume, and stays as long as a pod uses it."""
-    value["status"] = {"phase": "Pending"}
-
-
-def new_volume(value: Object) -> None:
-    """A volume is pending until the controller has seen it."""
-    value["status"] = {"phase": "Pending"}
-
-
-def new_network_kind(value: Object) -> None:
-    """An Ingress has no load balancer yet."""
-    value["status"] = {"loadBalancer": {}}
-
-
-def new_budget(value: Object) -> None:
-    """A PodDisruptionBudget allows nothing before it has been looked at."""
-    value["status"] = {"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0}
 
 
 def new_policy(value: Object) -> None:

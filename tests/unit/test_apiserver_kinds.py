@@ -193,3 +193,32 @@ def test_approval_touches_only_the_conditions_that_decide(server: Server) -> Non
         assert [row["type"] for row in decided["status"]["conditions"]] == ["Approved"]
 
     server.run(test)
+
+
+_TEMPLATE = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+_REPLICATED = {"selector": {"matchLabels": {"a": "b"}}, "template": _TEMPLATE}
+_CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+
+@pytest.mark.parametrize(
+    ("resource", "spec", "status"),
+    [
+        (resources.DEPLOYMENTS, _REPLICATED, {}),
+        (resources.REPLICASETS, _REPLICATED, {"replicas": 0}),
+        (resources.RESOURCEQUOTAS, {}, {}),
+        (resources.SERVICES, {"ports": [{"port": 80}]}, {"loadBalancer": {}}),
+        (resources.PERSISTENTVOLUMECLAIMS, _CLAIM, {"phase": "Pending"}),
+    ],
+    ids=lambda value: value.kind if isinstance(value, resources.Resource) else "",
+)
+def test_a_new_object_has_the_status_that_go_writes_whatever_was_sent(
+    server: Server, resource: resources.Resource, spec: JSON, status: JSON
+) -> None:
+    """Client libraries read ``status.availableReplicas`` of an object that no controller has seen yet."""
+
+    async def test(api: Api) -> None:
+        body = {"metadata": {"name": "fresh"}, "spec": spec, "status": {"conditions": [{"type": "Mine"}]}}
+        made = await api("POST", resource.path("default"), body)
+        assert (made.code, made.body["status"]) == (201, status)
+
+    server.run(test)
