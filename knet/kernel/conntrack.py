@@ -49,8 +49,7 @@ class Conntrack(Netlink):
         return self
 
     def flows_to(self, protocol: int, address: str, port: int) -> list[Flow]:
-        """The connections that were opened to ``address:port``, before any translation."""
-        wanted = protocol, address, port
+        """The connections that were opened to ``address:port``, before any translation; 0.0.0.0 and :: are any."""
         matching = nested(("CTA_FILTER_ORIG_FLAGS", _MATCHING), ("CTA_FILTER_REPLY_FLAGS", 0))
         ports = nested(("CTA_PROTO_NUM", protocol), ("CTA_PROTO_DST_PORT", port))
         attrs = [("CTA_FILTER", matching), ("CTA_TUPLE_ORIG", nested(("CTA_TUPLE_PROTO", ports)))]
@@ -58,7 +57,9 @@ class Conntrack(Netlink):
         request = _compose(_ct.IPCTNL_MSG_CT_GET, what, address, attrs, modifiers=DUMP)
         found = [_flow(message) for message in self.dump(request)]
         # the address is left to us, and a kernel that does not know the filter answers with everything
-        return [flow for flow in found if (flow.protocol, flow.destination, flow.destination_port) == wanted]
+        wanted = protocol, port
+        matching_ports = [flow for flow in found if (flow.protocol, flow.destination_port) == wanted]
+        return [flow for flow in matching_ports if address in ("0.0.0.0", "::", flow.destination)]
 
     def delete(self, flow: Flow) -> bool:
         """Forget a connection; its next packet is taken as the first one again.  False where it was gone already."""

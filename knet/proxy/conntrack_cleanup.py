@@ -13,18 +13,20 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from knet.kernel.conntrack import Conntrack, Flow
-from knet.proxy.snapshot import Snapshot, usable_endpoints
+from knet.proxy.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
 
 class Frontend(NamedTuple):
-    """An address and UDP port at which a Service is reached."""
+    """An address and UDP port at which a Service is reached; a node port is reached at any address (`ANY`)."""
 
     address: str
     port: int
 
 
+#: by address family
+ANY = {4: "0.0.0.0", 6: "::"}
 #: what may answer for each frontend, as (address, port)
 Frontends = Mapping[Frontend, frozenset[tuple[str, int]]]
 
@@ -35,11 +37,12 @@ def udp_frontends(snapshot: Snapshot) -> Frontends:
     for port in snapshot.ports.values():
         if port.protocol != "UDP":
             continue
-        answering = frozenset((endpoint.ip, endpoint.port) for endpoint in usable_endpoints(port).reachable)
-        for address in (port.cluster_ip, *port.external_ips):
+        # all that serve: a flow goes on where it is, whatever policies and hints say of new ones, as with TCP
+        answering = frozenset((row.ip, row.port) for row in port.endpoints if row.serving or row.ready)
+        for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
             found[Frontend(address, port.port)] = answering
-        if port.node_port and snapshot.node_ip:
-            found[Frontend(snapshot.node_ip, port.node_port)] = answering
+        if port.node_port:
+            found[Frontend(ANY[snapshot.family], port.node_port)] = answering
     return found
 
 

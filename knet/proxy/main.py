@@ -8,8 +8,9 @@ import msgspec
 from knet.api.names import CLUSTER_CIDR, HEADLESS_LABEL, ZONE_LABEL
 from knet.api.objects import EndpointSlice, Node, Service
 from knet.api.timing import PROFILES
-from knet.client import Client, Informer, component
+from knet.client import Client, EventRecorder, Informer, component
 from knet.kernel import sysctl
+from knet.proxy.health import Freshness, Health
 from knet.proxy.modes import MODES
 from knet.proxy.snapshot import PROXY_NAME_LABEL, Snapshot, build
 from knet.proxy.sync import Syncer
@@ -45,8 +46,8 @@ async def _serve(options: Options) -> None:
         slices = Informer(client, EndpointSlice, label_selector=_SELECTOR)
         machine = Informer(client, Node, field_selector=f"metadata.name={options.node_name}")
 
-        def zone() -> str:
-            return _zone(machine.get("", options.node_name))
+        def here() -> Node | None:
+            return machine.get("", options.node_name)
 
         def snapshot() -> Snapshot:
             return build(
@@ -55,15 +56,19 @@ async def _serve(options: Options) -> None:
                 options.node_name,
                 options.node_ip,
                 options.cluster_cidr,
-                zone=zone(),
+                zone=_zone(here()),
             )
 
         others = [applier() for mode, applier in MODES.items() if mode != options.mode]
-        syncer = Syncer(MODES[options.mode](), snapshot, PROFILES[options.timing].proxy_sync, others)
+        period = PROFILES[options.timing].proxy_sync
+        events = EventRecorder(client, "kube-proxy", options.node_name)
+        health = Health(options.node_name, options.mode, Freshness(2 * period), here, events.event)
+        syncer = Syncer(MODES[options.mode](), snapshot, period, others, [health])
         services.subscribe(syncer.changed)
         slices.subscribe(syncer.changed)
         machine.subscribe(lambda old, new: syncer.changed() if _zone(old) != _zone(new) else None)
-        async with asyncio.TaskGroup() as group:
+        async with health, asyncio.TaskGroup() as group:
+            group.create_task(events.run())
             group.create_task(services.run())
             group.create_task(slices.run())
             group.create_task(machine.run())

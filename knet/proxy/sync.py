@@ -33,15 +33,31 @@ class Applier(Protocol):
         """Take out of the machine what this mode ever put there, and only that; nothing where nothing is."""
 
 
+class Observer(Protocol):
+    """Who wants to know how far the kernel is behind the API server."""
+
+    def queued(self) -> None:
+        """A change has come in."""
+
+    async def synced(self, snapshot: Snapshot) -> None:
+        """``snapshot`` is in force."""
+
+
 class Syncer:
     """Runs `Applier.apply` after changes, and `Applier.repair` every ``period`` seconds."""
 
     def __init__(
-        self, applier: Applier, snapshot: Callable[[], Snapshot], period: float, others: Iterable[Applier] = ()
+        self,
+        applier: Applier,
+        snapshot: Callable[[], Snapshot],
+        period: float,
+        others: Iterable[Applier] = (),
+        observers: Iterable[Observer] = (),
     ) -> None:
         """``others`` are the modes not in use: what they left goes as soon as the rules of this one are in force."""
         self._applier = applier
         self._others = list(others)
+        self._observers = tuple(observers)
         self._snapshot = snapshot
         self._period = period
         self._changed = asyncio.Event()
@@ -50,6 +66,8 @@ class Syncer:
     def changed(self, *_: object) -> None:
         """A Service or an EndpointSlice changed (an informer's subscriber)."""
         self._changed.set()
+        for observer in self._observers:
+            observer.queued()
 
     async def run(self) -> None:
         """To be called when the caches are complete: rules from half a picture would cut connections."""
@@ -87,6 +105,8 @@ class Syncer:
             frontends = udp_frontends(snapshot)
             clean(conntrack, self._frontends, frontends)
             self._frontends = frontends
+            for observer in self._observers:
+                await observer.synced(snapshot)
         except (RulesError, OSError) as error:
             log.error("Sync failed: %s; again in %.0f s", error, RETRY)
             self._changed.set()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,7 @@ pytestmark = pytest.mark.root
 NODE, OUTSIDER, BRIDGE = "172.18.0.11", "172.18.0.50", "10.244.1.1"
 WEB_1, WEB_2, CLIENT = "10.244.1.2", "10.244.1.3", "10.244.1.4"
 VIP, OTHER_VIP = "10.96.0.80", "10.96.0.81"
+EXTERNAL, BALANCED = "192.0.2.7", "192.0.2.8"
 PATIENCE = 5
 
 
@@ -62,10 +64,10 @@ class Lab:
         """The output of a command on the machine."""
         return run_in(self.node, lambda: subprocess.check_output(command, shell=True, text=True))
 
-    def connect(self, source: Namespaces, address: str, port: int = 80) -> tuple[str, str]:
+    def connect(self, source: Namespaces, address: str, port: int = 80, patience: float = PATIENCE) -> tuple[str, str]:
         """Open a connection: the pod that answers, and whom it sees.  ConnectionRefusedError, TimeoutError."""
         with run_in(source, socket.socket) as caller:
-            caller.settimeout(PATIENCE)
+            caller.settimeout(patience)
             caller.connect((address, port))
             ready, _, _ = select.select(self.tcp.values(), [], [], PATIENCE)
             accepted, peer = ready[0].accept()
@@ -122,10 +124,12 @@ def _connect(node: Namespaces, outsider: Namespaces) -> None:
         routes.ensure(there, routes.Route("default", "eth0", NODE))
 
 
-def snapshot(*endpoints: str, protocol: str = "TCP", node_port: int = 0, more: tuple[str, ...] = ()) -> Snapshot:
+def snapshot(
+    *endpoints: str, protocol: str = "TCP", node_port: int = 0, more: tuple[str, ...] = (), **spec: Any
+) -> Snapshot:
     """The Service web, and the names of more Services."""
     port = ServicePort(name="http", port=80, protocol=protocol, nodePort=node_port)
-    services = [service("web", VIP, [port]), *(service(name, OTHER_VIP) for name in more)]
+    services = [service("web", VIP, [port], **spec), *(service(name, OTHER_VIP) for name in more)]
     slices = [endpoint_slice("web", *endpoints, ports=[("http", 8080, protocol)])]
     slices += [endpoint_slice(name, WEB_2) for name in more]
     return build(services, slices, "n1", NODE, "10.244.0.0/16")
@@ -162,6 +166,44 @@ def test_a_node_port_is_open_to_the_outside_and_on_loopback(lab: Lab):
     lab.apply(snapshot(node_port=30080))
     with pytest.raises(ConnectionRefusedError):
         lab.connect(lab.outsider, NODE, 30080)
+
+
+def test_a_load_balancers_address_is_open_to_its_source_ranges_only(lab: Lab):
+    lab.apply(snapshot(WEB_1, balanced=[BALANCED], loadBalancerSourceRanges=(f"{OUTSIDER}/32",)))
+    assert lab.connect(lab.outsider, BALANCED) == ("web-1", BRIDGE)
+    lab.apply(snapshot(WEB_1, balanced=[BALANCED], loadBalancerSourceRanges=(f"{VIP}/32",)))
+    with pytest.raises(TimeoutError):
+        lab.connect(lab.outsider, BALANCED, patience=0.2)
+    dropped = lab.shell("iptables -vxnL KUBE-PROXY-FIREWALL | awk '/DROP/ {print $1}'")
+    assert int(dropped) > 0
+    assert lab.connect(lab.outsider, VIP) == ("web-1", BRIDGE)
+
+
+def test_policy_local_keeps_the_address_of_who_comes_from_outside(lab: Lab):
+    local = {"balanced": [BALANCED], "externalIPs": (EXTERNAL,), "externalTrafficPolicy": "Local"}
+    lab.apply(snapshot(WEB_1, node_port=30080, **local))
+    for address, port in ((BALANCED, 80), (EXTERNAL, 80), (NODE, 30080)):
+        assert lab.connect(lab.outsider, address, port) == ("web-1", OUTSIDER)
+
+
+def test_sctp_is_translated_where_the_kernel_has_it(lab: Lab):
+    lab.apply(snapshot(WEB_1, protocol="SCTP", node_port=30080))
+    saved = lab.shell("iptables-save -t nat")
+    assert f'-p sctp -m comment --comment "default/web:http" -m sctp -j DNAT --to-destination {WEB_1}:8080' in saved
+    try:
+        server = run_in(lab.pods["web-1"], lambda: _sctp())
+    except OSError as error:
+        pytest.skip(f"this kernel has no SCTP sockets: {error}")
+    with server, run_in(lab.pods["client"], _sctp) as caller:
+        server.bind(("", 8080))
+        server.listen()
+        caller.settimeout(PATIENCE)
+        caller.connect((VIP, 80))
+        assert server.accept()[1][0] == CLIENT
+
+
+def _sctp() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
 
 
 def test_endpoints_come_and_go(lab: Lab):
@@ -257,18 +299,43 @@ def test_rules_that_the_kernel_refuses_change_nothing(lab: Lab):
     assert lab.shell("iptables-save | grep -v '^#'") == whole
 
 
-def test_a_udp_client_is_led_to_another_pod_when_its_own_is_gone(lab: Lab):
-    before, after = snapshot(WEB_1, protocol="UDP"), snapshot(WEB_2, protocol="UDP")
+@pytest.mark.parametrize(
+    ("source", "address", "port"),
+    [
+        ("client", VIP, 80),
+        ("client", EXTERNAL, 80),
+        ("client", BALANCED, 80),
+        ("", NODE, 30080),
+        ("client", NODE, 30080),
+    ],
+)
+def test_a_udp_client_is_led_to_another_pod_when_its_own_is_gone(lab: Lab, source: str, address: str, port: int):
+    everywhere = {"protocol": "UDP", "node_port": 30080, "externalIPs": (EXTERNAL,), "balanced": [BALANCED]}
+    before, after = snapshot(WEB_1, **everywhere), snapshot(WEB_2, **everywhere)
     lab.apply(before)
-    with run_in(lab.pods["client"], _udp) as caller, run_in(lab.node, Conntrack) as conntrack:
+    with run_in(lab.pods.get(source, lab.outsider), _udp) as caller, run_in(lab.node, Conntrack) as conntrack:
         caller.settimeout(PATIENCE)
-        caller.connect((VIP, 80))
+        caller.connect((address, port))
         assert lab.ask(caller) == "web-1"
         lab.apply(after)
         assert lab.ask(caller) == "web-1"  # the kernel remembers, whatever the rules say by now
         assert clean(conntrack, udp_frontends(before), udp_frontends(after)) == 1
         assert lab.ask(caller) == "web-2"
         assert clean(conntrack, udp_frontends(after), udp_frontends(after)) == 0
+
+
+def test_a_udp_client_is_led_to_the_first_endpoint_of_its_service(lab: Lab):
+    nobody, somebody = build([], [], "n1"), snapshot(WEB_1, protocol="UDP", node_port=30080)
+    lab.apply(nobody)
+    with run_in(lab.outsider, _udp) as caller, run_in(lab.node, Conntrack) as conntrack:
+        caller.settimeout(PATIENCE)
+        caller.connect((NODE, 30080))
+        caller.send(b"too early")
+        with pytest.raises(ConnectionRefusedError):  # and the kernel remembers where it went: to the machine itself
+            caller.recv(100)
+        lab.apply(somebody)
+        assert clean(conntrack, udp_frontends(nobody), udp_frontends(somebody)) == 1
+        assert lab.ask(caller) == "web-1"
 
 
 def test_what_a_mode_put_there_goes_with_it_and_the_rules_of_others_stay(lab: Lab):

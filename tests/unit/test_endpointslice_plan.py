@@ -135,6 +135,19 @@ def test_conditions(subject: Pod, of: Service, expected: tuple[bool, bool, bool]
     assert (found.ready, found.serving, found.terminating) == expected
 
 
+def test_traffic_that_prefers_what_is_close_is_hinted_at_each_ready_endpoints_zone() -> None:
+    cluster = Store(service())
+    cluster.sync(pod(1), pod(2, ready=False))
+    cluster.service = service(trafficDistribution="PreferClose")
+    [update] = cluster.sync(pod(1), pod(2, ready=False)).update
+    hints = [row.get("hints") for row in update_body(cluster.service, update)["endpoints"]]
+    assert hints == [{"forZones": [{"name": "rack1"}]}, None]
+    assert cluster.sync(pod(1), pod(2, ready=False)) == ([], [], [])
+    cluster.service = service()
+    [update] = cluster.sync(pod(1), pod(2, ready=False)).update
+    assert not any("hints" in row for row in update_body(cluster.service, update)["endpoints"])
+
+
 def test_who_is_no_endpoint() -> None:
     finished = msgspec.convert({"status": {"phase": "Failed", "podIP": "10.244.0.9"}}, Pod)
     nowhere = pod(3, nodeName="gone")

@@ -11,7 +11,9 @@ from knet.api.names import ZONE_LABEL
 from knet.api.objects import (
     Endpoint,
     EndpointConditions,
+    EndpointHints,
     EndpointPort,
+    ForZone,
     Node,
     ObjectReference,
     Pod,
@@ -96,17 +98,26 @@ def pod_reference(pod: Pod) -> ObjectReference:
     return ObjectReference(kind="Pod", namespace=pod.namespace, name=pod.name, uid=pod.uid)
 
 
+def _hints(service: Service, zone: str) -> EndpointHints | None:
+    """Whose clients should prefer an endpoint in ``zone`` (KEP-4444)."""
+    if service.spec.trafficDistribution != "PreferClose" or not zone:
+        return None
+    return EndpointHints(forZones=(ForZone(name=zone),))
+
+
 def _endpoint(service: Service, pod: Pod, addresses: tuple[str, ...], zone: str) -> Endpoint:
     serving = pod.ready
+    ready = service.spec.publishNotReadyAddresses or (serving and not pod.deleting)
     return Endpoint(
         addresses=addresses,
         conditions=EndpointConditions(
-            ready=service.spec.publishNotReadyAddresses or (serving and not pod.deleting),
+            ready=ready,
             serving=serving,
             terminating=pod.deleting,
         ),
         hostname=hostname(service, pod),
         nodeName=pod.spec.nodeName,
         zone=zone,
+        hints=_hints(service, zone) if ready else None,
         targetRef=pod_reference(pod),
     )

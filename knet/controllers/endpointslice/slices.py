@@ -187,6 +187,8 @@ def endpoint_json(endpoint: Endpoint) -> JSON:
     for name in ("hostname", "nodeName", "zone"):
         if value := getattr(endpoint, name):
             row[name] = value
+    if endpoint.hints is not None:
+        row["hints"] = {"forZones": [{"name": zone.name} for zone in endpoint.hints.forZones]}
     if (target := endpoint.targetRef) is not None:
         row["targetRef"] = {
             "kind": target.kind,

@@ -1,0 +1,202 @@
+"""What kube-proxy answers to those who ask after it, over plain HTTP.
+
+- Port 10256: ``/healthz``, is this machine good for traffic from load balancers; ``/livez``, does kube-proxy work.
+  They differ where the machine is about to go (KEP-3836).
+- Port 127.0.0.1:10249: ``/proxyMode``, which mode is in force.
+- ``healthCheckNodePort`` of each Service with externalTrafficPolicy Local: how many of its pods are on this machine.
+  A load balancer sends traffic to machines that answer 200, and for each endpoint the same share.
+
+Upstream: pkg/proxy/healthcheck.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+from aiohttp import web
+
+from knet.api.objects import KubeObject, Meta, Node, Service
+from knet.proxy.snapshot import HealthCheck, Snapshot
+
+log = logging.getLogger(__name__)
+
+#: --healthz-bind-address, --metrics-bind-address
+HEALTHZ_PORT, METRICS_PORT = 10256, 10249
+#: the cluster autoscaler is about to remove the machine
+TO_BE_DELETED_TAINT = "ToBeDeletedByClusterAutoscaler"
+_JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+_PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+class Answer(NamedTuple):
+    """An HTTP response."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+NOT_FOUND = Answer(404, _PLAIN, "404 page not found\n")
+
+
+class Freshness:
+    """Whether what the API server says reaches the kernel: no change has waited for longer than ``timeout`` seconds.
+
+    While nothing changes kube-proxy is healthy, as it is until its first sync.
+    """
+
+    def __init__(self, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = timeout
+        self._clock = clock
+        self._started = clock()
+        self._waiting_since: float | None = None
+        self._updated: float | None = None
+
+    def queued(self) -> None:
+        """A change has come in."""
+        if self._waiting_since is None:
+            self._waiting_since = self._clock()
+
+    def updated(self) -> None:
+        """All that had come in is in force."""
+        self._waiting_since = None
+        self._updated = self._clock()
+
+    @property
+    def healthy(self) -> bool:
+        late = self._waiting_since is not None and self._clock() - self._waiting_since >= self._timeout
+        return self._updated is None or not late
+
+    def answer(self, path: str, eligible: bool) -> Answer:
+        """To GET ``path``; ``eligible``: the machine is there to stay."""
+        now = self._clock()
+        if path == "/livez":
+            good, more = self.healthy, ""
+        elif path == "/healthz":
+            good, more = self.healthy and eligible, f', "nodeEligible": {_go(eligible)}'
+        else:
+            return NOT_FOUND
+        last = now if good or self._updated is None else self._updated
+        times = f'"lastUpdated": "{self._spelled(last, now)}","currentTime": "{self._spelled(now, now)}"'
+        return Answer(200 if good else 503, _JSON, "{" + times + more + "}")
+
+    def _spelled(self, moment: float, now: float) -> str:
+        """As Go prints a time.Time: with the seconds since the process began."""
+        wall = datetime.fromtimestamp(time.time() - (now - moment), UTC)
+        return f"{wall:%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+{moment - self._started:.9f}"
+
+
+def service_answer(namespace: str, name: str, local_endpoints: int, healthy: bool) -> Answer:
+    """What a load balancer is told about a Service on this machine."""
+    body = (
+        f'{{\n\t"service": {{\n\t\t"namespace": "{namespace}",\n\t\t"name": "{name}"\n\t}},\n'
+        f'\t"localEndpoints": {local_endpoints},\n\t"serviceProxyHealthy": {_go(healthy)}\n}}'
+    )
+    headers = {**_JSON, "X-Load-Balancing-Endpoint-Weight": str(local_endpoints)}
+    return Answer(200 if local_endpoints and healthy else 503, headers, body)
+
+
+def eligible(machine: Node | None) -> bool:
+    """Whether a machine should get traffic at all."""
+    if machine is None:
+        return True
+    return not machine.deleting and all(taint.key != TO_BE_DELETED_TAINT for taint in machine.spec.taints)
+
+
+def _go(truth: bool) -> str:
+    return msgspec.json.encode(truth).decode()
+
+
+Tell = Callable[[KubeObject, str, str, str], None]
+
+
+class Health:
+    """The servers; a context.  Hears of changes and syncs from `knet.proxy.sync.Syncer`."""
+
+    def __init__(
+        self, node_name: str, mode: str, fresh: Freshness, machine: Callable[[], Node | None], tell: Tell
+    ) -> None:
+        """``machine`` gives the Node that this is; ``tell`` is `knet.client.EventRecorder.event`."""
+        self._node_name = node_name
+        self._mode = mode
+        self._fresh = fresh
+        self._machine = machine
+        self._tell = tell
+        self._own: list[web.ServerRunner] = []
+        self._checks: dict[int, Mapping[tuple[str, str], HealthCheck]] = {}
+        self._open: dict[tuple[str, str], tuple[int, web.ServerRunner]] = {}
+        self._local_endpoints: dict[tuple[str, str], int] = {}
+
+    async def __aenter__(self) -> "Health":
+        def modes(path: str) -> Answer:
+            return Answer(200, _PLAIN, self._mode) if path == "/proxyMode" else NOT_FOUND
+
+        def health(path: str) -> Answer:
+            return self._fresh.answer(path, eligible(self._machine()))
+
+        for host, port, answer in ((None, HEALTHZ_PORT, health), ("127.0.0.1", METRICS_PORT, modes)):
+            try:
+                self._own.append(await _serve(answer, host, port))
+            except OSError as error:
+                log.error("failed to listen on port %d: %s", port, error)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for runner in (*self._own, *(runner for _, runner in self._open.values())):
+            await runner.cleanup()
+
+    def queued(self) -> None:
+        self._fresh.queued()
+
+    async def synced(self, snapshot: Snapshot) -> None:
+        """The rules are in force: answer for what they lead to."""
+        self._fresh.updated()
+        self._checks[snapshot.family] = snapshot.health_checks
+        wanted: dict[tuple[str, str], HealthCheck] = {}
+        for checks in self._checks.values():
+            for service, check in checks.items():
+                wanted[service] = max(check, wanted.get(service, check))
+        self._local_endpoints = {service: check.local_endpoints for service, check in wanted.items()}
+        for service, (port, runner) in list(self._open.items()):
+            if service not in wanted or wanted[service].port != port:
+                await runner.cleanup()
+                del self._open[service]
+        for service, check in wanted.items():
+            if service not in self._open:
+                await self._listen(service, check.port)
+
+    async def _listen(self, service: tuple[str, str], port: int) -> None:
+        def answer(_path: str) -> Answer:
+            return service_answer(*service, self._local_endpoints.get(service, 0), self._fresh.healthy)
+
+        try:
+            self._open[service] = port, await _serve(answer, None, port)
+        except OSError as error:
+            name = "/".join(service)
+            reason = f"listen tcp :{port}: bind: {os.strerror(error.errno or 0).lower()}"
+            message = f'node {self._node_name} failed to start healthcheck "{name}" on port {port}: {reason}'
+            log.error("%s", message)
+            about = Service(metadata=Meta(namespace=service[0], name=service[1], uid=name))
+            self._tell(about, "Warning", "FailedToStartServiceHealthcheck", message)
+
+
+async def _serve(answer: Callable[[str], Answer], host: str | None, port: int) -> web.ServerRunner:
+    """Serve every request by its path until the runner is cleaned up; OSError where the port is taken."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        status, headers, body = answer(request.path)
+        return web.Response(status=status, headers=headers, body=body.encode())
+
+    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] = handle
+    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
