@@ -99,6 +99,7 @@ class Reach:
         """The same endpoint, by the road into the pod whose it is; StatusError 500."""
         kubelet = self.kubelet(node)
         url = f"https://{kubelet.address}/portForward/{quote(namespace)}/{quote(name)}?port={endpoint.port}"
+        url += f"&address={endpoint.host}"
         return replace(endpoint, road=Road(url, kubelet.tls))
 
     def service(

@@ -6,14 +6,17 @@
 * Other clients (Python's) speak ``v4.channel.k8s.io``: for the N-th port asked for, channel 2N for data and 2N + 1 for
   errors, each beginning with the port's number in two bytes, little-endian; one connection per port.
 
-Connections go to localhost inside the pod, so that also what listens there only can be reached.
+Connections go to localhost inside the pod, so that also what listens there only can be reached; those of the API
+server's proxies, to the address that it names (``?address=``), the pod's.
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket as sockets
 import struct
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -31,9 +34,9 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 async def port_forward(request: web.Request, sandbox: Sandbox) -> web.StreamResponse:
     """Handle a port-forward request until the client closes it."""
-    ports = _ports(request)
+    ports, pod = _ports(request), _Pod(sandbox, _address(request))
     link = await upgrade.accept(request, (_TUNNELS[1], *_CHANNELS), (_TUNNELS[0],))
-    session = _Tunnel(link, sandbox) if link.spoken in _TUNNELS else _Channels(link, sandbox, ports)
+    session = _Tunnel(link, pod) if link.spoken in _TUNNELS else _Channels(link, pod, ports)
     try:
         await session.begin()
         async for data in link.received():
@@ -52,25 +55,39 @@ def _ports(request: web.Request) -> list[int]:
         raise web.HTTPBadRequest(text='query parameter "port" must be a number') from None
 
 
-async def _connect(sandbox: Sandbox, port: int) -> Stream:
-    with entered(sandbox.namespaces.only("net")):
-        sock = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
-    sock.setblocking(False)
+def _address(request: web.Request) -> str:
     try:
-        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
-    except OSError:
-        sock.close()
-        raise
-    return await asyncio.open_connection(sock=sock)
+        return str(ipaddress.ip_address(request.query.get("address", "127.0.0.1")))
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f'query parameter "address": {error}') from None
 
 
-def _failure(port: int, sandbox: Sandbox, error: OSError) -> str:
-    """As containerd's; kubectl puts the local port in front."""
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return (
-        f"error forwarding port {port} to pod {sandbox.id}, uid : failed to execute portforward in network namespace: "
-        f"dial tcp4 127.0.0.1:{port}: connect: {reason}"
-    )
+@dataclass(frozen=True)
+class _Pod:
+    """Where connections go: an address, in the namespace of a sandbox."""
+
+    sandbox: Sandbox
+    address: str
+
+    async def connect(self, port: int) -> Stream:
+        with entered(self.sandbox.namespaces.only("net")):
+            family = sockets.AF_INET6 if ":" in self.address else sockets.AF_INET
+            sock = sockets.socket(family, sockets.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (self.address, port))
+        except OSError:
+            sock.close()
+            raise
+        return await asyncio.open_connection(sock=sock)
+
+    def failure(self, port: int, error: OSError) -> str:
+        """As containerd's; kubectl puts the local port in front."""
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        return (
+            f"error forwarding port {port} to pod {self.sandbox.id}, uid : failed to execute portforward in network "
+            f"namespace: dial tcp4 {self.address}:{port}: connect: {reason}"
+        )
 
 
 class _Copies:
@@ -112,9 +129,9 @@ class _Copies:
 class _Tunnel:
     """SPDY, whatever it is in."""
 
-    def __init__(self, link: Link, sandbox: Sandbox) -> None:
+    def __init__(self, link: Link, pod: _Pod) -> None:
         self._link = link
-        self._sandbox = sandbox
+        self._pod = pod
         self._spdy = spdy.Connection()
         self._copies = _Copies()
         self._errors: dict[str, int] = {}
@@ -148,9 +165,9 @@ class _Tunnel:
             return
         error_stream = self._errors.pop(request, 0)
         try:
-            reader, writer = await _connect(self._sandbox, int(port))
+            reader, writer = await self._pod.connect(int(port))
         except OSError as error:
-            text = _failure(int(port), self._sandbox, error)
+            text = self._pod.failure(int(port), error)
             await self._link.send(self._spdy.data(error_stream, text.encode(), last=True))
             await self._link.send(self._spdy.data(stream.stream, b"", last=True))
             return
@@ -169,9 +186,9 @@ class _Tunnel:
 class _Channels:
     """One connection for each port, on channels of the WebSocket itself."""
 
-    def __init__(self, link: Link, sandbox: Sandbox, ports: list[int]) -> None:
+    def __init__(self, link: Link, pod: _Pod, ports: list[int]) -> None:
         self._link = link
-        self._sandbox = sandbox
+        self._pod = pod
         self._ports = ports
         self._copies = _Copies()
 
@@ -180,9 +197,9 @@ class _Channels:
             await self._link.send(bytes([channel]) + struct.pack("<H", self._ports[channel // 2]))
         for index, port in enumerate(self._ports):
             try:
-                reader, writer = await _connect(self._sandbox, port)
+                reader, writer = await self._pod.connect(port)
             except OSError as error:
-                text = _failure(port, self._sandbox, error)
+                text = self._pod.failure(port, error)
                 await self._link.send(bytes([2 * index + 1]) + text.encode())
                 continue
             self._copies.add(2 * index, writer, asyncio.create_task(self._copy(reader, 2 * index)))
