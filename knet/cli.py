@@ -20,7 +20,7 @@ from knet import __version__
 from knet.api.objects import JSON
 from knet.cluster import channel, launch, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, PROXY_MODES, STORES
+from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, POLICY_MODES, PROXY_MODES, STORES
 from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
@@ -69,6 +69,9 @@ def up(
     ] = None,
     proxy: Annotated[
         str | None, typer.Option(metavar=_choice(tuple(PROXY_MODES)), help="How kube-proxy realises Services.")
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option(metavar=_choice(tuple(POLICY_MODES)), help="How NetworkPolicies are enforced.")
     ] = None,
     store: Annotated[
         str | None, typer.Option(metavar=_choice(STORES), help="Where the API server keeps its state.")

@@ -7,6 +7,7 @@ from typing import Any
 from knet.cluster import etcd
 from knet.cluster.config import ClusterConfig
 from knet.cluster.state import StateDir
+from knet.cni import isolation
 from knet.underlay.machine import Machine
 
 API_PORT = 6443
@@ -30,6 +31,8 @@ class Component:
     options: dict[str, Any] = field(hash=False)
     #: option → file of the host that is opened for it to append to; the option gets the descriptor
     appends: dict[str, str] = field(hash=False, default_factory=dict)
+    #: option → Unix address in the machine's network that is listened at before the component runs; likewise
+    listens: dict[str, str] = field(hash=False, default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -42,6 +45,9 @@ IDENTITIES = {
     "kube-scheduler": Identity("system:kube-scheduler"),
     "kube-proxy": Identity("system:kube-proxy", ("system:node-proxier",)),
     "flanneld": Identity("system:serviceaccount:kube-flannel:flannel", ("system:serviceaccounts",)),
+    "kube-network-policies": Identity(
+        "system:serviceaccount:kube-system:kube-network-policies", ("system:serviceaccounts",)
+    ),
     "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins",)),
 }
 
@@ -125,7 +131,7 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             "memory": machine.memory,
             "pki_dir": str(state.machine(machine.name) / "kubernetes"),
             "cluster_dns": config.dns_ip,
-            "images": config.images or str(state.images),
+            "images": config.images or None,
             "cluster_name": config.name,
             "timing": config.timing,
         },
@@ -158,3 +164,15 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             "timing": config.timing,
         },
     )
+    if config.policy != "none":
+        yield Component(
+            "kube-network-policies",
+            machine.name,
+            "knet.policy.main",
+            {
+                "kubeconfig": kubeconfig("kube-network-policies"),
+                "node_name": machine.name,
+                "timing": config.timing,
+            },
+            listens={"listen_fds": isolation.ADDRESS},
+        )

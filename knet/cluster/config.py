@@ -14,10 +14,12 @@ from knet.cluster.errors import KnetError
 CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 #: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
 PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": ()}
+#: how NetworkPolicies are enforced, and the kernel features that it needs
+POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
-CHANGEABLE = ("proxy", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+CHANGEABLE = ("proxy", "policy", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 #: options that may change while the cluster is up: components that get others by it are restarted
 LIVE = ("proxy",)
 #: options that name a file of the user's, which components read by its absolute path
@@ -45,6 +47,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     cni: str = "vxlan"
     mtu: int = 0
     proxy: str = "iptables"
+    policy: str = "nftables"
     store: str = "sqlite"
     timing: str = "lab"
     port: int = 0
@@ -67,6 +70,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         for option, value, choices in (
             ("--cni", self.cni, CNI_BACKENDS),
             ("--proxy", self.proxy, tuple(PROXY_MODES)),
+            ("--policy", self.policy, tuple(POLICY_MODES)),
             ("--store", self.store, STORES),
             ("--timing", self.timing, tuple(PROFILES)),
         ):

@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from knet.cluster.config import PROXY_MODES, ClusterConfig
+from knet.cluster.config import POLICY_MODES, PROXY_MODES, ClusterConfig
 from knet.cluster.errors import KnetError
 from knet.kernel import features, sysctl
 
@@ -31,6 +31,7 @@ def check(config: ClusterConfig) -> None:
     if os.geteuid() != 0:
         raise KnetError(f"machines are network namespaces, which only root may make; try: sudo {command_line()}")
     programs = PROGRAMS | ({"etcd": "etcd-server"} if config.store == "etcd" else {})
+    programs |= {"nft": "nftables"} if config.policy == "nftables" else {}
     if lacking := {package: name for name, package in programs.items() if shutil.which(name) is None}:
         raise KnetError(
             f"{', '.join(lacking.values())} not found; install with: apt-get install {' '.join(lacking)}"
@@ -40,7 +41,12 @@ def check(config: ClusterConfig) -> None:
         _check_images(Path(config.images))
     if config.scheduler_plugin or config.scheduler_config:
         _check_scheduler(config.scheduler_plugin, config.scheduler_config)
-    features.require(*FEATURES, *([] if config.cni == "host-gw" else ["vxlan"]), *PROXY_MODES[config.proxy])
+    features.require(
+        *FEATURES,
+        *([] if config.cni == "host-gw" else ["vxlan"]),
+        *PROXY_MODES[config.proxy],
+        *POLICY_MODES[config.policy],
+    )
     for name, needed in RAISED.items():
         if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
             sysctl.write(name, needed)

@@ -113,6 +113,9 @@ class Supervisor:
         self._cluster_socket = _listening(control_plane, API_PORT)
         for component in self._wanted():
             extra = {option: [_appending(path)] for option, path in component.appends.items()}
+            for option, address in component.listens.items():
+                listening = _listening_unix(self._machine(component.machine), address)
+                extra[option] = [listening.detach()]
             if component.name == "kube-apiserver":
                 extra["listen_fds"] = [self._listen.fileno(), self._cluster_socket.fileno()]
             self._start(Running(component, extra=extra))
@@ -415,6 +418,14 @@ def _listening(machine: Machine, port: int) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((machine.address, port))
+    sock.listen(4096)
+    return sock
+
+
+def _listening_unix(machine: Machine, address: str) -> socket.socket:
+    with entered(machine.namespaces.only("net")):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(address)
     sock.listen(4096)
     return sock
 

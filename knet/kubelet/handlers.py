@@ -20,11 +20,8 @@ USER_AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.lstrip("v").split(".")[
 
 
 class Verdict(Enum):
-    """UNKNOWN: nobody could be asked, for want of a port or a program. For a probe that counts neither way."""
-
     SUCCESS = "success"
     FAILURE = "failure"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Target:
 
 
 def port_number(container: Container, port: int | str) -> int:
-    """The number of a port given by number or by name; ValueError, in upstream's words, where there is no such name."""
+    """The number of a port given by number or by name; ValueError where there is no such name."""
     if isinstance(port, int):
         return port
     if port.isdigit():
@@ -61,7 +58,7 @@ def port_number(container: Container, port: int | str) -> int:
     for row in container.ports:
         if row.name == port:
             return row.containerPort
-    raise ValueError(f'strconv.Atoi: parsing "{port}": invalid syntax')
+    raise ValueError(f"couldn't find named port {port!r} in container {container.name!r}")
 
 
 async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float | None) -> Answer:
@@ -81,7 +78,7 @@ async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float 
             await asyncio.sleep(handler.sleep.seconds)
             return Answer(Verdict.SUCCESS)
     except ValueError as error:
-        return Answer(Verdict.UNKNOWN, str(error))
+        return Answer(Verdict.FAILURE, str(error))
     return Answer(Verdict.FAILURE, "missing probe handler")
 
 
@@ -176,9 +173,9 @@ async def _exec(command: tuple[str, ...], target: Target, timeout: float | None)
         async with asyncio.timeout(timeout):
             code, output = await target.execute(command)
     except TimeoutError:
-        return Answer(Verdict.FAILURE, f'command "{" ".join(command)}" timed out')
+        return Answer(Verdict.FAILURE, f"command timed out: {' '.join(command)!r} timed out after {timeout or 0:g}s")
     except OSError as error:
-        return Answer(Verdict.UNKNOWN, f"rpc error: code = Unknown desc = failed to exec in container: {error}")
+        return Answer(Verdict.FAILURE, f"failed to exec in container: {error}")
     return Answer(Verdict.SUCCESS if code == 0 else Verdict.FAILURE, output)
 
 

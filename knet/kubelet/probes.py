@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from knet.api.objects import Probe
-from knet.kubelet.handlers import Answer, Target, Verdict, ask
+from knet.kubelet.handlers import Answer, Target, ask
 
 #: first pause of an eager probe, seconds
 EAGER = 0.02
@@ -115,10 +115,7 @@ class Probes:
                 pause *= 2
                 continue
             patience = 0.0
-            if answer.verdict is Verdict.UNKNOWN:
-                self._reports.unhealthy(f"{kind} probe errored and resulted in unknown state: {answer.text}")
-            else:
-                if not answer.good:
-                    self._reports.unhealthy(f"{kind} probe failed: {answer.text}")
-                yield answer
+            if not answer.good:
+                self._reports.unhealthy(f"{kind} probe failed: {answer.text}")
+            yield answer
             await asyncio.sleep(probe.periodSeconds)

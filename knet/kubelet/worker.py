@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from knet import cni
 from knet.api.objects import Condition, Pod, Volume
 from knet.client import ApiError, Conflict, NotFound, Unavailable
 from knet.kubelet import volumes
@@ -73,6 +74,8 @@ class PodWorker:
         self._final = pod.status.phase if pod.finished else ""
         self._sandbox: Sandbox | Record | None = None
         self._ip = ""
+        #: its network policies are in force
+        self._isolated = False
         self._volumes: dict[str, Path] | None = None
         self._refresh_at = 0.0
         self._retry_at = 0.0
@@ -85,7 +88,7 @@ class PodWorker:
         self._take_up_containers()
 
     def _take_up_containers(self) -> None:
-        """Those of the spec that are new (all at first, ephemeral ones later) or have a new image."""
+        """Those of the spec that are new: all at first, ephemeral ones later."""
         spec = self._pod.spec
         for kind, containers in (
             ("init", spec.initContainers),
@@ -93,9 +96,7 @@ class PodWorker:
             ("ephemeral", spec.ephemeralContainers),
         ):
             for row in containers:
-                if row.name in self._runs:
-                    self._runs[row.name].update(row)
-                else:
+                if row.name not in self._runs:
                     self._runs[row.name] = ContainerRun(
                         self._machine, self._paths, self._pod, row, kind, self._wake.set
                     )
@@ -168,6 +169,7 @@ class PodWorker:
             self._refresh_at = self._machine.now()
         for run in self._runs.values():
             run.adopt(self._ip)
+        self._isolated = any(run.current is not None for run in self._runs.values())
 
     # ---- the loop --------------------------------------------------------------------------------------------
 
@@ -264,6 +266,8 @@ class PodWorker:
             await remove_sandbox(self._sandbox, self._paths.directory)
             self._sandbox = None
         elif step.do is Do.START and isinstance(self._sandbox, Sandbox) and not self._view().terminating:
+            if not self._isolated and not await self._isolate():
+                return
             run = self._runs[step.container]
             await run.start(self._pod, self._sandbox, self._facts(), self._volumes or {}, self._runs)
         elif step.do is Do.STOP:
@@ -293,7 +297,10 @@ class PodWorker:
                     self._pod, volume, self._paths, self._facts(), self._machine.lookups.as_volumes()
                 )
         except (volumes.VolumeError, OSError, ApiError, Unavailable) as error:
-            self._event("Warning", "FailedMount", volumes.told(self._pod, volume, places, error))
+            text = str(error)
+            if not text.startswith("MountVolume"):
+                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {text}'
+            self._event("Warning", "FailedMount", text)
             if not again:
                 self._try_later()
                 return
@@ -326,9 +333,24 @@ class PodWorker:
             self._try_later()
             return
         sandbox.lost.add_done_callback(lambda _: self._wake.set())
-        self._sandbox, self._ip = sandbox, sandbox.ip
+        self._sandbox, self._ip, self._isolated = sandbox, sandbox.ip, False
         self._retry, self._retry_at = RETRY[0], 0.0
         write_etc(pod, sandbox.ip, self._machine, self._paths)
+
+    async def _isolate(self) -> bool:
+        """Let no container run before the network policies that isolate the pod are in force."""
+        assert isinstance(self._sandbox, Sandbox)
+        try:
+            if not self._sandbox.host_network:
+                await cni.isolate(self._pod, [self._ip])
+        except cni.IsolationError as error:
+            self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            await remove_sandbox(self._sandbox, self._paths.directory)
+            self._sandbox = None
+            self._try_later()
+            return False
+        self._isolated = True
+        return True
 
     def _try_later(self) -> None:
         self._retry_at = self._machine.now() + self._retry

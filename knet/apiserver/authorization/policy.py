@@ -232,6 +232,10 @@ ADDON_ROLES: Mapping[str, tuple[Rule, ...]] = {
         rule(READ, "core", "nodes"),
         rule("patch", "core", "nodes/status"),
     ),
+    "kube-network-policies": (
+        rule("list watch", "core", "namespaces pods"),
+        rule("list watch", "networking.k8s.io", "networkpolicies"),
+    ),
     "kubeadm:get-nodes": (rule("get", "core", "nodes"),),
     # ours says on its Node what it cannot reach
     "knet:flannel": (EVENTS,),
@@ -284,6 +288,7 @@ ADDON_BINDINGS: Mapping[str, tuple[str, Whom]] = {
     "system:coredns": ("system:coredns", Whom(accounts=("kube-system/coredns",))),
     "flannel": ("flannel", Whom(accounts=("kube-flannel/flannel",))),
     "knet:flannel": ("knet:flannel", Whom(accounts=("kube-flannel/flannel",))),
+    "kube-network-policies": ("kube-network-policies", Whom(accounts=("kube-system/kube-network-policies",))),
     "kubeadm:cluster-admins": ("cluster-admin", Whom(groups=("kubeadm:cluster-admins",))),
     "kubeadm:get-nodes": ("kubeadm:get-nodes", _JOINING),
     "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", _JOINING),
