@@ -13,7 +13,7 @@ from knet.cluster.errors import KnetError
 
 CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 #: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
-PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": ()}
+PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": (), "nftables": ("nftables",)}
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
 STORES = ("sqlite", "etcd")

@@ -6,6 +6,7 @@ own rules are in force.  A mode's name and what it needs of the kernel is a row 
 """
 
 from knet.proxy.applier import IptablesApplier
+from knet.proxy.nftables.applier import NftablesApplier
 from knet.proxy.sync import Applier
 
-MODES: dict[str, type[Applier]] = {"iptables": IptablesApplier}
+MODES: dict[str, type[Applier]] = {"iptables": IptablesApplier, "nftables": NftablesApplier}

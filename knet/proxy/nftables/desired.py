@@ -1,0 +1,148 @@
+"""What the table should hold: the sum of all ports' claims, brought up to date port by port.
+
+Pure.  Most things are claimed by one port, a chain for three endpoints by thousands, and two Services may claim the
+same external address, which then belongs to the one that had it first.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from knet.kernel.nft_elements import element
+from knet.proxy.nftables.frame import Family
+from knet.proxy.nftables.rendering import CHAIN, SET, Claimed, Claims, Content, Scope, claims, packed, taking_chains
+from knet.proxy.snapshot import ServicePortName, Snapshot
+
+#: elements by container and key
+Elements = dict[str, dict[bytes, bytes]]
+
+
+def _elements() -> Elements:
+    return defaultdict(dict)
+
+
+@dataclass
+class Change:
+    """What to tell the kernel, in this order: new sets and chains with their rules, elements, then what has gone."""
+
+    sets: dict[str, str] = field(default_factory=dict)
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    removed: Elements = field(default_factory=_elements)
+    added: Elements = field(default_factory=_elements)
+    stale_chains: list[str] = field(default_factory=list)
+    stale_sets: dict[str, str] = field(default_factory=dict)
+
+    def note(self, claimed: Claimed, before: Content | None, now: Content | None) -> None:
+        """Something was claimed so, and is claimed so now; None is not at all."""
+        kind, key = claimed
+        if kind == CHAIN:
+            if isinstance(now, tuple):
+                self.chains[str(key)] = now
+            else:
+                self.stale_chains.append(str(key))
+        elif kind == SET:
+            if isinstance(now, str):
+                self.sets[str(key)] = now
+            else:
+                self.stale_sets[str(key)] = str(before)
+        elif isinstance(key, bytes):
+            if isinstance(before, bytes):
+                self.removed[kind][key] = before
+            if isinstance(now, bytes):
+                self.added[kind][key] = now
+
+
+class Desired:
+    """All that should be, and what the last `update` has changed."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        self._snapshot = Snapshot({})
+        self._chains: dict[str, tuple[str, ...]] = {}
+        #: what the chains lead to
+        self._taking: Claims = {}
+        #: the claim of the first owner is the one in force
+        self._claims: dict[Claimed, dict[ServicePortName | None, Content]] = {}
+
+    def update(self, snapshot: Snapshot) -> Change:
+        """Bring it to a snapshot: what is different now.
+
+        RulesError for an address that is none, with nothing changed.
+        """
+        before, ports = self._snapshot, snapshot.ports
+        old_scope, scope = (Scope(self._family, row.cluster_cidr) for row in (before, snapshot))
+        replaced: list[tuple[ServicePortName | None, Claims, Claims]] = []
+        if before.node_ip != snapshot.node_ip:
+            replaced.append((None, _node_ports(before), _node_ports(snapshot)))
+        for name, port in ports.items():
+            old = before.ports.get(name)
+            if old is not port and (old != port or old_scope != scope):
+                replaced.append((name, claims(old, old_scope) if old else {}, claims(port, scope)))
+        if len(before.ports) + sum(name not in before.ports for name, _, _ in replaced if name) != len(ports):
+            replaced += [(name, claims(old, old_scope), {}) for name, old in before.ports.items() if name not in ports]
+        self._snapshot = snapshot
+        touched: dict[Claimed, Content | None] = {}
+        for owner, gone, new in replaced:
+            for claimed in gone:
+                if claimed not in new:
+                    self._claim(owner, claimed, None, touched)
+            for claimed, content in new.items():
+                self._claim(owner, claimed, content, touched)
+        change = Change()
+        for claimed, earlier in touched.items():
+            now = self._in_force(claimed)
+            if now != earlier:
+                change.note(claimed, earlier, now)
+        if change.chains or change.stale_chains:
+            self._lead_on(change, scope)
+        return change
+
+    def _lead_on(self, change: Change, scope: Scope) -> None:
+        """What the chains in force lead to comes and goes with them."""
+        self._chains |= change.chains
+        for chain in change.stale_chains:
+            del self._chains[chain]
+        before, self._taking = self._taking, taking_chains(self._chains.values(), scope)
+        for claimed in before.keys() | self._taking.keys():
+            if before.get(claimed) != self._taking.get(claimed):
+                change.note(claimed, before.get(claimed), self._taking.get(claimed))
+
+    def everything(self) -> Change:
+        """All of it, as if nothing were there yet."""
+        change = Change()
+        for claimed in self._claims:
+            change.note(claimed, None, self._in_force(claimed))
+        for claimed, content in self._taking.items():
+            change.note(claimed, None, content)
+        return change
+
+    def _claim(
+        self,
+        owner: ServicePortName | None,
+        claimed: Claimed,
+        content: Content | None,
+        touched: dict[Claimed, Content | None],
+    ) -> None:
+        owners = self._claims.get(claimed)
+        if claimed not in touched:
+            touched[claimed] = next(iter(owners.values())) if owners else None
+        if content is None:
+            if owners is not None:
+                owners.pop(owner, None)
+                if not owners:
+                    del self._claims[claimed]
+        elif owners is None:
+            self._claims[claimed] = {owner: content}
+        else:
+            owners[owner] = content
+
+    def _in_force(self, claimed: Claimed) -> Content | None:
+        owners = self._claims.get(claimed)
+        return next(iter(owners.values())) if owners else None
+
+
+def _node_ports(snapshot: Snapshot) -> Claims:
+    """Node ports are open at the machine's own address, as upstream's ``--nodeport-addresses primary`` has it."""
+    if not snapshot.node_ip:
+        return {}
+    address = packed(snapshot.node_ip)
+    return {("nodeport-ips", address): element(address)}
