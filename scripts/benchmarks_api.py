@@ -252,7 +252,7 @@ class Measured(NamedTuple):
 def median(rows: Iterable[Measured]) -> Measured:
     """Of each of both."""
     values, times = zip(*rows, strict=True)
-    return Measured(statistics.median(values), statistics.median(times))
+    return Measured(statistics.median(values), None if None in times else statistics.median(times))
 
 
 def rate(server: Server, requests: list[bytes]) -> Measured:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import uvloop
-from benchmarks_api import PODS, Server, connect, creates, drive, request, server
+from benchmarks_api import PODS, Measured, Server, connect, creates, drive, request, server
 
 #: pods that wait for the scheduler
 WAITING = 2_000
@@ -103,7 +103,7 @@ async def _all_bound(running: Server) -> float:
     return (WAITING - 1) / (watcher.times[WAITING - 1] - watcher.times[0])
 
 
-def measurements(rounds: int) -> Iterator[tuple[str, float]]:
+def measurements(rounds: int) -> Iterator[tuple[str, Measured]]:
     """Name and value of each figure."""
     for nodes in (10, 1000):
-        yield f"scheduler {nodes}", statistics.median(pods_per_second(nodes) for _ in range(rounds))
+        yield f"scheduler {nodes}", Measured(statistics.median(pods_per_second(nodes) for _ in range(rounds)))

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 #: how many examples of each law hypothesis tries; scripts/soak sets it
 if EXAMPLES := os.environ.get("KNET_EXAMPLES"):
+    from hypothesis import settings
+
     settings.register_profile("soak", max_examples=int(EXAMPLES), deadline=None)
     settings.load_profile("soak")
 KNET = str(Path(sys.executable).with_name("knet"))

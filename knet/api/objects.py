@@ -517,6 +517,14 @@ class EphemeralVolume(Part, frozen=True, kw_only=True):
     volumeClaimTemplate: JSON = {}
 
 
+class LocalReference(Part, frozen=True, kw_only=True):
+    name: str = ""
+
+
+class CSIVolume(Part, frozen=True, kw_only=True):
+    driver: str = ""
+
+
 class Volume(Part, frozen=True, kw_only=True):
     name: str
     emptyDir: EmptyDirVolume | None = None
@@ -527,6 +535,7 @@ class Volume(Part, frozen=True, kw_only=True):
     projected: ProjectedVolume | None = None
     persistentVolumeClaim: ClaimVolume | None = None
     ephemeral: EphemeralVolume | None = None
+    csi: CSIVolume | None = None
 
     def claim_of(self, pod: str) -> str:
         """The claim behind this volume of the pod of that name; "" where it is of another kind."""
@@ -656,6 +665,7 @@ class PodSpec(Part, frozen=True, kw_only=True):
     enableServiceLinks: bool = True
     securityContext: SecurityContext = SecurityContext()
     readinessGates: tuple[ReadinessGate, ...] = ()
+    imagePullSecrets: tuple[LocalReference, ...] = ()
 
 
 class ContainerStateWaiting(Part, frozen=True, kw_only=True):

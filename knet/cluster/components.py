@@ -131,7 +131,7 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             "memory": machine.memory,
             "pki_dir": str(state.machine(machine.name) / "kubernetes"),
             "cluster_dns": config.dns_ip,
-            "images": config.images or None,
+            "images": config.images or str(state.images),
             "cluster_name": config.name,
             "timing": config.timing,
         },

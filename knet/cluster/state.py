@@ -61,6 +61,11 @@ class StateDir:
         return self.lib / "logs"
 
     @property
+    def images(self) -> Path:
+        """Where rows for the image catalogue may be put at any time; not there until somebody does."""
+        return self.lib / "images.yaml"
+
+    @property
     def control(self) -> Path:
         return self.run / "control.sock"
 

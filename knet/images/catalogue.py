@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from knet.images.reference import InvalidReference, Reference, parse
+from knet.images.reference import InvalidReference, Reference, familiar, parse
 
 HERE = Path(__file__).parent
 
@@ -55,25 +55,43 @@ class Entry:
 
 
 class Catalogue:
-    """All rows, the user's before ours, so that a user can replace an image of ours."""
+    """All rows, the user's before ours, so that a user can replace an image of ours.
+
+    The user's file, ``extra``, need not be there yet, and is read again whenever it has changed.
+    """
 
     def __init__(self, extra: Path | None = None) -> None:
-        """Raises CatalogueError, also where ``extra`` cannot be read."""
-        self._entries = [*(load(extra) if extra else ()), *load(HERE / "catalogue.yaml")]
+        self._extra = extra
+        self._version: tuple[int, int] | None = None
+        self._theirs: list[Entry] = []
+        self._ours = load(HERE / "catalogue.yaml")
+
+    def _refresh(self) -> None:
+        if self._extra is None:
+            return
+        try:
+            found = self._extra.stat()
+        except FileNotFoundError:
+            self._version, self._theirs = None, []
+            return
+        if self._version != (found.st_mtime_ns, found.st_size):
+            self._theirs = load(self._extra)
+            self._version = (found.st_mtime_ns, found.st_size)
 
     def find(self, reference: Reference) -> Entry:
-        """The first row with such a name; raises UnknownImage with a message that says what to do."""
+        """The first row with such a name; raises UnknownImage with a message that says what to do, CatalogueError."""
+        self._refresh()
         for entry in self:
             if any(_matches(name, reference.repository) for name in entry.row.names):
                 return entry
         raise UnknownImage(
             f"{reference}: not in knet's image catalogue. Images are local rows, nothing is downloaded: add a row "
-            f'(names: ["{reference.path.removeprefix("library/")}"], cmd: [...]) to a YAML file and start the '
-            "cluster with --images FILE"
+            f'(- names: ["{familiar(reference)}"] and cmd: [...]) to '
+            + (f"{self._extra}" if self._extra else "a YAML file and start the cluster with --images FILE")
         )
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries)
+        return iter((*self._theirs, *self._ours))
 
 
 def load(path: Path) -> list[Entry]:

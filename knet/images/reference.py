@@ -40,26 +40,34 @@ class Reference:
 def parse(text: str) -> Reference:
     """``nginx`` is docker.io/library/nginx:latest; raises InvalidReference.
 
-    The first component is a domain if it has a dot or a colon, or is ``localhost``.
+    The first component is a domain if it has a dot, a colon or a capital letter, or is ``localhost``.
     """
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise _invalid(text)
     head, slash, tail = rest.partition("/")
-    if slash and ("." in head or ":" in head or head == "localhost"):
+    if slash and ("." in head or ":" in head or head == "localhost" or head != head.lower()):
         domain, rest = head, tail
     else:
         domain = DEFAULT_DOMAIN
-    path, colon, tag = rest.partition(":")
-    if (colon and not _TAG.fullmatch(tag)) or not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
-        raise _invalid(text)
     if domain == "index.docker.io":
         domain = DEFAULT_DOMAIN
-    if domain == DEFAULT_DOMAIN and "/" not in path:
-        path = f"library/{path}"
-    return Reference(domain, path, tag or ("" if digest else DEFAULT_TAG), digest)
+    path, colon, tag = rest.partition(":")
+    if path != path.lower():
+        raise _invalid(text, f": repository name ({_full(domain, path)}) must be lowercase")
+    if (colon and not _TAG.fullmatch(tag)) or not _PATH.fullmatch(path) or not _DOMAIN.fullmatch(domain):
+        raise _invalid(text)
+    return Reference(domain, _full(domain, path), tag or ("" if digest else DEFAULT_TAG), digest)
 
 
-def _invalid(text: str) -> InvalidReference:
-    reason = "repository name must be lowercase" if text != text.lower() else "invalid reference format"
-    return InvalidReference(f'couldn\'t parse image name "{text}": {reason}')
+def familiar(reference: Reference) -> str:
+    """The repository as people write it: ``nginx`` for docker.io/library/nginx."""
+    return reference.repository.removeprefix(f"{DEFAULT_DOMAIN}/").removeprefix("library/")
+
+
+def _full(domain: str, path: str) -> str:
+    return f"library/{path}" if domain == DEFAULT_DOMAIN and "/" not in path else path
+
+
+def _invalid(text: str, more: str = "") -> InvalidReference:
+    return InvalidReference(f'couldn\'t parse image name "{text}": invalid reference format{more}')

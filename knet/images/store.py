@@ -111,7 +111,7 @@ class ImageStore:
         return list(self._images.values())
 
     def pull(self, name: str) -> Image:
-        """Unpack an image; raises InvalidReference, UnknownImage, MissingProgram, OSError."""
+        """Unpack an image; raises InvalidReference, UnknownImage, CatalogueError, MissingProgram, OSError."""
         reference = parse(name)
         if str(reference) in self._images:
             return self._images[str(reference)]

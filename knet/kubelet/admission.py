@@ -6,6 +6,7 @@ Upstream: pkg/kubelet/lifecycle/predicate.go; a rejected pod is Failed for good.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from knet.api.host_ports import host_ports
 from knet.api.objects import Pod
 from knet.api.quantity import milli, whole
 from knet.api.sysctls import SYSCTLS_32
@@ -36,8 +37,15 @@ def reject(wanted: Needs, others: Iterable[Needs], there: Needs) -> tuple[str, s
     for name, need, taken, most in zip(Needs._fields, wanted, used, there, strict=True):
         if need and taken + need > most:
             figures = f"requested: {need}, used: {taken}, capacity: {most}"
-            text = f"Pod was rejected: Node didn't have enough resource: {name}, {figures}"
-            return f"OutOf{name}", text
+            return f"OutOf{name}", f"Node didn't have enough resource: {name}, {figures}"
+    return None
+
+
+def port_taken(pod: Pod, others: Iterable[Pod]) -> tuple[str, str] | None:
+    """(reason, message) where a pod asks for a port of the machine that one of ``others`` (not finished) has."""
+    taken = [port for other in others for port in host_ports(other)]
+    if any(port.conflicts(other) for port in host_ports(pod) for other in taken):
+        return "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
     return None
 
 

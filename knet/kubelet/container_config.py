@@ -1,5 +1,6 @@
 """From a container's spec and its image to what the runtime starts: a pure step, but for directories of subPaths."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,13 @@ from knet.api.quantity import milli, whole
 from knet.images import Image
 from knet.kernel import privileges
 from knet.kernel.cgroup import Limits
-from knet.kubelet.environment import ConfigError
-from knet.kubelet.expansion import expand
+from knet.kubelet.environment import ConfigError, CreateError
+from knet.kubelet.expansion import expand, missing
 from knet.kubelet.runtime.containers import ContainerConfig, Mount, Running
 from knet.kubelet.runtime.sandbox import Sandbox
 from knet.kubelet.volumes import read_only
+
+log = logging.getLogger(__name__)
 
 
 def container_config(
@@ -33,7 +36,7 @@ def container_config(
     try:
         capabilities = privileges.select(security.capabilities.add, security.capabilities.drop)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise CreateError(str(error)) from None
     uid = security.runAsUser if security.runAsUser is not None else of_pod.runAsUser
     gid = security.runAsGroup if security.runAsGroup is not None else of_pod.runAsGroup
     if security.runAsNonRoot if security.runAsNonRoot is not None else of_pod.runAsNonRoot:
@@ -83,7 +86,7 @@ def arguments(container: Container, image: Image, env: Mapping[str, str]) -> tup
     else:
         argv = [*image.entrypoint, *(given or image.cmd)]
     if not argv:
-        raise ConfigError(f"no command specified: the image {image.name} has none of its own")
+        raise CreateError(f"no command specified: the image {image.name} has none of its own")
     return tuple(argv)
 
 
@@ -113,19 +116,31 @@ def _mounts(pod: Pod, container: Container, env: Mapping[str, str], volumes: Map
     found = []
     for row in container.volumeMounts:
         if row.name not in volumes:
-            raise ConfigError(f"cannot find volume {row.name!r} to mount into container {container.name!r}")
+            raise ConfigError(f'cannot find volume "{row.name}" to mount into container "{container.name}"')
         source = volumes[row.name]
+        if unset := missing(row.subPathExpr, env):
+            raise ConfigError(f"missing value for {', '.join(unset)}")
         if below := row.subPath or expand(row.subPathExpr, env):
-            source = _below(source, below)
+            source = _below(source, below, f'volumeMount "{row.name}" of container "{container.name}"')
         found.append(Mount(source, row.mountPath, row.readOnly or read_only(by_name[row.name])))
     return tuple(found)
 
 
-def _below(volume: Path, sub_path: str) -> Path:
-    """A file or directory inside a volume, made if it is not there; never outside of it."""
-    place = (volume / sub_path).resolve()
-    if not place.is_relative_to(volume.resolve()):
-        raise ConfigError(f"subPath {sub_path!r} leads out of its volume")
-    if not place.exists():
-        place.mkdir(parents=True)
+def _below(volume: Path, sub_path: str, whose: str) -> Path:
+    """A file or directory inside a volume, made if it is not there; never outside of it.
+
+    ConfigError without the details, which as upstream only the log tells: they could be of the machine's files.
+    """
+    there = False
+    try:
+        place = (volume / sub_path).resolve()
+        there = place.exists()
+        if not place.is_relative_to(volume.resolve()):
+            raise PermissionError(f"{place} is outside of its volume {volume}")
+        if not there:
+            place.mkdir(parents=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        log.warning("subPath %s for %s: %s", sub_path, whose, error)
+        what = "prepare subPath" if there else "create subPath directory"
+        raise ConfigError(f"failed to {what} for {whose}") from None
     return place

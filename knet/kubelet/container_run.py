@@ -29,7 +29,7 @@ from knet.kubelet.runtime.paths import PodPaths
 from knet.kubelet.runtime.records import attempt_of
 from knet.kubelet.runtime.sandbox import Sandbox
 from knet.kubelet.runtime.shim_client import ShimLost, StartError
-from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting
+from knet.kubelet.state import Attempt, ContainerView, Exit, Waiting, restarts
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ SHORTEST_STOP = 2.0
 CONFIG_RETRY = 2.0
 #: seconds that a new shim is given to be there
 SHIM_RETRY = 0.2
+#: what a failed start shows before it is CrashLoopBackOff, and for how many seconds at least
+START_ERRORS = ("RunContainerError", "PostStartHookError")
+ERROR_SHOWN = 1.0
 
 
 class ContainerRun:
@@ -70,7 +73,10 @@ class ContainerRun:
         self._started = False
         self._ready = False
         self._failing = ""
+        self._changed_image = False
         self._waiting: Waiting | None = None
+        self._waiting_since = 0.0
+        self._hook_error: Waiting | None = None
         self._not_before = 0.0
         self._stop: asyncio.Task[None] | None = None
         self._grace: asyncio.Timeout | None = None
@@ -90,7 +96,19 @@ class ContainerRun:
             stopping=self._stop is not None,
             waiting=self._waiting,
             not_before=self._not_before,
+            changed=self._changed_image,
         )
+
+    def update(self, spec: Container) -> None:
+        """The container as the pod's spec has it now: with another image it is run anew, at once."""
+        if spec.image == self.spec.image:
+            return
+        self.spec = spec
+        if self.running is not None and self.kind == "app":
+            self._changed_image = True
+            self._failing = f"Container {spec.name} definition changed, will be restarted"
+        elif self.running is None:
+            self._waiting, self._not_before = None, 0.0
 
     # ---- starting --------------------------------------------------------------------------------------------
 
@@ -118,7 +136,7 @@ class ContainerRun:
         """Start the next run, or note why that does not work and when to try again; ``runs`` are all of the pod."""
         self._pod = pod
         number = self._first if self.current is None else self.current.number + 1
-        image = self._pull()
+        image = await self._pull()
         if image is None:
             return
         try:
@@ -127,7 +145,8 @@ class ContainerRun:
             beside = process_namespace(pod, self.spec, sandbox, {name: run.running for name, run in runs.items()})
             config = container_config(pod, self.spec, number, image, env, volumes, beside)
         except (ConfigError, ApiError, Unavailable) as error:
-            self._wait_for("CreateContainerConfigError", str(error), CONFIG_RETRY)
+            reason = error.reason if isinstance(error, ConfigError) else ConfigError.reason
+            self._wait_for(reason, str(error), CONFIG_RETRY)
             self._event("Warning", "Failed", f"Error: {error}")
             return
         if self.current is not None:
@@ -143,11 +162,12 @@ class ContainerRun:
                 self.spec.name, number, "", image.name, image.id, self._machine.now(),
                 Exit(128, self._machine.now(), "StartError", message=str(error)),
             ))  # fmt: skip
-            self._back_off("RunContainerError", str(error))
+            self._back_off(Waiting("RunContainerError", str(error)))
             return
         self._event("Normal", "Created", f"Created container: {self.spec.name}")
         self._event("Normal", "Started", f"Started container {self.spec.name}")
         self._waiting = None
+        self._changed_image = False
         self._take(attempt_of(running.record))
         self._started = self._ready = False
         self._failing = ""
@@ -173,8 +193,19 @@ class ContainerRun:
     def _target(self, running: Running, address: str) -> Target:
         return Target(self.spec, address, lambda command: run_command(self._machine.containers, running, command))
 
-    def _pull(self) -> Image | None:
+    async def _pull(self) -> Image | None:
         """The image, unpacked; None with the reason in `view` if there is none (yet)."""
+        try:
+            missing = [
+                row.name
+                for row in self._pod.spec.imagePullSecrets
+                if await self._machine.lookups.secret(self._pod.namespace, row.name) is None
+            ]
+        except (ApiError, Unavailable):  # no image of ours needs them
+            missing = []
+        if missing:
+            text = f"Unable to retrieve some image pull secrets ({', '.join(missing)}); attempting to pull the image"
+            self._event("Warning", "FailedToRetrieveImagePullSecret", f"{text} may not succeed.")
         outcome = pull(self._machine, self._pod, self.spec, self._waiting)
         if isinstance(outcome, Image):
             return outcome
@@ -206,10 +237,12 @@ class ContainerRun:
         answer = asking.result()
         if answer.good:
             return True
-        self._event("Warning", "FailedPostStartHook", f"PostStartHook failed: {answer.text}")
+        log.warning("pod %s/%s: PostStartHook failed: %s", self._pod.namespace, self._pod.name, answer.text)
+        self._event("Warning", "FailedPostStartHook", "PostStartHook failed")
         self.running = running
         running.exit.add_done_callback(lambda future: self._ended(running, future.result()))
         self._failing = "FailedPostStartHook"
+        self._hook_error = Waiting("PostStartHookError", answer.text)
         self._changed()
         return False
 
@@ -220,7 +253,8 @@ class ContainerRun:
             return
         self.current = attempt_of(running.record, how)
         self._leave()
-        self._back_off()
+        self._back_off(self._hook_error)
+        self._hook_error = None
         self._changed()
 
     def _leave(self) -> None:
@@ -232,18 +266,23 @@ class ContainerRun:
         self._started = self._ready = False
         self._failing = ""
 
-    def _back_off(self, reason: str = "", message: str = "") -> None:
-        """After a run: wait as long as its history says, and show that."""
+    def _back_off(self, error: Waiting | None) -> None:
+        """After a run: wait as long as its history says; what kept it from starting is shown for a while."""
         now = self._machine.now()
         delay = self._machine.crash_backoff.delay(self._key, now)
         self._not_before = (self.current.exit.at if self.current and self.current.exit else now) + delay
-        self._waiting = Waiting(reason, message) if reason else None
+        self._waiting = None
+        if error is not None and restarts(self._pod.spec.restartPolicy, self.view):
+            self._waiting, self._waiting_since = error, now
+            asyncio.get_running_loop().call_later(ERROR_SHOWN, self._changed)
 
     def show_back_off(self) -> None:
         """The container is waiting for its next run: CrashLoopBackOff."""
         now = self._machine.now()
         delay = self._machine.crash_backoff.delay(self._key, now)
-        told = self._waiting is not None and self._waiting.reason != "RunContainerError"
+        told = self._waiting is not None and (
+            self._waiting.reason not in START_ERRORS or now < self._waiting_since + ERROR_SHOWN
+        )
         if delay and self._not_before > now and not told:
             pod = self._pod
             where = f"{pod.name}_{pod.namespace}({pod.uid})"
@@ -321,7 +360,9 @@ class ContainerRun:
                 finally:
                     asking.cancel()
                 if asking.done() and not asking.cancelled() and not asking.result().good:
-                    self._event("Warning", "FailedPreStopHook", f"PreStopHook failed: {asking.result().text}")
+                    text = asking.result().text  # for the log alone, as upstream: it may hold secrets
+                    log.warning("pod %s/%s: PreStopHook failed: %s", self._pod.namespace, self._pod.name, text)
+                    self._event("Warning", "FailedPreStopHook", "PreStopHook failed")
 
     def _address(self) -> str:
         return self._pod.status.podIP
@@ -337,7 +378,7 @@ class ContainerRun:
 
     @property
     def _key(self) -> str:
-        return f"{self._pod.uid}/{self.spec.name}"
+        return f"{self._pod.uid}/{self.spec.name}/{self.spec.image}"
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._machine.events.event(self._pod, kind, reason, message)

@@ -26,7 +26,15 @@ MASTER_NAMESPACE, MASTER_SERVICE = "default", "kubernetes"
 
 
 class ConfigError(ValueError):
-    """The container cannot be configured (CreateContainerConfigError): upstream's message."""
+    """The container cannot be configured: upstream's message; ``reason`` is the status' word for it."""
+
+    reason = "CreateContainerConfigError"
+
+
+class CreateError(ConfigError):
+    """Its configuration is complete, but no runtime could make a container of it."""
+
+    reason = "CreateContainerError"
 
 
 @dataclass(frozen=True)

@@ -16,3 +16,9 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
         return variables.get(name, match.group(0))
 
     return _REFERENCE.sub(value, text)
+
+
+def missing(text: str, variables: Mapping[str, str]) -> list[str]:
+    """The names that ``text`` refers to and that have no value."""
+    names = {name for name in _REFERENCE.findall(text) if name}
+    return sorted(name for name in names if not variables.get(name))

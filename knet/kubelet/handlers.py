@@ -20,8 +20,11 @@ USER_AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.lstrip("v").split(".")[
 
 
 class Verdict(Enum):
+    """UNKNOWN: nobody could be asked, for want of a port or a program. For a probe that counts neither way."""
+
     SUCCESS = "success"
     FAILURE = "failure"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Target:
 
 
 def port_number(container: Container, port: int | str) -> int:
-    """The number of a port given by number or by name; ValueError where there is no such name."""
+    """The number of a port given by number or by name; ValueError, in upstream's words, where there is no such name."""
     if isinstance(port, int):
         return port
     if port.isdigit():
@@ -58,7 +61,7 @@ def port_number(container: Container, port: int | str) -> int:
     for row in container.ports:
         if row.name == port:
             return row.containerPort
-    raise ValueError(f"couldn't find named port {port!r} in container {container.name!r}")
+    raise ValueError(f'strconv.Atoi: parsing "{port}": invalid syntax')
 
 
 async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float | None) -> Answer:
@@ -78,7 +81,7 @@ async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float 
             await asyncio.sleep(handler.sleep.seconds)
             return Answer(Verdict.SUCCESS)
     except ValueError as error:
-        return Answer(Verdict.FAILURE, str(error))
+        return Answer(Verdict.UNKNOWN, str(error))
     return Answer(Verdict.FAILURE, "missing probe handler")
 
 
@@ -173,9 +176,9 @@ async def _exec(command: tuple[str, ...], target: Target, timeout: float | None)
         async with asyncio.timeout(timeout):
             code, output = await target.execute(command)
     except TimeoutError:
-        return Answer(Verdict.FAILURE, f"command timed out: {' '.join(command)!r} timed out after {timeout or 0:g}s")
+        return Answer(Verdict.FAILURE, f'command "{" ".join(command)}" timed out')
     except OSError as error:
-        return Answer(Verdict.FAILURE, f"failed to exec in container: {error}")
+        return Answer(Verdict.UNKNOWN, f"rpc error: code = Unknown desc = failed to exec in container: {error}")
     return Answer(Verdict.SUCCESS if code == 0 else Verdict.FAILURE, output)
 
 

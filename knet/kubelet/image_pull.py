@@ -6,7 +6,7 @@ A failed pull shows as ErrImagePull, a moment later as ImagePullBackOff until th
 from dataclasses import dataclass
 
 from knet.api.objects import Container, Pod
-from knet.images import Image, InvalidReference, MissingProgram, UnknownImage
+from knet.images import CatalogueError, Image, InvalidReference, MissingProgram, UnknownImage
 from knet.kubelet.backoff import duration
 from knet.kubelet.machine import Machine
 from knet.kubelet.state import Waiting
@@ -39,6 +39,7 @@ def pull(machine: Machine, pod: Pod, container: Container, shown: Waiting | None
         if container.imagePullPolicy == "Never":
             text = f'Container image "{name}" is not present with pull policy of Never'
             tell("Warning", "ErrImageNeverPull", text)
+            tell("Warning", "Failed", "Error: ErrImageNeverPull")
             return NoImage(Waiting("ErrImageNeverPull", text), timing.image_backoff)
         if shown is not None and shown.reason == "ErrImagePull":
             tell("Normal", "BackOff", f'Back-off pulling image "{name}"')
@@ -51,8 +52,9 @@ def pull(machine: Machine, pod: Pod, container: Container, shown: Waiting | None
     except InvalidReference as error:
         text = f'Failed to apply default image tag "{name}": {error}'
         tell("Warning", "InspectFailed", text)
+        tell("Warning", "Failed", "Error: InvalidImageName")
         return NoImage(Waiting("InvalidImageName", text), timing.image_backoff_max)
-    except (UnknownImage, MissingProgram, OSError) as error:
+    except (UnknownImage, CatalogueError, MissingProgram, OSError) as error:
         tell("Warning", "Failed", f'Failed to pull image "{name}": {error}')
         tell("Warning", "Failed", "Error: ErrImagePull")
         machine.image_backoff.next(key, now)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from knet.api.objects import Container, Meta, Pod, PodSpec
 from knet.client import Informer
-from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, reject
+from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, port_taken, reject
 from knet.kubelet.machine import Machine
 from knet.kubelet.runtime.paths import Identity, clean_up_after_a_reboot, known_pods
 from knet.kubelet.worker import PodWorker
@@ -29,7 +29,7 @@ class Pods:
         self._needs: dict[str, Needs] = {}
         self._capacity = capacity(machine.allocatable)
         #: each says (reason, message) of a new pod that cannot be here, or None
-        self.checks: list[Callable[[Pod], tuple[str, str] | None]] = [forbidden_sysctl, self._no_room]
+        self.checks: list[Callable[[Pod], tuple[str, str] | None]] = [forbidden_sysctl, self._no_room, self._no_port]
 
     def begin(self) -> None:
         """Adopt what an earlier kubelet left, clean up after pods that are gone, and follow the watch from now on.
@@ -105,8 +105,9 @@ class Pods:
         elif not pod.deleting and not pod.finished:
             rejection = next(filter(None, (check(pod) for check in self.checks)), None)
             if rejection is not None:
-                self._machine.events.event(pod, "Warning", *rejection)
-                worker.doom(*rejection)
+                reason, message = rejection
+                self._machine.events.event(pod, "Warning", reason, message)
+                worker.doom(reason, f"Pod was rejected: {message}")
         if not pod.finished:
             self._needs[pod.uid] = needs(pod)
         task = self._tasks[pod.uid] = asyncio.create_task(worker.run(), name=f"{pod.namespace}/{pod.name}")
@@ -114,10 +115,15 @@ class Pods:
         return worker
 
     def _no_room(self, pod: Pod) -> tuple[str, str] | None:
-        # one of which nothing runs any more has given its room back, though the API may not know yet
-        alive = (uid for uid, worker in self._workers.items() if not worker.stopped.is_set())
-        others = [self._needs[uid] for uid in alive if uid in self._needs]
+        others = [self._needs[uid] for uid in self._alive() if uid in self._needs]
         return reject(needs(pod), others, self._capacity)
+
+    def _no_port(self, pod: Pod) -> tuple[str, str] | None:
+        return port_taken(pod, (self._workers[uid].pod for uid in self._alive() if uid != pod.uid))
+
+    def _alive(self) -> Iterator[str]:
+        """Whose room is taken: what has ended has given it back, though the API may not know yet."""
+        return (uid for uid, worker in self._workers.items() if not (worker.stopped.is_set() or worker.pod.finished))
 
     def _ended(self, uid: str, task: "asyncio.Task[None]") -> None:
         del self._workers[uid], self._tasks[uid]

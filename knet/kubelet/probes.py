@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from knet.api.objects import Probe
-from knet.kubelet.handlers import Answer, Target, ask
+from knet.kubelet.handlers import Answer, Target, Verdict, ask
 
 #: first pause of an eager probe, seconds
 EAGER = 0.02
@@ -115,7 +115,10 @@ class Probes:
                 pause *= 2
                 continue
             patience = 0.0
-            if not answer.good:
-                self._reports.unhealthy(f"{kind} probe failed: {answer.text}")
-            yield answer
+            if answer.verdict is Verdict.UNKNOWN:
+                self._reports.unhealthy(f"{kind} probe errored and resulted in unknown state: {answer.text}")
+            else:
+                if not answer.good:
+                    self._reports.unhealthy(f"{kind} probe failed: {answer.text}")
+                yield answer
             await asyncio.sleep(probe.periodSeconds)

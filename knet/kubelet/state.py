@@ -47,7 +47,7 @@ class ContainerView:
 
     ``failing`` says why it is to be killed and run again (a liveness or startup probe), ``stopping`` that this is
     under way.  ``started`` and ``ready`` are what the probes say, or what holds without probes.  ``not_before`` is
-    when it may be started again (Unix time).
+    when it may be started again (Unix time).  ``changed``: its spec has another image than the one that it runs.
     """
 
     spec: Container
@@ -61,6 +61,7 @@ class ContainerView:
     stopping: bool = False
     waiting: Waiting | None = None
     not_before: float = 0.0
+    changed: bool = False
 
     @property
     def running(self) -> bool:
@@ -131,7 +132,9 @@ class PodView:
 
 
 def restarts(policy: str, container: ContainerView) -> bool:
-    """Whether a container that has ended is to run again."""
+    """Whether a container that has ended is to run again; one that has changed does whatever the policy."""
+    if container.changed:
+        return True
     if container.sidecar or container.ephemeral:
         return container.sidecar
     if container.init:

@@ -42,6 +42,10 @@ class VolumeError(RuntimeError):
     """A volume cannot be set up (yet); upstream's message for the FailedMount Event."""
 
 
+class Unprocessed(VolumeError):
+    """It is not even known what there is to set up."""
+
+
 @dataclass(frozen=True)
 class File:
     content: bytes
@@ -81,10 +85,15 @@ _PLUGINS = {
 
 def _plugin(volume: Volume) -> tuple[str, bool]:
     """VolumeError for one that no plugin is there for (nfs, csi, iscsi …)."""
+    if volume.csi is not None:
+        raise VolumeError(
+            "kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: "
+            f"driver name {volume.csi.driver} not found in the list of registered CSI drivers"
+        )
     for field, plugin in _PLUGINS.items():
         if getattr(volume, field) is not None:
             return plugin
-    raise VolumeError(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
+    raise Unprocessed(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
 
 
 def shows_objects(volume: Volume) -> bool:
@@ -122,9 +131,19 @@ async def _set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, looku
     try:
         content = await _content(pod, volume, facts, lookups)
     except ConfigError as error:
-        raise VolumeError(f'MountVolume.SetUp failed for volume "{volume.name}" : {error}') from None
+        raise VolumeError(str(error)) from None
     write(place, content)
     return place
+
+
+def told(pod: Pod, volume: Volume, there: Mapping[str, Path], error: Exception) -> str:
+    """The FailedMount Event's message: ``volume`` cannot be set up, ``there`` are those that have been."""
+    text = str(error)
+    if isinstance(error, Unprocessed):
+        without = " ".join(row.name for row in pod.spec.volumes if row.name not in there)
+        lists = f"unmounted volumes=[{without}], unattached volumes=[], failed to process volumes=[{volume.name}]"
+        return f"Unable to attach or mount volumes: {lists}: {text}"
+    return text if text.startswith("MountVolume") else f'MountVolume.SetUp failed for volume "{volume.name}" : {text}'
 
 
 def places(pod: Pod, paths: PodPaths) -> dict[str, Path]:
@@ -140,23 +159,23 @@ async def _bound(pod: Pod, volume: Volume, name: str, lookups: Lookups) -> Persi
     where = f"error processing PVC {pod.namespace}/{name}: "
     claim = await lookups.claim(pod.namespace, name)
     if claim is None:
-        raise VolumeError(f'{where}failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found')
+        raise Unprocessed(f'{where}failed to fetch PVC from API server: persistentvolumeclaims "{name}" not found')
     holder = claim.controller()
     if volume.ephemeral is not None and (holder is None or holder.uid != pod.uid):
-        raise VolumeError(
+        raise Unprocessed(
             f'{where}PVC "{pod.namespace}/{name}" was not created for pod "{pod.namespace}/{pod.name}"'
             " (pod is not owner)"
         )
     if claim.deleting:
-        raise VolumeError(f"{where}PVC is being deleted")
+        raise Unprocessed(f"{where}PVC is being deleted")
     if claim.status.phase != "Bound" or not claim.spec.volumeName:
-        raise VolumeError(f"{where}PVC is not bound")
+        raise Unprocessed(f"{where}PVC is not bound")
     found = await lookups.volume(claim.spec.volumeName)
     if found is None:
         text = f'failed to fetch PV "{claim.spec.volumeName}" from API server'
-        raise VolumeError(f'{where}{text}: persistentvolumes "{claim.spec.volumeName}" not found')
+        raise Unprocessed(f'{where}{text}: persistentvolumes "{claim.spec.volumeName}" not found')
     if found.spec.claimRef is None or found.spec.claimRef.uid != claim.uid:
-        raise VolumeError(f"{where}PV {found.name} does not have a claimRef of the PVC (uid {claim.uid})")
+        raise Unprocessed(f"{where}PV {found.name} does not have a claimRef of the PVC (uid {claim.uid})")
     return found
 
 
@@ -177,7 +196,7 @@ def _persistent(volume: PersistentVolume) -> Path:
                 f'path "{path}" does not exist'
             )
         return path
-    raise VolumeError(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
+    raise Unprocessed(f'failed to get Plugin from volumeSpec for volume "{volume.name}" err=no volume plugin matched')
 
 
 def _link(place: Path, target: Path) -> Path:
@@ -320,19 +339,19 @@ def _host_path(volume: HostPathVolume) -> Path:
     path, text, kind = Path(volume.path), volume.path, volume.type
     checks: dict[str, tuple[Callable[[], bool], str]] = {
         "Directory": (path.is_dir, "is not a directory"),
+        "DirectoryOrCreate": (path.is_dir, "is not a directory"),
         "File": (path.is_file, "is not a file"),
+        "FileOrCreate": (path.is_file, "is not a file"),
         "Socket": (path.is_socket, "is not a socket file"),
         "CharDevice": (path.is_char_device, "is not a character device"),
         "BlockDevice": (path.is_block_device, "is not a block device"),
     }
-    if kind == "DirectoryOrCreate":
-        path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    elif kind == "FileOrCreate":
+    if kind in ("DirectoryOrCreate", "") and not path.exists():
+        path.mkdir(mode=0o755, parents=True)  # without a type, as container runtimes do for a bind mount's source
+    elif kind == "FileOrCreate" and not path.exists():
         path.touch(mode=0o644)
-    elif kind in checks and not checks[kind][0]():
+    if kind in checks and not checks[kind][0]():
         raise VolumeError(f"hostPath type check failed: {text} {checks[kind][1]}")
-    elif not kind and not path.exists():
-        path.mkdir(mode=0o755, parents=True)  # as container runtimes do for a bind mount's source
     return path
 
 

@@ -88,7 +88,7 @@ class PodWorker:
         self._take_up_containers()
 
     def _take_up_containers(self) -> None:
-        """Those of the spec that are new: all at first, ephemeral ones later."""
+        """Those of the spec that are new (all at first, ephemeral ones later) or have a new image."""
         spec = self._pod.spec
         for kind, containers in (
             ("init", spec.initContainers),
@@ -96,7 +96,9 @@ class PodWorker:
             ("ephemeral", spec.ephemeralContainers),
         ):
             for row in containers:
-                if row.name not in self._runs:
+                if row.name in self._runs:
+                    self._runs[row.name].update(row)
+                else:
                     self._runs[row.name] = ContainerRun(
                         self._machine, self._paths, self._pod, row, kind, self._wake.set
                     )
@@ -297,10 +299,7 @@ class PodWorker:
                     self._pod, volume, self._paths, self._facts(), self._machine.lookups.as_volumes()
                 )
         except (volumes.VolumeError, OSError, ApiError, Unavailable) as error:
-            text = str(error)
-            if not text.startswith("MountVolume"):
-                text = f'MountVolume.SetUp failed for volume "{volume.name}" : {text}'
-            self._event("Warning", "FailedMount", text)
+            self._event("Warning", "FailedMount", volumes.told(self._pod, volume, places, error))
             if not again:
                 self._try_later()
                 return

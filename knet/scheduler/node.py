@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+from knet.api.host_ports import HostPort
 from knet.api.objects import Node, Taint
 from knet.client import Key
-from knet.scheduler.pod import HostPort, PodInfo
+from knet.scheduler.pod import PodInfo
 from knet.scheduler.requests import Amounts, amounts
 
 #: pods per node where a Node does not say

@@ -4,21 +4,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from knet.api.host_ports import HostPort, host_ports
 from knet.api.objects import Affinity, Pod
 from knet.client import key_of
 from knet.scheduler.requests import pod_requests
-
-
-class HostPort(NamedTuple):
-    ip: str
-    protocol: str
-    port: int
-
-    def conflicts(self, other: "HostPort") -> bool:
-        """Same port and protocol, on the same address or with one of them on all addresses."""
-        if (self.port, self.protocol) != (other.port, other.protocol):
-            return False
-        return self.ip == other.ip or "0.0.0.0" in (self.ip, other.ip)
 
 
 class Likeness(NamedTuple):
@@ -114,14 +103,3 @@ def _likeness(pod: Pod) -> Likeness:
     terms = msgspec.json.encode(pod.spec.affinity) if has_terms(pod) else b""
     owner = holder.uid if holder is not None else ""
     return Likeness(meta.namespace, frozenset(meta.labels.items()), owner, meta.deletionTimestamp is not None, terms)
-
-
-def host_ports(pod: Pod) -> tuple[HostPort, ...]:
-    """Of containers and sidecars."""
-    sidecars = [row for row in pod.spec.initContainers if row.restartPolicy == "Always"]
-    return tuple(
-        HostPort(port.hostIP or "0.0.0.0", port.protocol, port.hostPort)
-        for container in (*pod.spec.containers, *sidecars)
-        for port in container.ports
-        if port.hostPort
-    )

@@ -653,7 +653,7 @@ async def test_a_machine_short_of_memory_evicts_who_takes_too_much() -> None:
         assert is_true(node.status.conditions, "MemoryPressure")
         await there.create("late", command=["sleep", "1000"])
         refused = await there.until("late", lambda pod: pod.finished)
-        assert refused.status.message == "The node had condition: [MemoryPressure]. "
+        assert refused.status.message == "Pod was rejected: The node had condition: [MemoryPressure]. "
         assert (await there.client.get(Pod, "modest", "default")).status.phase == "Running"
 
 

@@ -62,6 +62,7 @@ def steps(given: PodView) -> list[tuple[Do, str]]:
         (view(app(current=run(1)), policy="Never", sandbox="absent"), []),
         (view(app(current=run(), failing="liveness")), [(Do.STOP, "c")]),
         (view(app(current=run(), failing="liveness", stopping=True)), []),
+        (view(app(current=run(137), changed=True), policy="Never"), [(Do.START, "c")]),
     ],
 )
 def test_containers_start_and_restart_by_policy(given: PodView, expected: list[tuple[Do, str]]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from knet.api.objects import ConfigMap, Pod, Secret, Service
 from knet.kubelet.environment import ConfigError, Facts, Sources, environment, services_environment
-from knet.kubelet.expansion import expand
+from knet.kubelet.expansion import expand, missing
 
 FACTS = Facts("172.18.0.3", "10.244.1.7", {"cpu": "2", "memory": "4194304Ki"})
 SOURCES = Sources(
@@ -60,6 +60,10 @@ KUBERNETES = service("default", "kubernetes", "10.96.0.1", {"name": "https", "po
 )
 def test_references_are_replaced_and_unknown_ones_stay(text: str, result: str) -> None:
     assert expand(text, {"A": "one", "B": ""}) == result
+
+
+def test_references_without_a_value_are_named() -> None:
+    assert missing("$(Z)/$(A)/$$(C)/$(B)", {"A": "one", "B": ""}) == ["B", "Z"]
 
 
 def test_a_value_may_refer_to_variables_before_it_and_to_services() -> None:

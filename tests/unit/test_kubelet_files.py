@@ -14,7 +14,7 @@ from knet.api.objects import Container, DownwardAPIVolume, KeyToPath, Pod, Token
 from knet.api.storage import PersistentVolume, PersistentVolumeClaim
 from knet.images import Image
 from knet.kernel.cgroup import Limits, settings
-from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, reject
+from knet.kubelet.admission import Needs, capacity, forbidden_sysctl, needs, port_taken, reject
 from knet.kubelet.container_config import arguments, container_config, limits
 from knet.kubelet.environment import ConfigError, Facts
 from knet.kubelet.etc_files import ClusterDNS, fqdn, hostname, hosts, resolv_conf
@@ -273,6 +273,28 @@ def test_a_pod_that_does_not_fit_is_rejected(wanted: Needs, reason: str) -> None
     there = capacity({"cpu": "1", "memory": "1Mi", "pods": "2"})
     rejection = reject(wanted, [Needs(500, 0)], there)
     assert (rejection[0] if rejection else "") == reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "fits"),
+    [
+        ({"hostPort": 80}, {"hostPort": 80}, False),
+        ({"hostPort": 80}, {"hostPort": 81}, True),
+        ({"hostPort": 80}, {"hostPort": 80, "protocol": "UDP"}, True),
+        ({"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 80}, False),
+        ({"hostPort": 80, "hostIP": "10.0.0.1"}, {"hostPort": 80, "hostIP": "10.0.0.2"}, True),
+        ({}, {}, True),
+    ],
+)
+def test_a_port_of_the_machine_is_one_pods(wanted: dict[str, Any], taken: dict[str, Any], fits: bool) -> None:
+    def holder(port: dict[str, Any]) -> Pod:
+        return pod(containers=[{"name": "c", "ports": [{"containerPort": 80, **port}]}])
+
+    refused = (
+        "NodePorts",
+        "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+    )
+    assert port_taken(holder(wanted), [holder(taken)]) == (None if fits else refused)
 
 
 def test_init_containers_need_no_room_beside_the_others() -> None:

@@ -7,6 +7,7 @@ executes the program: it *is* process 1 of the container, as with runc, so signa
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -118,13 +119,27 @@ def _make_root(message: Message) -> str:
     mounts.sysfs(f"{root}/sys", read_only=not message["privileged"])
     mounts.mount("devpts", f"{root}/dev/pts", "devpts", mounts.MS_NOSUID | mounts.MS_NOEXEC, _DEVPTS)
     for source, target, read_only in message["binds"]:
-        place = _inside(root, target)
-        _make_mount_point(source, place)
-        mounts.bind(source, place, read_only)
+        try:
+            place = _inside(root, target)
+            _make_mount_point(source, place)
+            mounts.bind(source, place, read_only)
+        except OSError as error:
+            raise OSError(_mount_error(source, target, error)) from None
     return root
 
 
 _DEVPTS = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+
+
+def _mount_error(source: str, target: str, error: OSError) -> str:
+    """As runc puts it."""
+    reason = os.strerror(error.errno or 0).lower()
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        reason = (
+            "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? "
+            "Check if the specified host path exists and is the expected type"
+        )
+    return f'error during container init: error mounting "{source}" to rootfs at "{target}": {reason}'
 
 
 def _inside(root: str, path: str) -> str:

@@ -1,11 +1,12 @@
 """Two pods of one node cannot have the same hostPort."""
 
+from knet.api.host_ports import host_ports
 from knet.api.objects import Node, Pod
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.hints import Change
 from knet.scheduler.node import NodeInfo
 from knet.scheduler.plugin import SKIP, Plugin, Rejection, Skip
-from knet.scheduler.pod import PodInfo, host_ports
+from knet.scheduler.pod import PodInfo
 
 _REJECTION = Rejection(("node(s) didn't have free ports for the requested pod ports",))
 

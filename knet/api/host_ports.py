@@ -1,0 +1,30 @@
+"""Ports of the machine that pods ask for (containers[].ports[].hostPort), and which of them cannot be together."""
+
+from typing import NamedTuple
+
+from knet.api.objects import Pod
+
+EVERY_ADDRESS = "0.0.0.0"
+
+
+class HostPort(NamedTuple):
+    ip: str
+    protocol: str
+    port: int
+
+    def conflicts(self, other: "HostPort") -> bool:
+        """Same port and protocol, on the same address or with one of them on all addresses."""
+        if (self.port, self.protocol) != (other.port, other.protocol):
+            return False
+        return self.ip == other.ip or EVERY_ADDRESS in (self.ip, other.ip)
+
+
+def host_ports(pod: Pod) -> tuple[HostPort, ...]:
+    """Of containers and sidecars."""
+    sidecars = [row for row in pod.spec.initContainers if row.restartPolicy == "Always"]
+    return tuple(
+        HostPort(port.hostIP or EVERY_ADDRESS, port.protocol, port.hostPort)
+        for container in (*pod.spec.containers, *sidecars)
+        for port in container.ports
+        if port.hostPort
+    )
