@@ -274,6 +274,55 @@ def proxy(
     out.print(f"kube-proxy mode: [bold]{_ask(name, {'op': 'status'})['config']['proxy']}[/]")
 
 
+node = typer.Typer(no_args_is_help=True, help="Machines that join and leave while the cluster runs.")
+app.add_typer(node, name="node")
+
+
+@node.command("add")
+def node_add(
+    machine: Annotated[str, typer.Argument(metavar="MACHINE", help="Its name: n3.")],
+    name: Name = DEFAULT_NAME,
+    switch: Annotated[str, typer.Option(metavar="SWITCH", help="Where its cable goes, beside other workers.")] = "",
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label of the Node.")] = None,
+    cpu: Annotated[str, typer.Option(metavar="QUANTITY", help="What the Node reports as its capacity.")] = "",
+    memory: Annotated[str, typer.Option(metavar="QUANTITY", help="Likewise.")] = "",
+) -> None:
+    """A new worker: a machine like its neighbours on the switch, which joins as a Node."""
+    labels = dict(_pair(text) for text in label or ())
+    started = time.monotonic()
+    _up(name)
+    with _attached(name) as cluster:
+        cluster.add_machine(machine, switch, labels, cpu, memory)
+    where = next(row for row in _ask(name, {"op": "status"})["machines"] if row["name"] == machine)
+    out.print(f"{machine} Ready at {where['address']} ({time.monotonic() - started:.2f} s)")
+
+
+@node.command("remove")
+def node_remove(
+    machine: Annotated[str, typer.Argument(metavar="MACHINE")],
+    name: Name = DEFAULT_NAME,
+    force: Annotated[bool, typer.Option("--force", help="At once, as if somebody pulled the plug.")] = False,
+) -> None:
+    """A worker leaves: its pods are evicted (as by kubectl drain), the machine taken away, its Node deleted."""
+    _up(name)
+    with _attached(name) as cluster:
+        cluster.remove_machine(machine, force, out.print)
+    out.print(f"{machine} removed")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise KnetError(f"--label {text}: write KEY=VALUE")
+    return key, value
+
+
+def _attached(name: str) -> Any:
+    from knet.cluster.facade import Cluster  # the API's client is for these commands alone
+
+    return Cluster.attach(name)
+
+
 @app.command()
 def kubeconfig(name: Name = DEFAULT_NAME) -> None:
     """Print a kubeconfig for the cluster (`up` has merged it into yours already)."""

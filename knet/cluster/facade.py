@@ -23,7 +23,7 @@ import yaml
 from knet.api.names import CLUSTER_DOMAIN
 from knet.api.objects import JSON
 from knet.client import Client, NotFound
-from knet.cluster import channel, launch, operations
+from knet.cluster import channel, launch, membership, operations
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 from knet.cluster.config import DEFAULT_NAME
@@ -260,6 +260,21 @@ class Cluster:
         if name not in machines:
             raise KnetError(f"there is no machine {name!r}; there are: {', '.join(machines)}")
         return machines[name]
+
+    def add_machine(
+        self, name: str, switch: str = "", labels: dict[str, str] | None = None, cpu: str = "", memory: str = ""
+    ) -> Machine:
+        """A new worker, on a switch beside others (needed where several switches have workers); its Node is Ready."""
+        options = {"switch": switch, "labels": labels, "cpu": cpu, "memory": memory}
+        self.call(membership.add(self.api, self._state, name, **options))
+        return Machine(self._state, name)
+
+    def remove_machine(self, name: str, force: bool = False, told: membership.Told = lambda _: None) -> None:
+        """Drain a worker, take it away and delete its Node; with ``force`` as if somebody pulled the plug.
+
+        KnetError where it cannot leave: the last worker, pods that no controller would start elsewhere.
+        """
+        self.call(membership.remove(self.api, self._state, name, force, told))
 
     def link(self, a: str, b: str) -> Link:
         return Link(self._state, a, b)

@@ -74,6 +74,11 @@ class StateDir:
         """For the host: the server is the socket on 127.0.0.1."""
         return self.lib / "admin.kubeconfig"
 
+    @property
+    def membership(self) -> Path:
+        """Which machines joined and left since the topology was made."""
+        return self.lib / "membership.json"
+
     def machine(self, name: str) -> Path:
         return self.lib / "machines" / name
 

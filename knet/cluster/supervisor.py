@@ -10,6 +10,7 @@ One thread, one selector, no event loop: every call in here takes microseconds t
 import functools
 import os
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -28,13 +29,16 @@ from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, Component
 from knet.cluster.config import ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
+from knet.cluster.membership import Membership
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
+from knet.kernel.inhabitants import end_all
 from knet.kernel.namespaces import Namespaces, entered
 from knet.underlay import validate
 from knet.underlay.machine import Machine
-from knet.underlay.plan import CONTROL_PLANE, WORKER, TopologyError
+from knet.underlay.membership import Joining, join, leave
+from knet.underlay.plan import CONTROL_PLANE, WORKER, Plan, TopologyError
 from knet.underlay.state import LinkError
 from knet.underlay.topology import describe, load
 from knet.underlay.underlay import Underlay
@@ -95,8 +99,8 @@ class Supervisor:
     def build(self) -> None:
         """Machines, identities, components; KnetError or TopologyError where the request cannot be met."""
         topo = load(self.config.topo, self.config.workers)
-        plan = describe(topo)
-        validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
+        plan = Membership.read(self.state.membership).applied(describe(topo))
+        self._check(plan)
         self._underlay = Underlay(plan, self.state.lib)
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
@@ -120,6 +124,9 @@ class Supervisor:
                 extra["listen_fds"] = [self._listen.fileno(), self._cluster_socket.fileno()]
             self._start(Running(component, extra=extra))
         self._bootstrap(workers)
+
+    def _check(self, plan: Plan) -> None:
+        validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
 
     def _wanted(self) -> Iterator[Component]:
         """What has to run by the config as it is now, in the order in which it starts."""
@@ -311,6 +318,8 @@ class Supervisor:
             "reset_link": self._reset_link,
             "restart": self._restart,
             "configure": self._configure,
+            "join": self._join,
+            "leave": self._leave,
         }
         arguments = dict(request)
         name = str(arguments.pop("op", ""))
@@ -321,6 +330,9 @@ class Supervisor:
             return operation(**arguments)
         except (KnetError, TopologyError, LinkError) as error:
             return {"error": str(error)}, []
+        except OSError as error:  # of the kernel's; what it means for the machine is in the operation's hands
+            traceback.print_exc()
+            return {"error": f"{name}: {error}; see: knet logs --name {self.config.name}"}, []
 
     def _status(self) -> tuple[JSON, list[int]]:
         assert self._underlay is not None
@@ -403,6 +415,36 @@ class Supervisor:
                 self._restart(component.title)
                 restarted.append(component.title)
         return {"restarted": restarted}, []
+
+    def _join(self, **wanted: Any) -> tuple[JSON, list[int]]:
+        """A new worker: plugged in, given its certificates, its components started; where it has been plugged in."""
+        assert self._underlay is not None
+        if not self._ready:
+            raise KnetError("the cluster is still coming up")
+        plan, joining = join(self._underlay.plan, Joining(**wanted))
+        self._check(plan)
+        self._underlay.become(plan)
+        machines = self._underlay.machines.values()
+        [control_plane] = [row for row in machines if row.role == CONTROL_PLANE]
+        machine = self._underlay.machines[joining.name]
+        certificates.issue(self.config, self.state, self._listen.getsockname()[1], control_plane, [machine])
+        for component in components.node(self.config, self.state, machine):
+            self._start(Running(component))
+        Membership.read(self.state.membership).then(joining).write(self.state.membership)
+        return {"switch": joining.switch, "address": machine.address}, []
+
+    def _leave(self, machine: str, dry_run: bool = False) -> tuple[JSON, list[int]]:
+        """A worker's end: its processes as by a power cut, its links, its disk; or just whether that can be."""
+        assert self._underlay is not None
+        plan = leave(self._underlay.plan, machine)
+        if not dry_run:
+            for title in [title for title, row in self._running.items() if row.component.machine == machine]:
+                del self._running[title]
+            end_all(self._underlay.machines[machine].namespaces.fds["mnt"])
+            self._underlay.become(plan)
+            shutil.rmtree(self.state.machine(machine))
+            Membership.read(self.state.membership).then(machine).write(self.state.membership)
+        return {}, []
 
     def _restart(self, component: str) -> tuple[JSON, list[int]]:
         running = self._running.get(component)

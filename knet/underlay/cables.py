@@ -10,7 +10,7 @@ from knet.kernel.qdiscs import Impairment
 from knet.underlay import impairment, tree
 from knet.underlay.cabling import Cabling, End
 from knet.underlay.carrier import wait_until_operational
-from knet.underlay.plan import SwitchSpec
+from knet.underlay.plan import LinkSpec, SwitchSpec
 from knet.underlay.state import DOWN, NO_CARRIER, STANDBY, UP, LinkError, LinkState, Sending
 from knet.underlay.validate import unsupported
 
@@ -36,6 +36,14 @@ class Cables:
 
     def __post_init__(self) -> None:
         self.standby = self._choose_standby(self.cut)
+
+    def relaid(self, cabling: Cabling, machines: Mapping[str, int]) -> "Cables":
+        """The same network with other cables: those that stay are as they were, cut or impaired."""
+        place = {cable.ports: number for number, cable in enumerate(cabling.cables)}
+        stays = {old: place[cable.ports] for old, cable in enumerate(self.cabling.cables) if cable.ports in place}
+        cut = frozenset(stays[old] for old in self.cut if old in stays)
+        current = {(stays[old], end): impaired for (old, end), impaired in self.current.items() if old in stays}
+        return Cables(cabling, self.switches, self.netns, machines, cut, current=current)
 
     def between(self, a: str, b: str) -> list[int]:
         """The cables between two nodes; LinkError where there is none."""
@@ -103,8 +111,9 @@ class Cables:
             found.append(LinkState((sending[0], sending[1]), self._state(place, carried), cable.spec.mtu, declared))
         return found
 
-    def state(self, place: int) -> str:
+    def state(self, link: LinkSpec) -> str:
         """The state of one cable, as `LinkState.state`."""
+        place = next(place for place, cable in enumerate(self.cabling.cables) if cable.spec == link)
         with Netlink(self.netns) as netlink:
             known = [links.get(netlink, port) for port, _bridge in self.cabling.cables[place].ports]
         return self._state(place, all(port.carrier for port in known))

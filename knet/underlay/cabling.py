@@ -60,6 +60,10 @@ class Cabling:
     """in the order of the plan's links"""
 
 
+#: before anything is laid
+NONE = Cabling((), ())
+
+
 def lay(plan: Plan) -> Cabling:
     """Choose bridges and ports for all links of ``plan``."""
     bridges = [switch.name for switch in plan.switches]

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from knet.kernel import process
-from knet.kernel.namespaces import Namespaces, create
+from knet.kernel.namespaces import Namespaces, create, run_in
 from knet.underlay.filesystem import Home
 from knet.underlay.node import Interface, LazyNode
 from knet.underlay.plan import MachineSpec
@@ -81,6 +82,10 @@ class Machine(LazyNode, Host):
     def netns(self) -> int:
         """The descriptor of the network namespace."""
         return self.namespaces.fds["net"]
+
+    def write_hosts(self, content: str) -> None:
+        """Let its /etc/hosts say something else."""
+        run_in(self.namespaces.only("mnt"), lambda: Path("/etc/hosts").write_text(content))
 
     def terminate(self) -> None:
         """End the shell and the holder and let go of the namespaces; they vanish with the last process in them."""

@@ -30,7 +30,7 @@ from knet.underlay.impairment import NONE
 from knet.underlay.link import Link
 from knet.underlay.machine import Machine
 from knet.underlay.node import Interface
-from knet.underlay.plan import CONTROL_PLANE, WORKER, MachineSpec, Plan, Port
+from knet.underlay.plan import CONTROL_PLANE, WORKER, LinkSpec, MachineSpec, Plan, Port
 from knet.underlay.switch import Switch
 from knet.underlay.upstream import Mininet
 
@@ -38,7 +38,7 @@ from knet.underlay.upstream import Mininet
 class Network(Mininet):
     """A running plan, with Mininet's vocabulary: ``net.get("n1").cmd("ip route")``, ``net.hosts``, ``net.pingAll()``.
 
-    Nodes and links come from the plan and stay what they are; ``addHost`` and its kin are not available.
+    Nodes and links come from the plan, or the next (`become`); ``addHost`` and its kin are not available.
     """
 
     def __init__(self, plan: Plan, state_dir: Path, nameservers: Sequence[str] = ()) -> None:
@@ -59,21 +59,46 @@ class Network(Mininet):
         """Build everything.  After a failure nothing is left; OSError or `NetlinkError` says what failed."""
         self.namespaces = Namespaces.of("thread-self", ("net",))
         try:
-            self._start_machines()
-            self._lay_cables()
-            shaping = {
-                end.interface: impairment
-                for link in self.plan.links
-                for end, impairment in zip(link.ends, link.impairments, strict=True)
-            }
-            for machine in self.hosts:
-                _configure(machine, shaping)
-            self._introduce_nodes()
-            self.running_cables.wait()
+            _quiet_namespace()
+            self.cables = Cables(cabling.NONE, self.plan.switches, self.namespaces.fds["net"], {})
+            self.switches = [Switch(spec, self.namespaces) for spec in self.plan.switches]
+            self.become(self.plan)
             self.built = True
         except BaseException:
             self.stop()
             raise
+
+    def become(self, plan: Plan) -> None:
+        """Let machines join that ``plan`` has and the network has not, and those leave that it has not any more.
+
+        What a machine that leaves still runs is its owner's to end, before this.  OSError or `NetlinkError` says what
+        failed; machines that could not join are not there then.
+        """
+        names = {machine.name for machine in plan.machines}
+        for machine in [machine for machine in self.hosts if machine.name not in names]:
+            self._dismiss(machine)
+        staying, cables = list(self.hosts), self.cables
+        hosts_file = filesystem.hosts_file(plan)
+        try:
+            self._start_machines(plan, hosts_file)
+            self._lay_cables(plan)
+            shaping = {
+                end.interface: impairment
+                for link in plan.links
+                for end, impairment in zip(link.ends, link.impairments, strict=True)
+            }
+            for machine in self.hosts[len(staying) :]:
+                _configure(machine, shaping)
+        except BaseException:
+            for machine in self.hosts[len(staying) :]:
+                self._dismiss(machine)
+            self.cables = cables
+            raise
+        for machine in staying:
+            machine.write_hosts(hosts_file)
+        self.plan = plan
+        self._introduce()
+        self.running_cables.wait()
 
     def stop(self) -> None:
         """End the machines' shells and holders, delete switches and links, let go of the namespaces.
@@ -107,52 +132,76 @@ class Network(Mininet):
 
     def addHost(self, *_arguments: Any, **_options: Any) -> None:
         """Not available: raises RuntimeError."""
-        raise RuntimeError("nodes and links are declared in the topology and do not change while the network runs")
+        raise RuntimeError("nodes and links are declared in the topology; machines join and leave by `become`")
 
     addSwitch = addLink = addController = addNAT = delNode = delLink = delLinkBetween = addHost
 
-    def _start_machines(self) -> None:
-        hosts_file = filesystem.hosts_file(self.plan)
+    def _start_machines(self, plan: Plan, hosts_file: str) -> None:
         resolver_file = filesystem.resolver_file(self.nameservers)
         below_sys = filesystem.mounts_below_sys()
-        for spec in self.plan.machines:
-            home = Home(spec, self.state_dir / "machines" / spec.name, hosts_file, resolver_file)
-            home.prepare()
-            self.hosts.append(Machine.start(spec, home, below_sys))
+        there = {machine.name for machine in self.hosts}
+        for spec in plan.machines:
+            if spec.name not in there:
+                home = Home(spec, self.state_dir / "machines" / spec.name, hosts_file, resolver_file)
+                home.prepare()
+                self.hosts.append(Machine.start(spec, home, below_sys))
 
-    def _lay_cables(self) -> None:
-        """Create bridges and cables, and shape what the switches send."""
-        laid = cabling.lay(self.plan)
+    def _lay_cables(self, plan: Plan) -> None:
+        """Create the bridges and cables that are not there yet, and shape what their switches send."""
+        laid = cabling.lay(plan)
         namespaces = {machine.name: machine.netns for machine in self.hosts}
-        self.cables = Cables(laid, self.plan.switches, self.namespaces.fds["net"], namespaces)
-        specs = {machine.name: machine for machine in self.plan.machines}
-        _quiet_namespace()
+        before, self.cables = self.running_cables.cabling, self.running_cables.relaid(laid, namespaces)
+        specs = {machine.name: machine for machine in plan.machines}
+        there = {cable.ports for cable in before.cables}
+        new = [(place, cable) for place, cable in enumerate(laid.cables) if cable.ports not in there]
         with Netlink(self.namespaces.fds["net"]) as netlink:
-            netlink.send(*(links.create_bridge(name, mcast_snooping=False, group=GROUP) for name in laid.bridges))
+            fresh = (name for name in laid.bridges if name not in before.bridges)
+            netlink.send(*(links.create_bridge(name, mcast_snooping=False, group=GROUP) for name in fresh))
             bridges = {name: netlink.index(name) for name in laid.bridges}
             requests: list[Request] = []
-            for place, cable in enumerate(laid.cables):
+            for place, cable in new:
                 requests += cabling.creation(cable, specs, namespaces, bridges, place not in self.cables.standby)
             netlink.send(*requests)
             shaping = [
                 (end.interface, impairment)
-                for cable in laid.cables
+                for _place, cable in new
                 for end, impairment in zip(cable.ends, cable.spec.impairments, strict=True)
                 if impairment != NONE and not end.in_machine
             ]
             for interface, impairment in shaping:
                 netlink.send(*qdiscs.requests(interface, netlink.index(interface), impairment))
 
-    def _introduce_nodes(self) -> None:
-        """Tell Mininet's side of things about what the kernel now has."""
-        self.switches = [Switch(spec, self.namespaces) for spec in self.plan.switches]
-        self.nameToNode = {node.name: node for node in [*self.hosts, *self.switches]}
-        for place, spec in enumerate(self.plan.links):
-            first, second = (self._interface(end) for end in spec.ends)
-            self.links.append(Link(spec, first, second, partial(self._state, place)))
+    def _dismiss(self, machine: Machine) -> None:
+        """Unplug a machine and let go of it."""
+        ports = [
+            port
+            for cable in self.running_cables.cabling.cables
+            for port, _bridge in cable.ports
+            if machine.name in {end.node for end in cable.ends}
+        ]
+        with Netlink(self.namespaces.fds["net"]) as netlink:
+            for port in ports:
+                links.remove(netlink, port)
+        self.hosts.remove(machine)
+        machine.terminate()
 
-    def _state(self, place: int) -> str:
-        return self.running_cables.state(place)
+    def _introduce(self) -> None:
+        """Tell Mininet's side of things about what the kernel now has."""
+        self.nameToNode = {node.name: node for node in [*self.hosts, *self.switches]}
+        declared = set(self.plan.links)
+        for link in [link for link in self.links if link.spec not in declared]:
+            for interface in (link.intf1, link.intf2):
+                if interface.node in self.switches:
+                    interface.node.delIntf(interface)
+            self.links.remove(link)
+        known = {link.spec for link in self.links}
+        for spec in self.plan.links:
+            if spec not in known:
+                first, second = (self._interface(end) for end in spec.ends)
+                self.links.append(Link(spec, first, second, partial(self._state, spec)))
+
+    def _state(self, spec: LinkSpec) -> str:
+        return self.running_cables.state(spec)
 
     def _interface(self, end: Port) -> Interface:
         """The interface of a machine, or a new one of a switch."""

@@ -34,6 +34,11 @@ class Underlay:
         """Build everything; after a failure nothing is left.  OSError says what failed."""
         self.net.start()
 
+    def become(self, plan: Plan) -> None:
+        """Let machines join and leave, so that the network is ``plan``; OSError says what failed."""
+        self.net.become(plan)
+        self.plan = plan
+
     def stop(self) -> None:
         """Take everything down.  Processes that others started in the machines are theirs to end, before this."""
         self.net.stop()

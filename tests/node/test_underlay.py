@@ -12,6 +12,7 @@ from underlay_sandbox import isolated, processes
 
 from knet.kernel import features, links, qdiscs
 from knet.kernel.netlink import Netlink, NetlinkError
+from knet.underlay.membership import Joining, join, leave
 from knet.underlay.ping import reach
 from knet.underlay.plan import Plan
 from knet.underlay.state import DOWN, STANDBY, UP, LinkError
@@ -134,6 +135,45 @@ def test_a_cut_cable_takes_the_carrier_and_leaves_the_routes(tmp_path: Path) -> 
         }
         underlay.change_link("s2", "n2", up=True)
         assert _state(underlay, "n2", "s2") == UP
+        assert _unreached(underlay) == set()
+
+
+@isolated
+def test_machines_join_and_leave_while_others_are_cut_and_impaired(tmp_path: Path) -> None:
+    with Underlay(_plan("two_racks"), tmp_path) as underlay:
+        n1, s2 = underlay.net["n1"], underlay.net["s2"]
+        underlay.change_link("n1", "s1", bw=10)
+        underlay.change_link("client", "s1", up=False)
+        before = underlay.plan
+        underlay.become(join(before, Joining("n3", switch="s2"))[0])
+        assert n1.cmd("getent hosts n3").split() == ["172.18.2.5", "n3"]
+        assert underlay.net["n3"].cmd("getent hosts n1 n2").split()[1::2] == ["n1", "n2"]
+        assert (_state(underlay, "n3", "s2"), _state(underlay, "client", "s1")) == (UP, DOWN)
+        assert not {pair for pair in _unreached(underlay, 0.5) if "client" not in pair}
+        underlay.become(leave(underlay.plan, "n2"))
+        assert list(underlay.machines) == ["r1", "cp1", "n1", "client", "n3"]
+        assert s2.intfNames() == ["s2-eth1", "s2-eth3"]
+        assert _state(underlay, "client", "s1") == DOWN
+        assert next(link for link in underlay.links() if "n1" in str(link.ends)).ends[0].bw == 10
+        underlay.reset_link("client", "s1")
+        assert _unreached(underlay) == set()
+        assert "s2-eth2" not in _interfaces()
+
+
+@isolated
+def test_a_machine_that_cannot_join_is_not_there(tmp_path: Path) -> None:
+    with Underlay(_plan("single"), tmp_path) as underlay:
+        before = underlay.plan
+        grown, _ = join(before, Joining("n3"))
+        with Netlink() as netlink:
+            netlink.send(links.create_bridge("s1-eth5"))  # somebody has taken the name of its port
+        with pytest.raises(NetlinkError, match="File exists"):
+            underlay.become(grown)
+        assert (list(underlay.machines), underlay.net.plan) == (["cp1", "n1", "n2", "client"], before)
+        assert len(underlay.links()) == 4
+        with Netlink() as netlink:
+            links.remove(netlink, "s1-eth5")
+        underlay.become(grown)
         assert _unreached(underlay) == set()
 
 
