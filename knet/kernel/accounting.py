@@ -1,7 +1,8 @@
 """What the processes of a control group have used: CPU time, memory, page faults.
 
 CPU time is the kernel's own count for the group, ended processes included.  Memory is the memory controller's where
-the group has one (cgroup v2, or limits on v1); otherwise it is the sum over the processes that are in the group now.
+the group has one (cgroup v2; on v1 a machine, and a container with limits); otherwise it is the sum over the processes
+that are in the group now.
 """
 
 import os

@@ -77,6 +77,16 @@ class Hierarchies:
                 if error.errno not in (errno.ESRCH, errno.ENOENT, errno.ENODEV):
                     raise
 
+    def count_memory(self, path: str, pid: int) -> None:
+        """Have v1's controller count to a group what a process, and all that it starts from now on, takes of memory.
+
+        v2's counts for the group that `join` has moved it to.
+        """
+        if not self.unified and "memory" in self.roots:
+            directory = self.roots["memory"] / path
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "cgroup.procs").write_text(str(pid))
+
     def out_of_memory(self, path: str) -> bool:
         """Whether the kernel has killed one of the group's processes for exceeding its memory limit."""
         if "memory" not in self.roots:

@@ -168,7 +168,11 @@ def _running(worker: PodWorker) -> Iterator[Running]:
 
 
 def join_own_group(hierarchies: Hierarchies, group: str) -> None:
-    """Move this process, and with it the runtime that it starts, into the kubelet's group of its machine."""
+    """Move this process, and with it the runtime that it starts, into the kubelet's group of its machine.
+
+    Containers are born into the machine's account of memory, so the kernel has the sum ready when the kubelet asks.
+    """
     path = f"{group}/{KUBELET}"
     hierarchies.create(path, Limits())
     hierarchies.join(path, os.getpid())
+    hierarchies.count_memory(group, os.getpid())
