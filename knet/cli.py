@@ -25,6 +25,7 @@ from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
 from knet.kernel.features import FeatureMissing
+from knet.underlay.impairment import OPTIONS
 from knet.underlay.state import LinkState
 
 app = typer.Typer(
@@ -212,11 +213,20 @@ def link(
     delay: Annotated[str | None, typer.Option(metavar="TIME", help="20ms, in each direction.")] = None,
     jitter: Annotated[str | None, typer.Option(metavar="TIME", help="2ms, around the delay.")] = None,
     loss: Annotated[str | None, typer.Option(metavar="PERCENT", help="1%, of packets.")] = None,
+    loss_correlation: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="How much a loss makes the next one likely.")
+    ] = None,
+    duplicate: Annotated[str | None, typer.Option(metavar="PERCENT", help="Packets that come twice.")] = None,
+    reorder: Annotated[str | None, typer.Option(metavar="PERCENT", help="Packets that overtake the delayed.")] = None,
+    corrupt: Annotated[str | None, typer.Option(metavar="PERCENT", help="Packets with a wrong bit.")] = None,
     max_queue_size: Annotated[int | None, typer.Option(metavar="PACKETS", help="Length of the queue.")] = None,
+    direction: Annotated[
+        str | None, typer.Option(metavar="A|B", help="Only what this end sends (default: both directions).")
+    ] = None,
 ) -> None:
-    """Links of the underlay: list them, or change one (`knet link n1 s1 --delay 20ms --loss 1%`)."""
-    shape = {"bw": bw, "delay": delay, "jitter": jitter, "loss": loss, "max_queue_size": max_queue_size}
-    changes: JSON = {key: value for key, value in shape.items() if value is not None}
+    """Links of the underlay: list them, or change one (`knet link n1 s1 --delay 20ms --loss 1%`); 0 ends an option."""
+    given = locals()
+    changes: JSON = {key: given[key] for key in (*OPTIONS, "direction") if given[key] is not None}
     if down or up:
         changes["up"] = up
     if not ends:
@@ -225,7 +235,7 @@ def link(
         out.print(_links(_ask(name, {"op": "status"})["links"]))
         return
     if len(ends) != 2 or (down and up):
-        raise KnetError("knet link A B with one of --down, --up, --reset, or --bw/--delay/--jitter/--loss")
+        raise KnetError("knet link A B with one of --down, --up, --reset, or options (knet link -h)")
     a, b = ends
     if reset:
         _ask(name, {"op": "reset_link", "a": a, "b": b})

@@ -72,7 +72,8 @@ class Link:
         self._ask("change_link", up=True)
 
     def change(self, **options: Any) -> None:
-        """Mininet's link options: bw (Mbit/s), delay ("20ms"), jitter, loss (percent), max_queue_size (packets)."""
+        """Link options: bw (Mbit/s), delay ("20ms"), jitter, loss, loss_correlation, duplicate, reorder, corrupt (per
+        cent), max_queue_size (packets); 0 ends one.  ``direction="n1"``: only what n1 sends."""
         self._ask("change_link", **options)
 
     def reset(self) -> None:

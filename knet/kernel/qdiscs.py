@@ -32,12 +32,17 @@ class _NetemOptions(nla):  # type: ignore[misc]
 
     fields = sched_netem.options.fields
     nla_map = (
+        (1, "TCA_NETEM_CORR", "netem_corr"),
         (3, "TCA_NETEM_REORDER", "netem_reorder"),
         (4, "TCA_NETEM_CORRUPT", "netem_corrupt"),
         (10, "TCA_NETEM_LATENCY64", "uint64"),
         (11, "TCA_NETEM_JITTER64", "uint64"),
     )
-    netem_reorder, netem_corrupt = sched_netem.options.netem_reorder, sched_netem.options.netem_corrupt
+    netem_corr, netem_reorder, netem_corrupt = (
+        sched_netem.options.netem_corr,
+        sched_netem.options.netem_reorder,
+        sched_netem.options.netem_corrupt,
+    )
 
 
 class _Message(tcmsg.tcmsg):  # type: ignore[misc]
@@ -64,6 +69,8 @@ class Impairment:
     """seconds, on either side of the delay"""
     loss: float = 0.0
     """probability, 0 to 1"""
+    loss_correlation: float = 0.0
+    """how much the fate of a packet decides that of the next one, 0 to 1"""
     duplicate: float = 0.0
     corrupt: float = 0.0
     reorder: float = 0.0
@@ -180,11 +187,13 @@ def _tbf_options(wanted: Impairment) -> dict[str, Any]:
 
 def _netem_options(wanted: Impairment) -> dict[str, Any]:
     chances = {"loss": _chance(wanted.loss), "duplicate": _chance(wanted.duplicate)}
-    corrupt, reorder = _chance(wanted.corrupt), _chance(wanted.reorder)
+    corrupt, reorder, correlation = map(_chance, (wanted.corrupt, wanted.reorder, wanted.loss_correlation))
     return {
         "limit": wanted.queue or DEFAULT_QUEUE,
+        "gap": 1 if reorder else 0,  # without it netem delays every packet, whatever the probability
         **chances,
         **nested(
+            ("TCA_NETEM_CORR", {"loss_corr": correlation} if correlation else None),
             ("TCA_NETEM_LATENCY64", round(wanted.delay * 1e9)),
             ("TCA_NETEM_JITTER64", round(wanted.jitter * 1e9)),
             ("TCA_NETEM_CORRUPT", {"prob_corrupt": corrupt} if corrupt else None),

@@ -185,11 +185,7 @@ class Cables:
         return Sending(
             node=end.node,
             interface=end.interface,
-            bw=round(impaired.rate / 1e6, 6),
-            delay=round(impaired.delay * 1e3, 6),
-            jitter=round(impaired.jitter * 1e3, 6),
-            loss=round(impaired.loss * 100, 6),
-            max_queue_size=impaired.queue,
+            options=impairment.options(impaired),
             impairment=impairment.text(impaired),
             packets=counted.tx_packets if out else counted.rx_packets,
             bytes=counted.tx_bytes if out else counted.rx_bytes,

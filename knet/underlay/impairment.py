@@ -1,19 +1,22 @@
-"""Mininet's link options (bw, delay, jitter, loss, max_queue_size): read, merged, put into words.
+"""A link's options, Mininet's (bw, delay, jitter, loss, max_queue_size) and more of netem's: read, merged, in words.
 
-They end up as `knet.kernel.qdiscs.Impairment`, one for each direction of a link, in the kernel's units.  Only delay,
-jitter and loss need the kernel module sch_netem, which small kernels lack.  (Mininet itself uses netem for
+They end up as `knet.kernel.qdiscs.Impairment`, one for each direction of a link, in the kernel's units.  Only bw and
+max_queue_size do without the kernel module sch_netem, which small kernels lack.  (Mininet itself uses netem for
 max_queue_size alone as well; knet takes a pfifo there.)
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from knet.kernel.qdiscs import Impairment
 
 #: packets pass freely
 NONE = Impairment()
+
+#: an option's value, as a topology, a command line or an object may say it
+Value = str | float
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(us|usec|usecs|ms|msec|msecs|s|sec|secs)")
 _SECONDS = {"u": 1e-6, "m": 1e-3, "s": 1.0}
@@ -21,43 +24,46 @@ _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%?")
 
 
 def changed(impairment: Impairment, options: Mapping[str, object]) -> Impairment:
-    """``impairment`` with Mininet's ``options`` put over it; None is "as it was", 0 is "no longer".
+    """``impairment`` with ``options`` put over it; None is "as it was", 0 is "no longer".
 
-    Raises ValueError in one line where a value has no meaning, or jitter has no delay to deviate from.
+    Raises ValueError in one line for an option that does not exist, where a value has no meaning, or for one that has
+    none without another.
     """
     given: dict[str, Any] = {}
     for option, value in options.items():
+        if option not in _ROWS:
+            raise ValueError(f"unknown option {option}; there are {', '.join(OPTIONS)}")
         if value is not None:
-            field, read = _ROWS[option]
-            given[field] = read(option, value)
+            given[_ROWS[option].field] = _ROWS[option].read(option, value)
     result = replace(impairment, **given)
     if result.jitter and not result.delay:
         raise ValueError("jitter needs a delay from which to deviate")
+    if result.reorder and not result.delay:
+        raise ValueError("reorder needs a delay, without which there is nobody to overtake")
+    if result.loss_correlation and not result.loss:
+        raise ValueError("loss_correlation needs a loss")
     return result
 
 
+def options(impairment: Impairment) -> dict[str, Value]:
+    """The options that make this impairment, as `changed` reads them: ``{"bw": 10, "delay": "20ms"}``."""
+    return {option: row.write(value) for option, row in _ROWS.items() if (value := getattr(impairment, row.field))}
+
+
 def netem_options(impairment: Impairment) -> tuple[str, ...]:
-    """Mininet's names of the options in force that only sch_netem can carry out."""
-    return tuple(name for name in ("delay", "jitter", "loss") if getattr(impairment, name))
+    """The names of the options in force that only sch_netem can carry out."""
+    return tuple(name for name in options(impairment) if name not in ("bw", "max_queue_size"))
 
 
 def text(impairment: Impairment) -> str:
     """In words, "" where packets pass freely: ``10 Mbit/s, 20 ms ± 2 ms, loss 1 %, queue 100 packets``."""
-    parts = []
-    if impairment.rate:
-        parts.append(f"{impairment.rate / 1e6:g} Mbit/s")
-    if impairment.delay:
-        jitter = f" ± {_time_text(impairment.jitter)}" if impairment.jitter else ""
-        parts.append(_time_text(impairment.delay) + jitter)
-    if impairment.loss:
-        parts.append(f"loss {impairment.loss * 100:g} %")
-    if impairment.queue:
-        parts.append(f"queue {impairment.queue} packets")
-    return ", ".join(parts)
-
-
-def _time_text(seconds: float) -> str:
-    return f"{seconds * 1e3:g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:g} µs"
+    words: list[str] = []
+    for option, value in options(impairment).items():
+        if option in ("jitter", "loss_correlation"):
+            words[-1] += _ROWS[option].words.format(value)
+        else:
+            words.append(_ROWS[option].words.format(value))
+    return ", ".join(words).replace("us", " µs").replace("ms", " ms")
 
 
 def _bandwidth(name: str, value: object) -> float:
@@ -83,7 +89,7 @@ def _time(name: str, value: object) -> float:
 def _probability(name: str, value: object) -> float:
     match = _PERCENT.fullmatch(str(value).strip())
     if match is None or float(match[1]) > 100:
-        raise ValueError(f"{name}={value!r} is no percentage: a number from 0 to 100 is meant, such as loss=1")
+        raise ValueError(f"{name}={value!r} is no percentage: a number from 0 to 100 is meant, such as {name}=1")
     return float(match[1]) / 100
 
 
@@ -93,13 +99,33 @@ def _packets(name: str, value: object) -> int:
     return int(str(value))
 
 
-#: Mininet's option → the kernel layer's field, and how to read a value
-_ROWS: dict[str, tuple[str, Callable[[str, object], float]]] = {
-    "bw": ("rate", _bandwidth),
-    "delay": ("delay", _time),
-    "jitter": ("jitter", _time),
-    "loss": ("loss", _probability),
-    "max_queue_size": ("queue", _packets),
+def _in_percent(probability: float) -> Value:
+    return round(probability * 100, 6)
+
+
+def _in_time(seconds: float) -> Value:
+    return f"{round(seconds * 1e3, 6):g}ms" if seconds >= 1e-3 else f"{round(seconds * 1e6, 3):g}us"
+
+
+class _Row(NamedTuple):
+    """An option: the kernel layer's field, how its value is read and written, and in words."""
+
+    field: str
+    read: Callable[[str, object], float]
+    write: Callable[[Any], Value]
+    words: str
+
+
+_ROWS = {
+    "bw": _Row("rate", _bandwidth, lambda rate: round(rate / 1e6, 6), "{:g} Mbit/s"),
+    "delay": _Row("delay", _time, _in_time, "{}"),
+    "jitter": _Row("jitter", _time, _in_time, " ± {}"),
+    "loss": _Row("loss", _probability, _in_percent, "loss {:g} %"),
+    "loss_correlation": _Row("loss_correlation", _probability, _in_percent, " (correlation {:g} %)"),
+    "duplicate": _Row("duplicate", _probability, _in_percent, "duplicate {:g} %"),
+    "reorder": _Row("reorder", _probability, _in_percent, "reorder {:g} %"),
+    "corrupt": _Row("corrupt", _probability, _in_percent, "corrupt {:g} %"),
+    "max_queue_size": _Row("queue", _packets, int, "queue {} packets"),
 }
 
 #: the names of all options that impair

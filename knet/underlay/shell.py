@@ -164,7 +164,8 @@ class Shell(cmd.Cmd):
     def do_link(self, line: str) -> None:
         """Cut a link, mend it, impair it, or put it back as declared:
         link NODE1 NODE2 up|down|reset
-        link NODE1 NODE2 [bw=MBIT] [delay=20ms] [jitter=2ms] [loss=PERCENT] [max_queue_size=PACKETS]"""
+        link NODE1 NODE2 [bw=MBIT] [delay=20ms] [jitter=2ms] [loss=PERCENT] [max_queue_size=PACKETS] …
+        direction=NODE1: only what NODE1 sends"""
         words = line.split()
         changes = dict(word.partition("=")[::2] for word in words[2:] if "=" in word)
         verbs = [word for word in words[2:] if "=" not in word]

@@ -1,6 +1,7 @@
 """The state of links, as values: for ``knet link``, the control socket and the shell."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 UP, DOWN, STANDBY, NO_CARRIER = "up", "down", "standby", "no carrier"
 
@@ -11,22 +12,14 @@ class LinkError(Exception):
 
 @dataclass(frozen=True)
 class Sending:
-    """One end of a link, and what becomes of the packets that it sends.  Units as in Mininet's options."""
+    """One end of a link, and what becomes of the packets that it sends."""
 
     node: str
     interface: str
-    bw: float = 0.0
-    """Mbit/s, 0: unlimited"""
-    delay: float = 0.0
-    """milliseconds"""
-    jitter: float = 0.0
-    """milliseconds"""
-    loss: float = 0.0
-    """per cent"""
-    max_queue_size: int = 0
-    """packets, 0: the kernel's default"""
+    options: Mapping[str, str | float] = field(default_factory=dict)
+    """the link options in force (`knet.underlay.impairment.OPTIONS`)"""
     impairment: str = ""
-    """all of these in words"""
+    """the same in words"""
     packets: int = 0
     """that came out of this end"""
     bytes: int = 0

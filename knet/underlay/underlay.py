@@ -57,14 +57,10 @@ class Underlay:
         a: str,
         b: str,
         up: bool | None = None,
-        delay: str | None = None,
-        jitter: str | None = None,
-        loss: float | str | None = None,
-        bw: float | None = None,
-        max_queue_size: int | None = None,
         direction: str | None = None,
+        **options: object,
     ) -> None:
-        """Change the links between nodes ``a`` and ``b``: Mininet's options; None leaves one as it is, 0 ends it.
+        """Change the links between nodes ``a`` and ``b``: a topology's options; None leaves one as it is, 0 ends it.
 
         ``direction`` names the node whose packets are meant, None means either's.  ``up`` cuts (False) or mends (True)
         the cable: both ends lose their carrier, addresses and routes stay.
@@ -72,7 +68,6 @@ class Underlay:
         module; then nothing has changed.
         """
         cables = self.net.running_cables
-        options = {"bw": bw, "delay": delay, "jitter": jitter, "loss": loss, "max_queue_size": max_queue_size}
         cables.between(a, b)
         if any(value is not None for value in options.values()):
             cables.impair(a, b, direction, options)

@@ -206,6 +206,13 @@ def _kernel(plan: Plan, missing: Missing) -> Iterator[str]:
                 yield f"{link.where}: link {link}: {complaint}"
 
 
+#: what of a link can be had without a feature
+_WITHOUT = {
+    "netem": "bw, max_queue_size, cut cables and partitions work without",
+    "tbf": "delay, loss, cut cables and partitions work without",
+}
+
+
 def unsupported(impairment: Impairment, missing: Missing = features.missing) -> str:
     """What of an impairment this kernel cannot carry out, by the name of the module, and what to do; "" if all."""
     needs = {"netem": netem_options(impairment), "tbf": ("bw",) if impairment.rate else ()}
@@ -214,6 +221,6 @@ def unsupported(impairment: Impairment, missing: Missing = features.missing) -> 
         return (
             f"{' and '.join(options)} {'needs' if len(options) == 1 else 'need'} the kernel module {feature.module}, "
             f"which this kernel does not have. Remove {', '.join(f'{option}=' for option in options)}, "
-            "or run a kernel with it (docs/kernels.md)."
+            f"or run a kernel with it (docs/kernels.md); {_WITHOUT[feature.name]}."
         )
     return ""

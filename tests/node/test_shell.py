@@ -144,7 +144,7 @@ def test_names_and_link_verbs_are_completed(tmp_path: Path) -> None:
         shell = Shell(LocalView(underlay))
         assert shell.completenames("n") == ["net", "nodes", "n1", "n2"]
         assert shell.completedefault("c", "link c") == ["cp1", "client"]
-        assert shell.completedefault("d", "link n1 s1 d") == ["down", "delay="]
+        assert shell.completedefault("d", "link n1 s1 d") == ["down", "delay=", "duplicate="]
 
 
 class _FromOutside(LocalView):

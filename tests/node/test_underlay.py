@@ -154,7 +154,7 @@ def test_machines_join_and_leave_while_others_are_cut_and_impaired(tmp_path: Pat
         assert list(underlay.machines) == ["r1", "cp1", "n1", "client", "n3"]
         assert s2.intfNames() == ["s2-eth1", "s2-eth3"]
         assert _state(underlay, "client", "s1") == DOWN
-        assert next(link for link in underlay.links() if "n1" in str(link.ends)).ends[0].bw == 10
+        assert next(link for link in underlay.links() if "n1" in str(link.ends)).ends[0].options == {"bw": 10}
         underlay.reset_link("client", "s1")
         assert _unreached(underlay) == set()
         assert "s2-eth2" not in _interfaces()

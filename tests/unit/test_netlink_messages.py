@@ -108,6 +108,15 @@ def test_delay_goes_below_the_bandwidth():
     assert messages[1]["parent"] == messages[0]["handle"] | 1
 
 
+def test_netem_is_told_how_often():
+    impaired = qdiscs.Impairment(delay=1, loss=1, loss_correlation=0.5, duplicate=0.25, reorder=0.5, corrupt=0.125)
+    [netem] = (decode(request).get_attr("TCA_OPTIONS") for request in qdiscs.requests("eth0", 2, impaired))
+    assert (netem["loss"], netem["duplicate"], netem["gap"]) == (0xFFFFFFFF, 0x40000000, 1)
+    assert netem.get_attr("TCA_NETEM_CORR")["loss_corr"] == 0x80000000
+    assert netem.get_attr("TCA_NETEM_REORDER")["prob_reorder"] == 0x80000000
+    assert netem.get_attr("TCA_NETEM_CORRUPT")["prob_corrupt"] == 0x20000000
+
+
 def test_no_impairment_needs_no_message():
     assert qdiscs.requests("eth0", 2, qdiscs.Impairment()) == []
 

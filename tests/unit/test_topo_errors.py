@@ -99,7 +99,8 @@ LINE_8 = [
     (
         'self.addLink("n1", "s1", bandwidth=10)',
         "8: link n1–s1: unknown option bandwidth; there are "
-        "bw, delay, jitter, loss, max_queue_size, mtu, intfName1, intfName2, params1, params2",
+        "bw, delay, jitter, loss, loss_correlation, duplicate, reorder, corrupt, max_queue_size, mtu, intfName1, "
+        "intfName2, params1, params2",
     ),
     (
         'self.addLink(self.addSwitch("s2"), "s1", bw="fast")',
@@ -124,12 +125,14 @@ LINE_8 = [
     (
         'self.addLink(self.addSwitch("s2"), "s1", delay="20ms")',
         "8: link s2–s1: delay needs the kernel module sch_netem, which this kernel does not have. "
-        "Remove delay=, or run a kernel with it (docs/kernels.md).",
+        "Remove delay=, or run a kernel with it (docs/kernels.md); bw, max_queue_size, cut cables and partitions "
+        "work without.",
     ),
     (
         'self.addLink(self.addSwitch("s2"), "s1", delay="20ms", loss=1)',
         "8: link s2–s1: delay and loss need the kernel module sch_netem, which this kernel does not have. "
-        "Remove delay=, loss=, or run a kernel with it (docs/kernels.md).",
+        "Remove delay=, loss=, or run a kernel with it (docs/kernels.md); bw, max_queue_size, cut cables and "
+        "partitions work without.",
     ),
     (
         'self.addLink(self.addHost("cp2", role="control-plane", ip="172.18.0.9/24"), s1)',

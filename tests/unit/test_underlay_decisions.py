@@ -1,10 +1,13 @@
 """What the underlay decides before it touches the kernel: impairments, trees, cabling, routes, packets."""
 
+import re
+
 import pytest
 
 from knet.kernel.qdiscs import Impairment
 from knet.underlay.cabling import lay
 from knet.underlay.impairment import NONE, changed, netem_options, text
+from knet.underlay.impairment import options as written
 from knet.underlay.iperf import text as bandwidth
 from knet.underlay.ping import echo_request
 from knet.underlay.plan import SwitchSpec
@@ -25,11 +28,40 @@ from knet.underlay.tree import standby
         ({"loss": "0.1%"}, Impairment(loss=0.001), "loss 0.1 %"),
         ({"max_queue_size": 100}, Impairment(queue=100), "queue 100 packets"),
         ({"bw": 10, "delay": "0", "loss": 0}, Impairment(rate=10e6), "10 Mbit/s"),
+        (
+            {"loss": 5, "loss_correlation": "25%"},
+            Impairment(loss=0.05, loss_correlation=0.25),
+            "loss 5 % (correlation 25 %)",
+        ),
+        (
+            {"delay": "5ms", "duplicate": 1, "reorder": 25, "corrupt": "0.5"},
+            Impairment(delay=0.005, duplicate=0.01, reorder=0.25, corrupt=0.005),
+            "5 ms, duplicate 1 %, reorder 25 %, corrupt 0.5 %",
+        ),
     ],
 )
 def test_options_are_read_as_mininet_writes_them(options: dict[str, object], wanted: Impairment, words: str) -> None:
     assert changed(NONE, options) == wanted
     assert text(wanted) == words
+    assert changed(NONE, written(wanted)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"speed": 1}, "unknown option speed; there are bw, delay"),
+        ({"bw": -1}, "bw=-1 is no bandwidth: a number of Mbit/s is meant, such as bw=10"),
+        ({"delay": 20}, "delay=20 is no time: a number with its unit is meant, such as delay='20ms'"),
+        ({"corrupt": 101}, "corrupt=101 is no percentage: a number from 0 to 100 is meant, such as corrupt=1"),
+        ({"max_queue_size": "long"}, "max_queue_size='long' is no number of packets"),
+        ({"jitter": "1ms"}, "jitter needs a delay"),
+        ({"reorder": 25}, "reorder needs a delay"),
+        ({"loss_correlation": 25}, "loss_correlation needs a loss"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        changed(NONE, options)
 
 
 def test_a_change_keeps_what_it_does_not_name() -> None:
@@ -38,9 +70,10 @@ def test_a_change_keeps_what_it_does_not_name() -> None:
     assert changed(slow, {"delay": 0}) == Impairment(rate=10e6)
 
 
-def test_only_delay_jitter_and_loss_need_netem() -> None:
+def test_only_bandwidth_and_queue_do_without_netem() -> None:
     assert netem_options(Impairment(rate=1e6, queue=10)) == ()
     assert netem_options(Impairment(delay=1, jitter=1, loss=0.5)) == ("delay", "jitter", "loss")
+    assert netem_options(Impairment(duplicate=1, corrupt=1)) == ("duplicate", "corrupt")
 
 
 SPINES = [SwitchSpec("spine1", 1), SwitchSpec("spine2", 2)]
