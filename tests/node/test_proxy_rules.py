@@ -4,9 +4,13 @@ The machine and its pods: `tests/node/proxy_harness.py`.
 """
 
 import asyncio
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -222,6 +226,40 @@ def test_rules_that_the_kernel_refuses_change_nothing(lab: Lab):
     with pytest.raises(rules.RulesError):
         lab.apply(snapshot("999.244.1.2"))
     assert listing(lab) == whole
+
+
+def test_a_proxy_that_is_killed_in_the_middle_of_a_sync_leaves_services_working(lab: Lab):
+    """Each time by another one, which has to make do with what it finds."""
+    names = [f"other-{number}" for number in range(40)]
+    lab.apply(snapshot(WEB_1))
+    alone = listing(lab)
+    for _ in range(5):
+        told, tell = os.pipe()
+        with run_in(lab.node, partial(_endless, lab.mode, tell, [names[:20], names[20:]])) as proxy:
+            os.close(tell)
+            for _ in range(3):
+                assert os.read(told, 1) == b"."
+            proxy.kill()
+        os.close(told)
+        assert lab.connect(lab.pods["client"], VIP) == ("web-1", CLIENT)
+    lab.applier = MODES[lab.mode]()
+    for _ in range(2):
+        lab.repair(snapshot(WEB_1))
+    assert listing(lab) == alone
+
+
+def _endless(mode: str, tell: int, states: list[list[str]]) -> subprocess.Popen[bytes]:
+    """A process that brings the rules from one state to another and back for as long as it lives."""
+    program = (
+        "import asyncio, itertools, os, sys; from knet.proxy.modes import MODES; "
+        "from proxy_harness import WEB_1, snapshot\n"
+        f"applier = MODES[{mode!r}]()\n"
+        f"for names in itertools.cycle({states!r}):\n"
+        "    asyncio.run(applier.apply(snapshot(WEB_1, more=names, sticky=len(names[0]) % 2)))\n"
+        f"    os.write({tell}, b'.')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, "-c", program], pass_fds=[tell], env=environment)
 
 
 @pytest.mark.parametrize(

@@ -10,26 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 
-
-@dataclass(frozen=True)
-class Packet:
-    """The first packet of a connection, unless ``state`` says otherwise."""
-
-    source: str
-    destination: str
-    port: int
-    protocol: str = "tcp"
-    state: str = "NEW"
-    mark: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Where it is sent, whether under the machine's own address, and the verdict: ACCEPT, DROP or REJECT."""
-
-    to: str
-    masqueraded: bool = False
-    verdict: str = "ACCEPT"
+from packets import Outcome, Packet
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """The rules of mode iptables: their text, and where they lead packets."""
 
 import pytest
-from iptables_walk import Outcome, Packet, Ruleset
+from iptables_walk import Ruleset
+from packets import Outcome, Packet
 
-from knet.api.objects import LoadBalancerIngress, ServicePort
+from knet.api.objects import ServicePort
 from knet.proxy.chains import FILTER, NAT, Chain, chain_name
 from knet.proxy.iptables import Renderer, chains, render
 from knet.proxy.snapshot import build
-from tests.cluster_objects import endpoint, endpoint_slice, service
+from tests.cluster_objects import endpoint_slice, service
 
 NODE = "172.18.0.11"
 POD, OTHER_POD, OUTSIDER = "10.244.1.9", "10.244.2.9", "172.18.0.50"
@@ -112,133 +113,26 @@ def test_chains_are_named_as_on_every_other_cluster(prefix, parts, expected):
     assert chain_name(prefix, *parts) == expected
 
 
-def test_each_endpoint_gets_the_same_share():
-    found = web("10.244.1.2", "10.244.2.2", "10.244.2.3").forwarded(Packet(POD, "10.96.0.80", 80))
-    assert chances(found) == {
-        Outcome("10.244.1.2:8080"): 0.333333,
-        Outcome("10.244.2.2:8080"): 0.333333,
-        Outcome("10.244.2.3:8080"): 0.333333,
-    }
-
-
-def test_only_the_services_own_address_port_and_protocol_are_translated():
+def test_other_ports_of_a_service_are_none_of_its_business():
     ruleset = web("10.244.1.2")
-    for packet in (
-        Packet(POD, "10.96.0.80", 81),
-        Packet(POD, "10.96.0.81", 80),
-        Packet(POD, "10.96.0.80", 80, "udp"),
-        Packet(POD, "10.244.1.2", 8080),
-    ):
+    for packet in (Packet(POD, "10.96.0.80", 81), Packet(POD, "10.96.0.80", 80, "udp")):
         assert ruleset.forwarded(packet) == {Outcome(f"{packet.destination}:{packet.port}"): 1}
 
 
-@pytest.mark.parametrize(
-    ("source", "masqueraded"),
-    [(OTHER_POD, False), (OUTSIDER, True), ("10.244.1.2", True)],
-    ids=["a pod keeps its address", "from outside of the cluster", "a pod that reaches itself"],
-)
-def test_what_is_masqueraded(source, masqueraded):
-    found = web("10.244.1.2").forwarded(Packet(source, "10.96.0.80", 80))
-    assert found == {Outcome("10.244.1.2:8080", masqueraded): 1}
+def test_a_node_port_is_open_on_loopback():
+    found = web("10.244.1.2", ports=[NODE_PORT], type="NodePort").sent(Packet(NODE, "127.0.0.1", 30080))
+    assert found == {Outcome("10.244.1.2:8080", True): 1}
 
 
-def test_the_machine_itself_is_masqueraded_too():
-    assert web("10.244.2.2").sent(Packet(NODE, "10.96.0.80", 80)) == {Outcome("10.244.2.2:8080", True): 1}
-
-
-@pytest.mark.parametrize("hook", ["forwarded", "sent"])
-def test_a_service_without_endpoints_refuses(hook):
-    found = getattr(web(endpoint("10.244.1.2", ready=False)), hook)(Packet(POD, "10.96.0.80", 80))
-    assert found == {Outcome("10.96.0.80:80", verdict="REJECT"): 1}
+def test_ipv6_endpoints_stand_in_brackets():
+    slices = [endpoint_slice("web", "fd00:10:244:1::2", family="IPv6")]
+    text = render(build([service("web", "fd00:10:96::80")], slices, "n1", family=6))
+    assert "-j DNAT --to-destination [fd00:10:244:1::2]:8080" in text
 
 
 def test_packets_out_of_their_connections_window_are_dropped():
     found = web("10.244.1.2").forwarded(Packet(POD, "10.244.2.9", 4000, state="INVALID"))
     assert found == {Outcome("10.244.2.9:4000", verdict="DROP"): 1}
-
-
-def test_a_node_port_leads_to_all_endpoints_under_the_machines_address():
-    ruleset = web("10.244.1.2", "10.244.2.2", ports=[NODE_PORT], type="NodePort")
-    for found in (ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)), ruleset.sent(Packet(NODE, "127.0.0.1", 30080))):
-        assert found == {Outcome("10.244.1.2:8080", True): 0.5, Outcome("10.244.2.2:8080", True): 0.5}
-
-
-def test_a_node_port_without_endpoints_refuses():
-    found = web(ports=[NODE_PORT], type="NodePort").forwarded(Packet(OUTSIDER, NODE, 30080))
-    assert found == {Outcome(f"{NODE}:30080", verdict="REJECT"): 1}
-
-
-def test_external_policy_local_keeps_the_clients_address():
-    ruleset = web("10.244.1.2", "10.244.2.2", ports=[NODE_PORT], type="NodePort", externalTrafficPolicy="Local")
-    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)) == {Outcome("10.244.1.2:8080"): 1}
-    both = {Outcome("10.244.1.2:8080"): 0.5, Outcome("10.244.2.2:8080"): 0.5}
-    assert ruleset.forwarded(Packet(POD, NODE, 30080)) == both
-    assert ruleset.sent(Packet(NODE, NODE, 30080)) == {
-        Outcome("10.244.1.2:8080", True): 0.5, Outcome("10.244.2.2:8080", True): 0.5
-    }  # fmt: skip
-
-
-def test_external_policy_local_drops_where_only_other_machines_have_endpoints():
-    ruleset = web("10.244.2.2", ports=[NODE_PORT], type="NodePort", externalTrafficPolicy="Local")
-    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080)) == {Outcome(f"{NODE}:30080", verdict="DROP"): 1}
-    assert ruleset.forwarded(Packet(POD, NODE, 30080)) == {Outcome("10.244.2.2:8080"): 1}
-
-
-def test_internal_policy_local():
-    ruleset = web("10.244.1.2", "10.244.2.2", internalTrafficPolicy="Local")
-    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80)) == {Outcome("10.244.1.2:8080"): 1}
-    ruleset = web("10.244.2.2", internalTrafficPolicy="Local")
-    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80)) == {Outcome("10.96.0.80:80", verdict="DROP"): 1}
-
-
-def test_an_external_address():
-    ruleset = web("10.244.1.2", externalIPs=("192.0.2.7", "2001:db8::7"))
-    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.7", 80)) == {Outcome("10.244.1.2:8080", True): 1}
-    assert web(externalIPs=("192.0.2.7",)).forwarded(Packet(OUTSIDER, "192.0.2.7", 80)) == {
-        Outcome("192.0.2.7:80", verdict="REJECT"): 1
-    }
-
-
-def test_a_load_balancers_address_leads_to_all_endpoints_unless_it_proxies():
-    balanced = ["192.0.2.8", "2001:db8::8", LoadBalancerIngress(ip="192.0.2.9", ipMode="Proxy")]
-    ruleset = web("10.244.1.2", balanced=balanced)
-    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == {Outcome("10.244.1.2:8080", True): 1}
-    assert ruleset.sent(Packet(NODE, "192.0.2.8", 80)) == {Outcome("10.244.1.2:8080", True): 1}
-    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.9", 80)) == {Outcome("192.0.2.9:80"): 1}
-    refused = {Outcome("192.0.2.8:80", verdict="REJECT"): 1}
-    assert web(balanced=balanced).forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == refused
-
-
-def test_a_load_balancer_with_policy_local_keeps_the_clients_address():
-    local = {"balanced": ["192.0.2.8"], "externalTrafficPolicy": "Local"}
-    packet = Packet(OUTSIDER, "192.0.2.8", 80)
-    assert web("10.244.1.2", "10.244.2.2", **local).forwarded(packet) == {Outcome("10.244.1.2:8080"): 1}
-    assert web("10.244.2.2", **local).forwarded(packet) == {Outcome("192.0.2.8:80", verdict="DROP"): 1}
-
-
-SERVED, DROPPED = {Outcome("10.244.1.2:8080", True): 1}, {Outcome("192.0.2.8:80", verdict="DROP"): 1}
-
-
-@pytest.mark.parametrize(
-    ("ranges", "packet", "expected"),
-    [
-        (["172.18.0.48/29"], Packet(OUTSIDER, "192.0.2.8", 80), SERVED),
-        (["10.0.0.0/8"], Packet(OUTSIDER, "192.0.2.8", 80), DROPPED),
-        (["2001:db8::/32", " 172.18.0.50/32"], Packet(OUTSIDER, "192.0.2.8", 80), SERVED),
-        (["10.0.0.0/8"], Packet(OUTSIDER, "10.96.0.80", 80), SERVED),
-        (["10.0.0.0/8"], Packet("192.0.2.8", "192.0.2.8", 80), DROPPED),
-        (["172.18.0.0/24"], Packet("192.0.2.8", "192.0.2.8", 80), SERVED),
-    ],
-    ids=["inside", "outside", "one of two", "not the balancer", "the balancer itself", "the balancer on our machine"],
-)
-def test_only_source_ranges_may_come_by_a_load_balancer(ranges, packet, expected):
-    ruleset = web("10.244.1.2", balanced=["192.0.2.8"], loadBalancerSourceRanges=tuple(ranges))
-    assert ruleset.forwarded(packet) == expected
-
-
-def test_source_ranges_of_another_family_let_everybody_in_as_upstreams_do():
-    ruleset = web("10.244.1.2", balanced=["192.0.2.8"], loadBalancerSourceRanges=("2001:db8::/32",))
-    assert ruleset.forwarded(Packet(OUTSIDER, "192.0.2.8", 80)) == SERVED
 
 
 def test_health_checks_come_through_whatever_firewall_stands_below():
@@ -267,32 +161,6 @@ def test_the_firewall_reads_like_upstreams():
     assert f"{comment} -m tcp -p tcp -d 192.0.2.8 --dport 80 -j {name}" in found[Chain(NAT, "KUBE-SERVICES")]
 
 
-def test_ipv6_has_the_same_rules_with_other_addresses():
-    both = service(
-        "web", more_ips=("fd00:10:96::80",), balanced=["192.0.2.8", "2001:db8::8"],
-        loadBalancerSourceRanges=("fd00::/8",), externalIPs=("2001:db8::7",), ports=[NODE_PORT],
-    )  # fmt: skip
-    slices = [endpoint_slice("web", "10.244.1.2"), endpoint_slice("web", "fd00:10:244:1::2", family="IPv6", suffix="b")]
-    text = render(build([both], slices, "n1", "fd00:172:18::11", "fd00:10:244::/48", family=6))
-    assert "10.244.1.2" not in text and "127.0.0.0/8" not in text
-    assert "-j DNAT --to-destination [fd00:10:244:1::2]:8080" in text
-    ruleset = Ruleset(text, {"fd00:172:18::11"})
-    to, outsider = "fd00:10:244:1::2:8080", "fd00:172:18::50"
-    assert ruleset.forwarded(Packet("fd00:10:244:2::9", "fd00:10:96::80", 80)) == {Outcome(to): 1}
-    for address, port in (("2001:db8::7", 80), ("2001:db8::8", 80), ("fd00:172:18::11", 30080)):
-        assert ruleset.forwarded(Packet(outsider, address, port)) == {Outcome(to, True): 1}
-    stranger = ruleset.forwarded(Packet("2001:db8:9::1", "2001:db8::8", 80))
-    assert stranger == {Outcome("2001:db8::8:80", verdict="DROP"): 1}
-
-
-def test_sctp_is_a_protocol_like_the_others():
-    sctp = [ServicePort(name="http", port=80, protocol="SCTP", nodePort=30080)]
-    slices = [endpoint_slice("web", "10.244.1.2", ports=[("http", 8080, "SCTP")])]
-    ruleset = rules([service("web", ports=sctp, type="NodePort")], slices)
-    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 80, "sctp")) == {Outcome("10.244.1.2:8080"): 1}
-    assert ruleset.forwarded(Packet(OUTSIDER, NODE, 30080, "sctp")) == {Outcome("10.244.1.2:8080", True): 1}
-
-
 def test_session_affinity_leads_a_known_client_to_its_endpoint():
     client = Packet(POD, "10.96.0.80", 80)
     spread = web("10.244.1.2", "10.244.2.2", sticky=600).forwarded(client)
@@ -318,16 +186,3 @@ def test_what_is_remembered_of_ports_makes_no_difference():
         for cidr in ("10.244.0.0/16", "10.0.0.0/8"):
             state = build([service("web")], [endpoint_slice("web", *endpoints)], "n1", NODE, cidr)
             assert renderer.chains(state) == chains(state)
-
-
-def test_without_a_cluster_range_nothing_counts_as_foreign():
-    text = render(build([service("web")], [endpoint_slice("web", "10.244.1.2")], "n1"))
-    assert Ruleset(text).forwarded(Packet(OUTSIDER, "10.96.0.80", 80)) == {Outcome("10.244.1.2:8080"): 1}
-
-
-def test_ports_of_one_number_and_two_protocols():
-    both = [ServicePort(name="dns", port=53, protocol="UDP"), ServicePort(name="dns-tcp", port=53)]
-    slices = [endpoint_slice("web", "10.244.1.2", ports=[("dns", 53, "UDP"), ("dns-tcp", 5353, "TCP")])]
-    ruleset = rules([service("web", ports=both)], slices)
-    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 53, "udp")) == {Outcome("10.244.1.2:53"): 1}
-    assert ruleset.forwarded(Packet(POD, "10.96.0.80", 53, "tcp")) == {Outcome("10.244.1.2:5353"): 1}

@@ -69,7 +69,7 @@ class Desired:
         RulesError for an address that is none, with nothing changed.
         """
         before, ports = self._snapshot, snapshot.ports
-        old_scope, scope = (Scope(self._family, row.cluster_cidr) for row in (before, snapshot))
+        old_scope, scope = (Scope(self._family, row.cluster_cidr, row.node_ip) for row in (before, snapshot))
         replaced: list[tuple[ServicePortName | None, Claims, Claims]] = []
         if before.node_ip != snapshot.node_ip:
             replaced.append((None, _node_ports(before), _node_ports(snapshot)))
@@ -102,7 +102,7 @@ class Desired:
         for chain in change.stale_chains:
             del self._chains[chain]
         before, self._taking = self._taking, taking_chains(self._chains.values(), scope)
-        for claimed in before.keys() | self._taking.keys():
+        for claimed in before | self._taking:
             if before.get(claimed) != self._taking.get(claimed):
                 change.note(claimed, before.get(claimed), self._taking.get(claimed))
 

@@ -74,7 +74,7 @@ NUMBERED = {
 }
 
 #: chain → type, hook, priority.  Filters see addresses as they were before DNAT (-100), except filter-output-post-dnat.
-_BASE_CHAINS = {
+BASE_CHAINS = {
     "filter-prerouting": ("filter", "prerouting", -110),
     "filter-input": ("filter", "input", -110),
     "filter-forward": ("filter", "forward", -110),
@@ -143,7 +143,7 @@ def declarations(family: Family) -> Iterable[str]:
     yield f'add table {table} {{ comment "rules for kube-proxy"; }}'
     for row in CONTAINERS.values():
         yield f"add {row.kind} {table} {row.name} {declaration(row, family)}"
-    for chain, (kind, hook, priority) in _BASE_CHAINS.items():
+    for chain, (kind, hook, priority) in BASE_CHAINS.items():
         yield f"add chain {table} {chain} {{ type {kind} hook {hook} priority {priority}; }}"
 
 

@@ -12,7 +12,8 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from ipaddress import collapse_addresses, ip_address, ip_network
+from typing import Any, NamedTuple
 
 from knet.kernel.nft_elements import comment, element, value, verdict
 from knet.kernel.rules import RulesError
@@ -37,10 +38,11 @@ _NAME_LENGTH = 240
 
 
 class Scope(NamedTuple):
-    """What all ports' rules depend on: the address family, and the pods' addresses ("" where they are not known)."""
+    """What all ports' rules depend on: the address family, and what else a snapshot holds (`knet.proxy.snapshot`)."""
 
     family: Family
     cluster_cidr: str
+    node_ip: str
 
 
 class _Frontend(NamedTuple):
@@ -152,8 +154,9 @@ def _any_of(prefix: str, count: int) -> str:
 def taking_chains(chains: Iterable[tuple[str, ...]], scope: Scope) -> Claims:
     """What the chains that are shared lead to: for each place in the list of endpoints a chain and a map."""
     found: Claims = {}
-    for name in {name for rules in chains for rule in rules for name in _TAKING.findall(rule)}:
-        prefix, _, place = name.rpartition("-")
+    names = {found for rules in chains for rule in rules for found in _TAKING.findall(rule)}
+    for prefix, place in sorted(names, key=lambda found: (found[0], int(found[1]))):
+        name = f"{prefix}-{place}"
         maps = f"{prefix}s-{place}"
         ip, address = scope.family.keyword, "" if prefix.startswith("nodeport") else f"{scope.family.keyword} daddr . "
         found[CHAIN, name] = (f"dnat {ip} to {address}meta l4proto . th dport map @{maps}",)
@@ -161,7 +164,7 @@ def taking_chains(chains: Iterable[tuple[str, ...]], scope: Scope) -> Claims:
     return found
 
 
-_TAKING = re.compile(r"goto ((?:service|nodeport)-(?:local-)?endpoint-\d+)")
+_TAKING = re.compile(r"goto ((?:service|nodeport)-(?:local-)?endpoint)-(\d+)")
 
 
 # ---- what both kinds of chains have in common ------------------------------------------------------------------------
@@ -197,8 +200,12 @@ def _short_circuits(to_all: str, scope: Scope) -> tuple[str, ...]:
 
 def _firewall(port: ServicePort, scope: Scope, found: Claims) -> None:
     chain = f"firewall-{_base_name(port)}"
-    ranges = ", ".join(port.source_ranges)
-    found[CHAIN, chain] = (f"{scope.family.keyword} saddr != {{ {ranges} }} drop",)
+    ranges: list[Any] = [ip_network(text, strict=False) for text in port.source_ranges]
+    if scope.node_ip and any(ip_address(scope.node_ip) in row for row in ranges):
+        # a machine that may come by the balancer has the balancer's address as its own, and so as its source
+        ranges += map(ip_network, port.load_balancer_ips)
+    listed = ", ".join(map(str, collapse_addresses(ranges)))
+    found[CHAIN, chain] = (f"{scope.family.keyword} saddr != {{ {listed} }} drop",)
     number = _SERVICE.pack(_PROTOCOLS[port.protocol], port.port)
     for address in port.load_balancer_ips:
         key = packed(address) + number

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from knet.kernel import nft_elements
 from knet.proxy.nftables.desired import Change, Desired
-from knet.proxy.nftables.frame import FAMILIES, TABLE, Container, Family, container, declarations, rules
+from knet.proxy.nftables.frame import BASE_CHAINS, FAMILIES, TABLE, Container, Family, container, declarations, rules
 from knet.proxy.snapshot import Snapshot
 
 _PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_SCTP: "sctp"}
@@ -19,7 +19,7 @@ def frame(family: Family) -> str:
 def filled(chains: Mapping[str, tuple[str, ...]], family: Family) -> str:
     """Makes chains where they are not, and gives them these rules and no others."""
     table = f"{family.keyword} {TABLE}"
-    lines = [f"add chain {table} {chain}" for chain in chains]
+    lines = [f"add chain {table} {chain}" for chain in chains if chain not in BASE_CHAINS]
     for chain, rows in chains.items():
         lines.append(f"flush chain {table} {chain}")
         lines += [f"add rule {table} {chain} {row}" for row in rows]
