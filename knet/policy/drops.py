@@ -1,0 +1,92 @@
+"""What a machine's policies refused: from the kernel's memory of the last ten minutes, or packet by packet.  Pure."""
+
+import struct
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from knet.kernel.nflog import Logged
+from knet.policy.policies import DIRECTIONS, INGRESS
+
+#: seconds for which the table remembers (``timeout`` of `knet.policy.table.Set`)
+MEMORY = 600
+_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
+_WITH_PORTS = ("tcp", "udp", "sctp")
+
+
+class Drop(NamedTuple):
+    """A packet, or several alike, that a pod's policies did not allow."""
+
+    direction: str
+    """egress: it was not to leave the source; ingress: not to reach the destination"""
+    source: str
+    destination: str
+    protocol: str
+    port: int
+    """0 where the protocol has none"""
+    policies: tuple[str, ...]
+    """those that isolate the pod, NAMESPACE/NAME; the last may be "+N" for N more; none where they have gone since"""
+    packets: int = 1
+    seconds: float = 0.0
+    """since the last one"""
+
+    @property
+    def isolated(self) -> str:
+        """The address whose policies it was."""
+        return self.destination if self.direction == INGRESS else self.source
+
+
+def remembered(listing: list[dict[str, Any]]) -> list[Drop]:
+    """The drops in a listing of the table (`knet.kernel.nft.listing`), the last one first."""
+    chains: dict[tuple[str, str], str] = {}
+    prefixes: dict[str, str] = {}
+    found: list[tuple[str, Any]] = []
+    for entry in listing:
+        [(kind, row)] = entry.items()
+        if kind == "map":
+            way = row["name"].partition("-")[0]
+            chains |= {(way, address): verdict["goto"]["target"] for address, verdict in row.get("elem", ())}
+        elif kind == "set" and row["name"].startswith("dropped-"):
+            found += [(row["name"].split("-")[1], item["elem"]) for item in row.get("elem", ())]
+        elif kind == "rule":
+            prefixes.update((row["chain"], part["log"]["prefix"]) for part in row["expr"] if "log" in part)
+    drops = []
+    for direction, element in found:
+        source, destination, protocol, *port = element["val"]["concat"]
+        drop = Drop(direction, source, destination, protocol, int(port[0]) if port else 0, ())
+        prefix = prefixes.get(chains.get((direction, drop.isolated), ""), "")
+        packets, seconds = element["counter"]["packets"], float(MEMORY - element["expires"])
+        drops.append(drop._replace(policies=tuple(prefix.split()[1:]), packets=packets, seconds=seconds))
+    return sorted(drops, key=lambda row: row.seconds)
+
+
+def logged(entry: Logged) -> Drop | None:
+    """The packet that the log group brought; None for one that is none of ours, or that cannot be read."""
+    direction, *policies = entry.prefix.split() or [""]
+    header = _header(entry.packet)
+    if direction not in DIRECTIONS or header is None:
+        return None
+    source, destination, number, start = header
+    protocol = _NAMES.get(number, str(number))
+    port = 0
+    if protocol in _WITH_PORTS and len(entry.packet) >= start + 4:
+        port = struct.unpack_from(">H", entry.packet, start + 2)[0]
+    return Drop(direction, source, destination, protocol, port, tuple(policies))
+
+
+def _header(packet: bytes) -> tuple[str, str, int, int] | None:
+    """Source, destination, protocol, and where its header begins (RFC 791, RFC 8200; extension headers are skipped)."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4 and len(packet) >= 20:
+        return *_ends(packet[12:20]), packet[9], 4 * (packet[0] & 15)
+    if version == 6 and len(packet) >= 40:
+        number, start = packet[6], 40
+        while number in (0, 43, 60) and len(packet) >= start + 2:  # hop-by-hop, routing, destination options
+            number, start = packet[start], start + 8 * (packet[start + 1] + 1)
+        return *_ends(packet[8:40]), number, start
+    return None
+
+
+def _ends(data: bytes) -> Iterator[str]:
+    half = len(data) // 2
+    yield from (str(ip_address(data[:half])), str(ip_address(data[half:])))
