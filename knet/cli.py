@@ -334,6 +334,29 @@ def _attached(name: str) -> Any:
 
 
 @app.command()
+def drops(
+    machines: Annotated[list[str] | None, typer.Argument(metavar="[MACHINE…]", help="On these machines only.")] = None,
+    name: Name = DEFAULT_NAME,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Each packet from now on.")] = False,
+) -> None:
+    """What network policies refused in the last ten minutes: who to whom, which port, and the policies that isolate."""
+    _up(name)
+    from knet.cluster.facade import Cluster
+
+    found = Cluster.attach(name).drops(*(machines or ()), follow=follow)
+    if follow:
+        for row in found:
+            ends = f"{row.source} → {row.destination}"
+            out.print(f"{time.strftime('%X')}  {row.machine}  {ends}  [bold]{row.port}[/]  {row.by}")
+        return
+    table = _table("MACHINE", "LAST", "PACKETS", "FROM", "TO", "PORT", "REFUSED BY")
+    for row in found:
+        last, packets = f"{row.drop.seconds:.0f} s ago", str(row.drop.packets)
+        table.add_row(row.machine, last, packets, row.source, row.destination, row.port, row.by)
+    out.print(table)
+
+
+@app.command()
 def kubeconfig(name: Name = DEFAULT_NAME) -> None:
     """Print a kubeconfig for the cluster (`up` has merged it into yours already)."""
     state = StateDir(name)

@@ -14,7 +14,7 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,10 +27,12 @@ from knet.cluster import channel, launch, membership, operations
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 from knet.cluster.config import DEFAULT_NAME
+from knet.cluster.drops import Names, Refused, followed, remembered
 from knet.cluster.errors import KnetError
 from knet.cluster.handles import Link, Machine
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
+from knet.underlay.plan import WORKER
 
 T = TypeVar("T")
 
@@ -282,6 +284,20 @@ class Cluster:
     def reconfigure(self, **options: Any) -> None:
         """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""
         launch.reconfigure(self.name, options)
+
+    def drops(self, *machines: str, follow: bool = False) -> Iterator[Refused]:
+        """What network policies refused: in the last ten minutes or, with ``follow``, each packet from now on.
+
+        On all workers, or on those that are named; KnetError for one that does not exist.
+        """
+        workers = [row["name"] for row in self.status()["machines"] if row["role"] == WORKER]
+        chosen = [self.machine(name) for name in machines or workers]
+        names = Names()
+        self.call(names.learn(self.api))
+        for machine, drop in (followed if follow else remembered)(chosen):
+            if follow and not (drop.source in names and drop.destination in names):
+                self.call(names.learn(self.api))
+            yield names.named(machine, drop)
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

@@ -1,7 +1,6 @@
 """What a machine's policies refused: from the kernel's memory of the last ten minutes, or packet by packet.  Pure."""
 
 import struct
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -66,27 +65,32 @@ def logged(entry: Logged) -> Drop | None:
     header = _header(entry.packet)
     if direction not in DIRECTIONS or header is None:
         return None
-    source, destination, number, start = header
-    protocol = _NAMES.get(number, str(number))
+    protocol = _NAMES.get(header.protocol, str(header.protocol))
     port = 0
-    if protocol in _WITH_PORTS and len(entry.packet) >= start + 4:
-        port = struct.unpack_from(">H", entry.packet, start + 2)[0]
-    return Drop(direction, source, destination, protocol, port, tuple(policies))
+    if protocol in _WITH_PORTS and len(entry.packet) >= header.end + 4:
+        port = struct.unpack_from(">H", entry.packet, header.end + 2)[0]
+    return Drop(direction, header.source, header.destination, protocol, port, tuple(policies))
 
 
-def _header(packet: bytes) -> tuple[str, str, int, int] | None:
-    """Source, destination, protocol, and where its header begins (RFC 791, RFC 8200; extension headers are skipped)."""
+class _Header(NamedTuple):
+    source: str
+    destination: str
+    protocol: int
+    end: int
+
+
+def _header(packet: bytes) -> _Header | None:
+    """What IP says (RFC 791, RFC 8200), and where it ends; extension headers are skipped."""
     version = packet[0] >> 4 if packet else 0
     if version == 4 and len(packet) >= 20:
-        return *_ends(packet[12:20]), packet[9], 4 * (packet[0] & 15)
+        return _Header(_address(packet[12:16]), _address(packet[16:20]), packet[9], 4 * (packet[0] & 15))
     if version == 6 and len(packet) >= 40:
         number, start = packet[6], 40
         while number in (0, 43, 60) and len(packet) >= start + 2:  # hop-by-hop, routing, destination options
             number, start = packet[start], start + 8 * (packet[start + 1] + 1)
-        return *_ends(packet[8:40]), number, start
+        return _Header(_address(packet[8:24]), _address(packet[24:40]), number, start)
     return None
 
 
-def _ends(data: bytes) -> Iterator[str]:
-    half = len(data) // 2
-    yield from (str(ip_address(data[:half])), str(ip_address(data[half:])))
+def _address(data: bytes) -> str:
+    return str(ip_address(data))
