@@ -343,17 +343,17 @@ def drops(
     _up(name)
     from knet.cluster.facade import Cluster
 
-    found = Cluster.attach(name).drops(*(machines or ()), follow=follow)
-    if follow:
+    with Cluster.attach(name) as cluster:
+        found = cluster.drops(*(machines or ()), follow=follow)
+        if follow:
+            for row in found:
+                ends = f"{row.source} → {row.destination}"
+                out.print(f"{time.strftime('%X')}  {row.machine}  {ends}  [bold]{row.port}[/]  {row.by}")
+        table = _table("MACHINE", "LAST", "PACKETS", "FROM", "TO", "PORT", "REFUSED BY")
         for row in found:
-            ends = f"{row.source} → {row.destination}"
-            out.print(f"{time.strftime('%X')}  {row.machine}  {ends}  [bold]{row.port}[/]  {row.by}")
-        return
-    table = _table("MACHINE", "LAST", "PACKETS", "FROM", "TO", "PORT", "REFUSED BY")
-    for row in found:
-        last, packets = f"{row.drop.seconds:.0f} s ago", str(row.drop.packets)
-        table.add_row(row.machine, last, packets, row.source, row.destination, row.port, row.by)
-    out.print(table)
+            last, packets = f"{row.drop.seconds:.0f} s ago", str(row.drop.packets)
+            table.add_row(row.machine, last, packets, row.source, row.destination, row.port, row.by)
+    Console(highlight=False, soft_wrap=True, width=1000).print(table)  # as kubectl: long names are not shortened
 
 
 @app.command()
