@@ -83,6 +83,10 @@ def up(
     port: Annotated[int | None, typer.Option(metavar="PORT", help="The API server's port on 127.0.0.1.")] = None,
     cluster_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of pods.")] = None,
     service_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of Services.")] = None,
+    lb_pool: Annotated[
+        str | None,
+        typer.Option(metavar="FROM-TO", help="Addresses for LoadBalancer Services (default: the network's last 32)."),
+    ] = None,
     dns_upstream: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Resolver for names outside the cluster (default: none).")
     ] = None,

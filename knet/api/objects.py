@@ -852,6 +852,7 @@ class ServiceSpec(Part, frozen=True, kw_only=True):
     allocateLoadBalancerNodePorts: bool = True
     loadBalancerSourceRanges: tuple[str, ...] = ()
     loadBalancerClass: str | None = None
+    loadBalancerIP: str = ""
     healthCheckNodePort: int = 0
     trafficDistribution: str | None = None
     ipFamilies: tuple[str, ...] = ()

@@ -31,6 +31,7 @@ class Timing:
     )
     flannel_sync: float  # flanneld and kube-proxy repair what others deleted in such intervals
     proxy_sync: float  # kube-proxy iptables.syncPeriod
+    load_balancer_advertisement_interval: float  # VRRP Advertisement_Interval: three silent ones end a holder's time
     pod_initial_backoff: float  # scheduler podInitialBackoffSeconds: before the second attempt; doubled each time
     pod_max_backoff: float  # scheduler podMaxBackoffSeconds
     pod_max_in_unschedulable_pods_duration: float  # scheduler: tried again after so long even without a hint
@@ -61,6 +62,7 @@ UPSTREAM = Timing(
     shutdown_grace_period_critical_pods=0,
     flannel_sync=10,
     proxy_sync=30,
+    load_balancer_advertisement_interval=1,
     pod_initial_backoff=1,
     pod_max_backoff=10,
     pod_max_in_unschedulable_pods_duration=300,
@@ -91,6 +93,7 @@ LAB = Timing(
     shutdown_grace_period_critical_pods=2,
     flannel_sync=5,
     proxy_sync=10,
+    load_balancer_advertisement_interval=0.2,
     pod_initial_backoff=0.05,
     pod_max_backoff=5,
     pod_max_in_unschedulable_pods_duration=60,

@@ -57,7 +57,7 @@ def issue(
     for component in ("kube-controller-manager", "kube-scheduler"):
         kubeconfig_for(control_plane, component)
     for machine in workers:
-        for component in ("kubelet", "kube-proxy", "flanneld", "kube-network-policies", "admin"):
+        for component in ("kubelet", "kube-proxy", "flanneld", "kube-network-policies", "speaker", "admin"):
             kubeconfig_for(machine, component)
         directory = state.machine(machine.name) / "kubernetes"
         serving(directory, "kubelet", f"system:node:{machine.name}", (machine.name, machine.address))

@@ -48,6 +48,7 @@ IDENTITIES = {
     "kube-network-policies": Identity(
         "system:serviceaccount:kube-system:kube-network-policies", ("system:serviceaccounts",)
     ),
+    "speaker": Identity("system:serviceaccount:kube-system:speaker", ("system:serviceaccounts",)),
     "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins",)),
 }
 
@@ -60,7 +61,7 @@ def identity(component: str, machine: str) -> Identity:
 
 
 def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
-    """The components of the control-plane machine, in the order in which they start."""
+    """The components of the control-plane machine, in the order in which they start; ``config`` names all pools."""
 
     def kubeconfig(component: str) -> str:
         return str(state.kubeconfig(machine.name, component))
@@ -97,6 +98,7 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "account_key_file": str(state.pki / "sa.key"),
             "signing_cert_file": str(state.pki / "ca.crt"),
             "signing_key_file": str(state.pki / "ca.key"),
+            "load_balancer_pool": config.lb_pool,
         },
     )
     yield Component(
@@ -176,3 +178,15 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             },
             listens={"listen_fds": isolation.ADDRESS},
         )
+    yield Component(
+        "speaker",
+        machine.name,
+        "knet.speaker.main",
+        {
+            "kubeconfig": kubeconfig("speaker"),
+            "node_name": machine.name,
+            "node_ip": machine.address,
+            "interface": machine.interface,
+            "timing": config.timing,
+        },
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from knet.api.load_balancers import AddressPool
 from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
@@ -19,7 +20,7 @@ POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": (
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
-CHANGEABLE = ("proxy", "policy", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+CHANGEABLE = ("proxy", "policy", "lb_pool", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 #: options that may change while the cluster is up: components that get others by it are restarted
 LIVE = ("proxy",)
 #: options that name a file of the user's, which components read by its absolute path
@@ -35,6 +36,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``topo`` is a file or the name of one in topologies/; ``workers`` None leaves the number to the topology;
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
+    ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
@@ -53,6 +55,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     cluster_cidr: str = CLUSTER_CIDR
     service_cidr: str = SERVICE_CIDR
+    lb_pool: str = ""
     dns_upstream: str = ""
     images: str = ""
     audit_log: str = ""
@@ -87,6 +90,13 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise KnetError(f"--cluster-cidr {pods}: every machine gets a /24 of it; use a prefix of /24 or shorter.")
         if pods.overlaps(services):
             raise KnetError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose disjoint ranges.")
+        try:
+            pool = AddressPool.parse(self.lb_pool)
+        except ValueError as error:
+            raise KnetError(f"--lb-pool {self.lb_pool}: {error} (172.18.0.200-172.18.0.250).") from None
+        for network in (pods, services):
+            if pool.overlaps(network):
+                raise KnetError(f"--lb-pool {pool} and {network} overlap; choose addresses of the machines' network.")
         if self.dns_upstream:
             try:
                 ipaddress.ip_address(self.dns_upstream)

@@ -30,6 +30,7 @@ from knet.cluster.components import API_PORT, Component
 from knet.cluster.config import ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.membership import Membership
+from knet.cluster.pools import default_pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
@@ -89,6 +90,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._zygote = zygote
         self._underlay: Underlay | None = None
+        self._pool = ""
         self._cluster_socket: socket.socket | None = None
         self._report: socket.socket | None = None
         self._own = Namespaces.of("self", ("pid",))
@@ -101,6 +103,7 @@ class Supervisor:
         topo = load(self.config.topo, self.config.workers)
         plan = Membership.read(self.state.membership).applied(describe(topo))
         self._check(plan)
+        self._pool = self.config.lb_pool or str(default_pool(plan))
         self._underlay = Underlay(plan, self.state.lib)
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
@@ -131,10 +134,11 @@ class Supervisor:
     def _wanted(self) -> Iterator[Component]:
         """What has to run by the config as it is now, in the order in which it starts."""
         assert self._underlay is not None
+        config = msgspec.structs.replace(self.config, lb_pool=self._pool)
         for role, rows in ((CONTROL_PLANE, components.control_plane), (WORKER, components.node)):
             for machine in self._underlay.machines.values():
                 if machine.role == role:
-                    yield from rows(self.config, self.state, machine)
+                    yield from rows(config, self.state, machine)
 
     def _bootstrap(self, workers: list[Machine]) -> None:
         """Start the one-shot component that applies the add-ons and waits until the cluster answers."""

@@ -33,6 +33,7 @@ PRELOAD = (
     "knet.kubelet.main",
     "knet.proxy.main",
     "knet.cni.main",
+    "knet.speaker.main",
     "knet.cluster.bootstrap",
 )
 

@@ -19,6 +19,7 @@ class Context:
     account_key_file: str
     signing_cert_file: str = ""
     signing_key_file: str = ""
+    load_balancer_pool: str = ""
     recorders: list[EventRecorder] = field(default_factory=list)
 
     def recorder(self, component: str) -> EventRecorder:

@@ -21,6 +21,7 @@ from knet.controllers import (
     endpointslice,
     garbage,
     job,
+    loadbalancer,
     namespace,
     nodeipam,
     nodelifecycle,
@@ -63,6 +64,7 @@ CONTROLLERS: dict[str, Build] = {
     "token-cleaner-controller": tokencleaner.build,
     "certificatesigningrequest-signing-controller": certificates.build_signing,
     "certificatesigningrequest-cleaner-controller": certificates.build_cleaner,
+    "service-lb-controller": loadbalancer.build,
     "garbage-collector-controller": garbage.build,
     "pod-garbage-collector-controller": podgc.build,
     "disruption-controller": disruption.build,
@@ -89,6 +91,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     account_key_file: str = ""
     signing_cert_file: str = ""
     signing_key_file: str = ""
+    load_balancer_pool: str = ""
 
 
 def main(options: Options) -> None:
@@ -106,6 +109,7 @@ async def serve(options: Options) -> None:
             options.account_key_file,
             options.signing_cert_file,
             options.signing_key_file,
+            options.load_balancer_pool,
         )
         controllers = build_all(context, options.controllers)
         leader = LeaderElector(client, NAME, socket.gethostname())

@@ -239,6 +239,11 @@ ADDON_ROLES: Mapping[str, tuple[Rule, ...]] = {
     "kubeadm:get-nodes": (rule("get", "core", "nodes"),),
     # ours says on its Node what it cannot reach
     "knet:flannel": (EVENTS,),
+    "knet:speaker": (
+        rule("list watch", "core", "nodes services"),
+        rule("list watch", "discovery.k8s.io", "endpointslices"),
+        EVENTS,
+    ),
 }
 
 #: labels by which a role's rules become part of an aggregated one's
@@ -289,6 +294,7 @@ ADDON_BINDINGS: Mapping[str, tuple[str, Whom]] = {
     "flannel": ("flannel", Whom(accounts=("kube-flannel/flannel",))),
     "knet:flannel": ("knet:flannel", Whom(accounts=("kube-flannel/flannel",))),
     "kube-network-policies": ("kube-network-policies", Whom(accounts=("kube-system/kube-network-policies",))),
+    "knet:speaker": ("knet:speaker", Whom(accounts=("kube-system/speaker",))),
     "kubeadm:cluster-admins": ("cluster-admin", Whom(groups=("kubeadm:cluster-admins",))),
     "kubeadm:get-nodes": ("kubeadm:get-nodes", _JOINING),
     "kubeadm:kubelet-bootstrap": ("system:node-bootstrapper", _JOINING),
