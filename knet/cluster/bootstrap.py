@@ -6,6 +6,7 @@ cluster IP, through this machine's kube-proxy rules, over the pod network, to a 
 
 import asyncio
 import socket
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,10 +14,11 @@ from dnslib import DNSError, DNSRecord
 
 from knet.api.names import CLUSTER_DOMAIN, NODE_LEASE_NAMESPACE, SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
 from knet.api.objects import EndpointSlice, Lease, Node, condition
-from knet.client import ApiError, Client, Informer, Unavailable
+from knet.api.resources import CONFIGMAPS
+from knet.client import AlreadyExists, ApiError, Client, Informer, Unavailable
 from knet.client.component import run
 from knet.cluster import channel
-from knet.cluster.addons import cluster_dns, storage_class
+from knet.cluster.addons import cluster_dns, corefile, storage_class
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 
@@ -32,7 +34,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: str
     nodes: list[str]
     dns_ip: str
-    dns_upstream: str
     store: str
     deadline: float
     listen_fds: list[int]
@@ -64,7 +65,9 @@ class Bootstrap:
                 break
             except (ApiError, Unavailable):  # a 500 says that its own start-up is not over
                 await asyncio.sleep(ASK_EVERY)
-        for manifest in (*cluster_dns(self._options.dns_ip, self._options.dns_upstream), storage_class()):
+        with suppress(AlreadyExists):  # it is there, and may have been changed since
+            await self._client.raw("POST", CONFIGMAPS.path(SYSTEM_NAMESPACE), corefile())
+        for manifest in (*cluster_dns(self._options.dns_ip), storage_class()):
             await apply(self._client, manifest)
         etcd = "etcd · " if self._options.store == "etcd" else ""
         self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")

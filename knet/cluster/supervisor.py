@@ -152,7 +152,6 @@ class Supervisor:
                 "kubeconfig": str(self.state.kubeconfig(workers[0].name, "admin")),
                 "nodes": [machine.name for machine in workers],
                 "dns_ip": self.config.dns_ip,
-                "dns_upstream": self.config.dns_upstream,
                 "store": self.config.store,
                 "deadline": UP_DEADLINE,
             },

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 #: seconds for connecting, and for the beginning of an answer
@@ -44,8 +46,20 @@ class Refused(Exception):
     """The API server answered with an error: its HTTP status."""
 
     def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(f"{status}: {body.decode(errors='replace').strip()[:300]}")
+        super().__init__(_message(body) or f"{status}: {body.decode(errors='replace').strip()[:300]}")
         self.status = status
+
+
+class _Status(msgspec.Struct):
+    message: str = ""
+
+
+def _message(body: bytes) -> str:
+    """Of a Status; "" for what is none."""
+    try:
+        return msgspec.json.decode(body, type=_Status).message
+    except msgspec.DecodeError:
+        return ""
 
 
 class Connection:

@@ -1,10 +1,12 @@
 """One kind, kept up to date by list and watch, handed to a subscriber change by change.
 
-What `knet.client.informer` does, over a `Connection`.  While the API server is away, what was known stays known.
+What `knet.client.informer` does, over a `Connection`.  While the API server is away, what was known stays known, for
+however long; what keeps it from being newer is in ``trouble`` and, now and then, in the log.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 from urllib.parse import urlencode
@@ -20,6 +22,8 @@ T = TypeVar("T")
 
 #: seconds between attempts to reach the API server: doubled from the first to the second
 RETRY = (0.05, 2.0)
+#: seconds after which trouble that lasts is in the log again
+TELL_AGAIN = 30.0
 _GONE = 410
 
 
@@ -49,6 +53,9 @@ class Feed(Generic[K]):
         self._known: dict[tuple[str, str], K] = {}
         self._revision = ""
         self.synced = asyncio.Event()
+        #: why there is no watch, in words; "" while there is one
+        self.trouble = ""
+        self._told = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -63,15 +70,26 @@ class Feed(Generic[K]):
                         async for line in _lines(connection.get(self._watch_path())):
                             self._apply(line)
                             delay = RETRY[0]
+                            self.trouble = ""
                 finally:
                     connection.close()
             except (OSError, Refused, msgspec.DecodeError) as error:
                 if isinstance(error, Refused) and error.status == _GONE and self._revision:
                     self._revision = ""
                     continue
-                log.warning("watch %s: %s; next try in %.2f s", self._path, str(error) or type(error).__name__, delay)
+                self._failed(error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY[1])
+
+    def _failed(self, error: Exception) -> None:
+        """As client-go's reflector words it; the same trouble is told again only after a while."""
+        verb, kind = "watch" if self._revision else "list", self._cls.__name__
+        trouble = f"failed to {verb} *{self._cls.resource.version}.{kind}: {str(error) or type(error).__name__}"
+        now = time.monotonic()
+        if trouble != self.trouble or now - self._told > TELL_AGAIN:
+            log.warning("%s", trouble)
+            self._told = now
+        self.trouble = trouble
 
     def _watch_path(self) -> str:
         query = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": self._revision}

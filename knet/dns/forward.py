@@ -1,115 +1,171 @@
-"""Questions about names that are not the cluster's, put to another name server (``--upstream``).
+"""Questions about names that are not the cluster's, put to other name servers: CoreDNS's plugin forward.
 
-A question is passed on as it came; only its ID is ours while it is under way, drawn at random, and an answer is taken
-only if it repeats the question (RFC 5452).  For an ExternalName's alias that leaves the zone the target is asked
-about, because resolvers in pods do not follow aliases themselves.
+Each question goes out from a port of its own with a random ID, and the same question is under way only once, so that an
+answer cannot be guessed (RFC 5452), nor a loop of forwarders grow.
 """
 
 import asyncio
 import logging
+import random
 import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
 
-from dnslib import QTYPE, RCODE, RR, DNSHeader, DNSQuestion, DNSRecord
-from dnslib.dns import DNSError
-from dnslib.label import DNSLabel, DNSLabelError
-
-from knet.dns.packing import Packer
-from knet.dns.question import Malformed, Question, parse
-from knet.dns.responder import Foreign
-from knet.dns.zone import Answer
+from knet.dns.foreign import EDNS_SIZE, Asked, Memory, Said, asked, heard, opt
+from knet.dns.metrics import Metrics
+from knet.dns.question import CHECKING_DISABLED, HEADER, RECURSION_DESIRED, Edns, Malformed, Question
+from knet.dns.settings import Cache, Forward
 
 log = logging.getLogger(__name__)
 
-#: seconds to wait for an answer, and how often to ask
-TIMEOUT, ATTEMPTS = 2.0, 2
-#: questions under way at once (CoreDNS forward: max_concurrent 1000 in kubeadm's Corefile)
+#: seconds to wait for one name server, and for all of them (CoreDNS: 2 and 5)
+TIMEOUT, PATIENCE = 2.0, 5.0
+#: rounds through all name servers
+_ROUNDS = 2
+#: seconds that a name server is passed over after it did not answer a few times
+_DOWN = 5.0
+#: questions waiting for an answer, where max_concurrent does not say
 CONCURRENT = 1000
 
 
-class Forwarder(asyncio.DatagramProtocol):
-    """Asks one name server, over UDP, and over TCP for who asked us over TCP."""
+class TooMany(Exception):
+    """max_concurrent questions are waiting already."""
 
-    def __init__(self, address: str, port: int = 53) -> None:
-        self._address = (address, port)
-        self._transport: asyncio.DatagramTransport | None = None
-        self._waiting: dict[int, tuple[Question, asyncio.Future[bytes]]] = {}
 
-    async def start(self) -> None:
-        """OSError where the address is unusable."""
-        loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=self._address)
+class NoAnswer(Exception):
+    """None of the name servers said anything of use: what each did."""
 
-    async def resolve(self, packer: Packer, foreign: Foreign, query: bytes, tcp: bool) -> bytes:
-        """The answer for a client; SERVFAIL where the name server does not give one."""
-        question = foreign.question
+
+class Upstream:
+    """One name server, and how often in a row it did not answer."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.address = address
+        self.port = port
+        self.failures = 0
+        self.down_until = 0.0
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class Forwarder:
+    """Asks the name servers of a ``forward`` line; remembers their answers where there is a ``cache``."""
+
+    def __init__(self, settings: Forward, cache: Cache | None, metrics: Metrics) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._metrics = metrics
+        self._upstreams = [Upstream(*row) for row in settings.upstreams]
+        self._turn = 0
+        self._waiting = 0
+        self._under_way: dict[Asked, asyncio.Task[Said]] = {}
+        self.memory = Memory(cache) if cache else None
+
+    def known(self, question: Question) -> Said | None:
+        """The answer, where it is remembered."""
+        return self.memory.get(asked(question)) if self.memory else None
+
+    async def resolve(self, question: Question) -> Said:
+        """The answer of a name server.  Raises TooMany, NoAnswer."""
+        if self._waiting >= (self._settings.max_concurrent or CONCURRENT):
+            self._metrics.rejected += 1
+            raise TooMany
+        key = asked(question)
+        task = self._under_way.get(key)
+        if task is None:
+            self._under_way[key] = task = asyncio.create_task(self._resolve(key, question))
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        self._waiting += 1
         try:
-            if not foreign.aliases:
-                answer = await self._ask(query, tcp)
-                return query[:2] + answer[2:]
-            label = DNSLabel([part.encode("latin-1") for part in foreign.target])
-            header = DNSHeader(id=0, bitmap=0, rd=1)
-            further = bytes(DNSRecord(header, q=DNSQuestion(label, question.type, question.cls)).pack())
-            found = _answers(await self._ask(further, tcp=True))
-            return packer.answer(question, tcp, Answer(True, foreign.aliases, unresolved=foreign.target), found)
-        except (OSError, EOFError, Malformed, DNSError, DNSLabelError, RecursionError) as error:
-            log.warning("%s did not answer about %s: %s", self._address[0], ".".join(foreign.target), error)
-            return packer.code(question, tcp, RCODE.SERVFAIL)
-
-    async def _ask(self, query: bytes, tcp: bool) -> bytes:
-        if len(self._waiting) >= CONCURRENT:
-            raise ConnectionError("too many questions at once")
-        identity = secrets.randbelow(65536)
-        while identity in self._waiting:
-            identity = secrets.randbelow(65536)
-        question = parse(query)
-        message = identity.to_bytes(2, "big") + query[2:]
-        if tcp:
-            return await self._ask_tcp(message, question)
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[identity] = (question, future)
-        try:
-            for _ in range(ATTEMPTS):
-                assert self._transport is not None
-                self._transport.sendto(message)
-                done, _ = await asyncio.wait([future], timeout=TIMEOUT)
-                if done:
-                    return future.result()
-            raise TimeoutError(f"no answer within {ATTEMPTS * TIMEOUT:.0f} s")
+            return await asyncio.shield(task)
         finally:
-            del self._waiting[identity]
+            self._waiting -= 1
 
-    async def _ask_tcp(self, message: bytes, question: Question) -> bytes:
-        async with asyncio.timeout(ATTEMPTS * TIMEOUT):
-            reader, writer = await asyncio.open_connection(*self._address)
+    async def _resolve(self, key: Asked, question: Question) -> Said:
+        said = await self._ask_all(question)
+        if self.memory is not None:
+            self.memory.put(key, said)
+        return said
+
+    async def _ask_all(self, question: Question) -> Said:
+        deadline = time.monotonic() + PATIENCE
+        trouble = "no name server"
+        for upstream in self._in_turn():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            start = time.monotonic()
             try:
-                writer.write(len(message).to_bytes(2, "big") + message)
-                size = int.from_bytes(await reader.readexactly(2), "big")
-                answer = await reader.readexactly(size)
-            finally:
-                writer.close()
-        if answer[:2] != message[:2] or not _repeats(answer, question):
-            raise ConnectionError("the answer is to another question")
-        return answer
+                async with asyncio.timeout(min(TIMEOUT, left)):
+                    said = await self._ask(upstream, question)
+            except (OSError, EOFError, Malformed) as error:
+                upstream.failures += 1
+                if self._settings.max_fails and upstream.failures >= self._settings.max_fails:
+                    upstream.down_until = time.monotonic() + _DOWN
+                trouble = f"{upstream}: {str(error) or 'i/o timeout'}"
+                continue
+            upstream.failures = 0
+            self._metrics.asked(str(upstream), said.code, time.monotonic() - start)
+            return said
+        raise NoAnswer(trouble)
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        waiting = self._waiting.get(int.from_bytes(data[:2], "big"))
-        if waiting is not None and not waiting[1].done() and _repeats(data, waiting[0]):
-            waiting[1].set_result(data)
+    def _in_turn(self) -> Iterator[Upstream]:
+        """By the policy; those that are down only where all are."""
+        now = time.monotonic()
+        for _ in range(_ROUNDS):
+            up = [row for row in self._upstreams if row.down_until <= now] or self._upstreams
+            if self._settings.policy == "random":
+                yield from random.sample(up, len(up))
+            elif self._settings.policy == "round_robin":
+                self._turn += 1
+                yield from (up[(self._turn + place) % len(up)] for place in range(len(up)))
+            else:
+                yield from up
 
-    def error_received(self, exc: Exception) -> None:
-        """The name server's machine refuses: who waits for it need not wait for the timeout."""
-        for _, future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionError(str(exc)))
+    async def _ask(self, upstream: Upstream, question: Question) -> Said:
+        message = _query(question)
+
+        def understood(answer: bytes) -> Said | None:
+            if answer[:2] != message[:2]:
+                raise Malformed("the answer is to another question")
+            return heard(answer, question, self._cache, time.monotonic())
+
+        said = None if self._settings.force_tcp else await _by_udp(upstream, message, understood)
+        if said is None:
+            said = understood(await _by_tcp(upstream, message))
+        if said is None:
+            raise Malformed("an answer by TCP that is cut off")
+        return said
 
 
-def _repeats(answer: bytes, question: Question) -> bool:
+def _query(question: Question) -> bytes:
+    """The same question from us, with an ID that nobody can know."""
+    flags = RECURSION_DESIRED | question.flags & CHECKING_DISABLED
+    header = HEADER.pack(secrets.randbelow(65536), flags, 1, 0, 0, 1)
+    return header + question.section() + opt(Edns(EDNS_SIZE, 0, question.dnssec_ok))
+
+
+async def _by_udp(upstream: Upstream, message: bytes, understood: Callable[[bytes], Said | None]) -> Said | None:
+    """The first datagram that is an answer; others may be somebody else's, and the true one may still come."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in upstream.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
+        sock.connect((upstream.address, upstream.port))
+        sock.send(message)
+        while True:
+            try:
+                return understood(await loop.sock_recv(sock, 65535))
+            except Malformed as error:
+                log.debug("%s: %s", upstream, error)
+
+
+async def _by_tcp(upstream: Upstream, message: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(upstream.address, upstream.port)
     try:
-        repeated = parse(answer)
-    except Malformed:
-        return False
-    return (repeated.name, repeated.type, repeated.cls) == (question.name, question.type, question.cls)
-
-
-def _answers(message: bytes) -> list[RR]:
-    return [record for record in DNSRecord.parse(message).rr if record.rtype != QTYPE.OPT]
+        writer.write(len(message).to_bytes(2, "big") + message)
+        answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+    finally:
+        writer.close()
+    return answer

@@ -1,47 +1,56 @@
-"""Answers as messages: dnslib's records, within the size that the client can take."""
+"""Answers out of the zone as messages: dnslib's records, within the size that the client can take."""
 
 import random
 from collections.abc import Sequence
 
-from dnslib import AAAA, CNAME, EDNS0, NS, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSQuestion, DNSRecord
+from dnslib import AAAA, CNAME, NS, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, DNSHeader, DNSQuestion, DNSRecord
 from dnslib.label import DNSLabel
 
-from knet.dns.question import Question
+from knet.dns.foreign import opt, room
+from knet.dns.question import CHECKING_DISABLED, RECURSION_DESIRED, Question
 from knet.dns.zone import Answer, Name, Record, Srv
 
 #: seconds, CoreDNS's default for the zone; its schema's version does not change
 TTL, SCHEMA_TTL = 5, 28800
-#: the largest UDP message without EDNS (RFC 1035), and the largest we offer (DNS flag day 2020: never fragmented)
-UDP_SIZE, EDNS_SIZE = 512, 1232
-TCP_SIZE = 65535
-#: refresh, retry, expire, and how long a "no" may be remembered
-_SOA_TIMES = (7200, 1800, 86400, TTL)
+#: refresh, retry, expire of the SOA
+_SOA_TIMES = (7200, 1800, 86400)
 _ADDRESSES = ("A", "AAAA")
+_COUNT_OF_ADDITIONAL = slice(10, 12)
 
 
 class Packer:
     """Makes messages for one zone; ``recursive`` is what they say of us, ``serial`` what the zone's SOA says."""
 
-    def __init__(self, zone: Name, recursive: bool) -> None:
+    def __init__(self, zone: Name, recursive: bool, ttl: int = TTL, shuffled: bool = True) -> None:
         self._zone = zone
         self._recursive = recursive
+        self._ttl = ttl
+        self.shuffled = shuffled
         self.serial = 0
 
     def code(self, question: Question, tcp: bool, code: int) -> bytes:
         """A message that holds nothing but a response code."""
         return self._message(question, tcp, code)
 
-    def answer(self, question: Question, tcp: bool, answer: Answer, further: Sequence[RR] = ()) -> bytes:
+    def answer(
+        self,
+        question: Question,
+        tcp: bool,
+        answer: Answer,
+        further: Sequence[RR] = (),
+        authority: Sequence[RR] = (),
+    ) -> bytes:
         """An answer out of the zone; ``further`` records, from elsewhere, come after its own.
 
-        A "no", also one at the end of aliases, comes with the SOA (RFC 2308).
+        A "no", also one at the end of aliases, comes with the SOA (RFC 2308), or whatever ``authority`` it has.
         """
         own = {question.name: DNSLabel(question.labels)}  # repeated as it was asked, capitals and all
-        records = [*(self._rr(record, own) for record in _shuffled(answer.records)), *further]
+        found = _shuffled(answer.records) if self.shuffled else answer.records
+        records = [*(self._rr(record, own) for record in found), *further]
         additional = [self._rr(record, own) for record in answer.additional]
         ends_at_alias = bool(answer.records) and answer.records[-1].type == "CNAME" and question.type != QTYPE.CNAME
-        denied = not answer.unresolved and (not answer.records or ends_at_alias)
-        authority = [self._soa()] if denied else []
+        if not answer.unresolved and (not answer.records or ends_at_alias):
+            authority = [self._soa()]
         code = RCODE.NOERROR if answer.exists else RCODE.NXDOMAIN
         return self._message(question, tcp, code, True, records, authority, additional)
 
@@ -55,38 +64,37 @@ class Packer:
         authority: Sequence[RR] = (),
         additional: Sequence[RR] = (),
     ) -> bytes:
-        header = _header(question.id, question.opcode, question.recursion_desired, code)
+        header = _header(question.id, question.opcode, question.flags, code)
         header.aa, header.ra = int(authoritative), int(self._recursive)
-        limit = TCP_SIZE if tcp else UDP_SIZE
-        options = []
-        if question.edns is not None:
-            limit = TCP_SIZE if tcp else min(max(UDP_SIZE, question.edns.udp_size), EDNS_SIZE)
-            options = [EDNS0(udp_len=EDNS_SIZE, ext_rcode=code >> 4)]
         asked = DNSQuestion(DNSLabel(question.labels), question.type, question.cls)
-        message = DNSRecord(header, q=asked, rr=list(records), auth=list(authority), ar=[*additional, *options])
-        return _fitting(message, limit)
+        message = DNSRecord(header, q=asked, rr=list(records), auth=list(authority), ar=list(additional))
+        options = opt(question.edns, code)
+        return _with_options(_fitting(message, room(question, tcp) - len(options)), options)
 
     def _rr(self, record: Record, own: dict[Name, DNSLabel]) -> RR:
         if record.type == "SOA":
             return self._soa()
         label = own.get(record.name) or _label(record.name)
-        ttl = SCHEMA_TTL if record.type == "TXT" else TTL
+        ttl = SCHEMA_TTL if record.type == "TXT" else self._ttl
         return RR(label, getattr(QTYPE, record.type), ttl=ttl, rdata=_rdata(record))
 
     def _soa(self) -> RR:
         """What a "no" carries, so that resolvers know how long to remember it (RFC 2308)."""
         mname, rname = (_label((*first, *self._zone)) for first in (("ns", "dns"), ("hostmaster",)))
-        return RR(_label(self._zone), QTYPE.SOA, ttl=TTL, rdata=SOA(mname, rname, (self.serial, *_SOA_TIMES)))
+        times = (self.serial, *_SOA_TIMES, self._ttl)
+        return RR(_label(self._zone), QTYPE.SOA, ttl=self._ttl, rdata=SOA(mname, rname, times))
 
 
-def format_error(query: bytes) -> bytes:
-    """FORMERR with the query's ID, opcode and recursion bit, and no question: there is none that could be repeated."""
-    header = _header(int.from_bytes(query[:2], "big"), query[2] >> 3 & 0xF, bool(query[2] & 1), RCODE.FORMERR)
+def code_only(query: bytes, code: int) -> bytes:
+    """An answer with the query's ID, opcode and recursion bit, and no question: perhaps there is none to repeat."""
+    flags = int.from_bytes(query[2:4], "big")
+    header = _header(int.from_bytes(query[:2], "big"), flags >> 11 & 0xF, flags & RECURSION_DESIRED, code)
     return bytes(DNSRecord(header).pack())
 
 
-def _header(identity: int, opcode: int, recursion_desired: bool, code: int) -> DNSHeader:
-    return DNSHeader(id=identity, bitmap=0, qr=1, opcode=opcode, rd=int(recursion_desired), rcode=code & 0xF)
+def _header(identity: int, opcode: int, flags: int, code: int) -> DNSHeader:
+    rd, cd = int(bool(flags & RECURSION_DESIRED)), int(bool(flags & CHECKING_DISABLED))
+    return DNSHeader(id=identity, bitmap=0, qr=1, opcode=opcode, rd=rd, cd=cd, rcode=code & 0xF)
 
 
 def _label(name: Name) -> DNSLabel:
@@ -110,12 +118,19 @@ def _shuffled(records: Sequence[Record]) -> list[Record]:
     return [record for record in records if record.type not in _ADDRESSES] + addresses
 
 
+def _with_options(message: bytes, options: bytes) -> bytes:
+    if not options:
+        return message
+    additional = int.from_bytes(message[_COUNT_OF_ADDITIONAL], "big") + 1
+    return message[:10] + additional.to_bytes(2, "big") + message[12:] + options
+
+
 def _fitting(message: DNSRecord, limit: int) -> bytes:
     """The message within ``limit`` bytes: without its additional records, or cut off and marked as such."""
     packed = bytes(message.pack())
     if len(packed) <= limit:
         return packed
-    message.ar = [record for record in message.ar if record.rtype == QTYPE.OPT]
+    message.ar = []
     records = message.rr
     fits, too_many = 0, len(records) + 1
     while too_many - fits > 1:

@@ -1,33 +1,46 @@
-"""The question in a DNS query, read strictly.
+"""DNS messages read strictly, as far as a server has to: the question of a query, and where a message's records are.
 
 dnslib could do it, but follows compression pointers by recursion: one packet of 2 KB exhausts the stack.  A question
-has no reason to hold a pointer, so this reads labels and nothing else, and never looks beyond what it needs.
+has no reason to hold a pointer, and to find a record's place its names need not be followed.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from knet.dns.zone import Name
 
-_HEADER = struct.Struct("!HHHHHH")
+HEADER = struct.Struct("!HHHHHH")
+#: bits of the header's flags
+RESPONSE, TRUNCATED, RECURSION_DESIRED, AUTHENTIC, CHECKING_DISABLED = 0x8000, 0x200, 0x100, 0x20, 0x10
+#: of an OPT record's, where other records have their TTL
+DNSSEC_OK = 0x8000
+OPT_TYPE = 41
 _FIXED = struct.Struct("!HH")
-_OPT = struct.Struct("!BHHBBHH")  # root name, type, UDP size, extended code, version, flags, length
-_OPT_TYPE = 41
+_RECORD = struct.Struct("!HHIH")  # type, class, TTL, length
+_OPTION = struct.Struct("!HH")
+#: records a query may have as answers (NOTIFY), authorities (IXFR) and additional ones (EDNS, TSIG)
+_MOST_RECORDS = (1, 1, 2)
 
 
 class Edns(NamedTuple):
-    """RFC 6891: the sender's buffer and the version it speaks."""
+    """RFC 6891: the sender's buffer and the version it speaks; whether it has more to say, which nobody here reads."""
 
     udp_size: int
     version: int
+    dnssec_ok: bool = False
+    options: bool = False
 
 
 class Question(NamedTuple):
-    """``labels`` as they were sent, ``name`` in lower case (latin-1: any byte is allowed); ``type`` a number."""
+    """``labels`` as they were sent, ``name`` in lower case (latin-1: any byte is allowed); ``type`` a number.
+
+    ``flags`` are those of the header that an answer depends on: RD, AD and CD.
+    """
 
     id: int
     opcode: int
-    recursion_desired: bool
+    flags: int
     labels: tuple[bytes, ...]
     type: int
     cls: int
@@ -35,27 +48,93 @@ class Question(NamedTuple):
 
     @property
     def name(self) -> Name:
-        return tuple(label.decode("latin-1").lower() for label in self.labels)
+        return lower(self.labels)
+
+    @property
+    def dnssec_ok(self) -> bool:
+        return self.edns is not None and self.edns.dnssec_ok
+
+    def section(self) -> bytes:
+        """As it stands in a message, after the header."""
+        name = b"".join(bytes([len(label)]) + label for label in self.labels)
+        return name + b"\0" + _FIXED.pack(self.type, self.cls)
+
+
+class Placed(NamedTuple):
+    """A record within a message: its place, and its data's; ``section`` 0, 1, 2: answer, authority, additional."""
+
+    section: int
+    type: int
+    cls: int
+    ttl: int
+    start: int
+    data: int
+    end: int
+
+    @property
+    def ttl_at(self) -> int:
+        return self.data - 6
 
 
 class Malformed(ValueError):
-    """A message that is no single well-formed question."""
+    """A message that is no single well-formed question, or no answer to one."""
+
+
+def lower(labels: Sequence[bytes]) -> Name:
+    """Labels to look up with: names are the same whatever their capitals (RFC 4343)."""
+    return tuple(label.lower().decode("latin-1") for label in labels)
 
 
 def parse(message: bytes) -> Question:
-    """The question of a query.  Raises Malformed."""
+    """The question of a query, of which every byte has to make sense.  Raises Malformed."""
     try:
-        identity, flags, questions, answers, authorities, additional = _HEADER.unpack_from(message)
+        identity, flags, questions, *counts = HEADER.unpack_from(message)
         if questions != 1:
             raise Malformed(f"{questions} questions")
-        labels, place = _labels(message, _HEADER.size)
+        if any(count > most for count, most in zip(counts, _MOST_RECORDS, strict=True)):
+            raise Malformed("more records than a query has")
+        labels, kind, cls, place = question_of(message)
+        edns = None
+        if len(message) != place:
+            found = records(message, place)
+            if (found[-1].end if found else place) != len(message):
+                raise Malformed("there is more than it says")
+            edns = _edns(message, found)
+        elif any(counts):
+            raise Malformed("it ends too early")
+    except (struct.error, IndexError) as error:
+        raise Malformed("it ends too early") from error
+    kept = flags & (RECURSION_DESIRED | AUTHENTIC | CHECKING_DISABLED)
+    return Question(identity, flags >> 11 & 0xF, kept, labels, kind, cls, edns)
+
+
+def question_of(message: bytes) -> tuple[tuple[bytes, ...], int, int, int]:
+    """Labels, type and class of the only question, and where it ends.  Raises Malformed."""
+    try:
+        labels, place = _labels(message, HEADER.size)
         kind, cls = _FIXED.unpack_from(message, place)
     except (struct.error, IndexError) as error:
         raise Malformed("it ends too early") from error
-    edns = None
-    if additional and not answers and not authorities:
-        edns = _edns(message, place + _FIXED.size)
-    return Question(identity, flags >> 11 & 0xF, bool(flags & 0x100), labels, kind, cls, edns)
+    return labels, kind, cls, place + _FIXED.size
+
+
+def records(message: bytes, place: int) -> list[Placed]:
+    """The records after the question, which ends at ``place``.  Raises Malformed."""
+    _, _, _, *counts = HEADER.unpack_from(message)
+    found = []
+    try:
+        for section, count in enumerate(counts):
+            for _ in range(count):
+                start, fixed = place, _after_name(message, place)
+                kind, cls, ttl, size = _RECORD.unpack_from(message, fixed)
+                data = fixed + _RECORD.size
+                place = data + size
+                found.append(Placed(section, kind, cls, ttl, start, data, place))
+    except (struct.error, IndexError) as error:
+        raise Malformed("it ends too early") from error
+    if place > len(message):
+        raise Malformed("it ends within a record")
+    return found
 
 
 def _labels(message: bytes, place: int) -> tuple[tuple[bytes, ...], int]:
@@ -75,9 +154,30 @@ def _labels(message: bytes, place: int) -> tuple[tuple[bytes, ...], int]:
     return tuple(labels), place + 1
 
 
-def _edns(message: bytes, place: int) -> Edns | None:
-    """The OPT record, if it comes first among the additional ones, as every resolver sends it."""
-    if len(message) < place + _OPT.size:
+def _after_name(message: bytes, place: int) -> int:
+    while size := message[place]:
+        if size >= 0xC0:
+            return place + 2
+        if size > 63:
+            raise Malformed("a label of no known kind")
+        place += 1 + size
+    return place + 1
+
+
+def _edns(message: bytes, found: list[Placed]) -> Edns | None:
+    """What the OPT record says; two of them, one with a name, and options that do not fit are malformed (RFC 6891)."""
+    options = [record for record in found if record.type == OPT_TYPE]
+    if not options:
         return None
-    root, kind, udp_size, _, version, _, _ = _OPT.unpack_from(message, place)
-    return Edns(udp_size, version) if root == 0 and kind == _OPT_TYPE else None
+    [record, *more] = options
+    if more or record.section != 2 or message[record.start]:
+        raise Malformed("OPT records out of place")
+    place = record.data
+    while place < record.end:
+        if place + _OPTION.size > record.end:
+            raise Malformed("it ends within an option")
+        place += _OPTION.size + _OPTION.unpack_from(message, place)[1]
+    if place > record.end:
+        raise Malformed("it ends within an option")
+    version, dnssec_ok = record.ttl >> 16 & 0xFF, bool(record.ttl & DNSSEC_OK)
+    return Edns(record.cls, version, dnssec_ok, options=record.end > record.data)

@@ -76,9 +76,14 @@ def name_of(text: str) -> Name:
 class Zone:
     """The names below ``domain``, and the reverse names of what is in it."""
 
-    def __init__(self, directory: Directory, domain: str) -> None:
+    def __init__(self, directory: Directory, domain: str, pods: bool = True) -> None:
         self._directory = directory
+        self._pods = pods
         self.name = name_of(domain)
+
+    def covers(self, name: Name) -> bool:
+        """Whether the cluster has to be known for an answer."""
+        return name[-len(self.name) :] == self.name or name[-1:] == ("arpa",)
 
     def lookup(self, name: Name, kind: str) -> Answer | None:
         """The answer to a question of type ``kind`` ("A", "SRV", …); None where the name is not ours to answer.
@@ -116,7 +121,8 @@ class Zone:
             case ("ns", "dns"):
                 return _addresses(name, kind, self._own_addresses())
             case (*parts, namespace, "pod"):
-                return _pod(name, parts, kind) if self._directory.has_namespace(namespace) else NXDOMAIN
+                known = self._pods and self._directory.has_namespace(namespace)
+                return _pod(name, parts, kind) if known else NXDOMAIN
             case (namespace, "svc"):
                 return NODATA if self._directory.has_namespace(namespace) else NXDOMAIN
             case (*parts, service_name, namespace, "svc"):

@@ -1,6 +1,7 @@
 """The DNS server at port 53 of a network namespace of its own, asked over real sockets."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -8,10 +9,12 @@ import pytest
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
 
 from knet.dns.directory import Directory
-from knet.dns.forward import Forwarder
+from knet.dns.http import Page, serve_page
+from knet.dns.metrics import Metrics
 from knet.dns.responder import Responder
-from knet.dns.server import Server, serve_probe
-from knet.dns.zone import Zone
+from knet.dns.routes import Routes
+from knet.dns.server import CONNECTIONS, Server
+from knet.dns.settings import read
 from knet.kernel import links, namespaces
 from knet.kernel.namespaces import run_in
 from knet.kernel.netlink import Netlink
@@ -40,17 +43,23 @@ def in_namespace(body: Callable[[], Awaitable[None]]) -> None:
         space.close()
 
 
-async def serving(forwarder: Forwarder | None = None) -> Server:
+ALONE = "kubernetes cluster.local in-addr.arpa ip6.arpa\n loadbalance"
+
+
+async def serving(more: str = "") -> Server:
+    """A server with more lines in its Corefile."""
     services = [
         service("web", "10.96.0.80"),
         service("many", "None"),
         service("outside", "", (), type="ExternalName", externalName="www.example.com"),
+        service("lost", "", (), type="ExternalName", externalName="lost.example.com"),
     ]
     directory = Directory(services, [endpoint_slice("many", *(f"10.244.1.{n}" for n in range(2, 102)))])
-    responder = Responder(directory, Zone(directory, "cluster.local"), recursive=forwarder is not None)
+    metrics = Metrics()
+    responder = Responder(directory, Routes(read(f".:53 {{\n{ALONE}\n{more}\n}}"), directory, metrics), metrics)
     responder.ready = True
-    server = Server(responder, forwarder)
-    await server.start(HERE, 53)
+    server = Server(responder)
+    await server.start(53, HERE, "::1")
     return server
 
 
@@ -58,7 +67,7 @@ class Client:
     """A UDP socket that asks one server."""
 
     def __init__(self, address: str = HERE) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect((address, 53))
 
@@ -95,27 +104,41 @@ def addresses(answer: DNSRecord) -> list[str]:
 
 
 class Upstream(asyncio.DatagramProtocol):
-    """Another name server: knows www.example.com; lies first, if told to; counts what it is asked."""
+    """Another name server: knows www.example.com; lies first, if told to; may be silent; counts what it is asked.
 
-    def __init__(self, lie: bool = False) -> None:
+    What has many addresses it cuts off over UDP.
+    """
+
+    def __init__(self, lie: bool = False, silent: bool = False, address: str = UPSTREAM) -> None:
         self.asked = 0
         self._lie = lie
+        self._silent = silent
+        self._address = address
 
-    async def start(self) -> None:
+    async def start(self) -> "Upstream":
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(UPSTREAM, 53))
-        await asyncio.start_server(self._serve, UPSTREAM, 53)
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(self._address, 53))
+        await asyncio.start_server(self._serve, self._address, 53)
+        return self
 
-    def answer(self, query: bytes, address: str = "192.0.2.1") -> bytes:
+    def answer(self, query: bytes, address: str = "192.0.2.1", tcp: bool = False) -> bytes:
         self.asked += 1
         reply = DNSRecord.parse(query).reply()
         if reply.q.qname == "www.example.com":
             reply.add_answer(RR(reply.q.qname, ttl=60, rdata=A(address)))
+        elif reply.q.qname == "many.example.com":
+            reply.header.tc = int(not tcp)
+            for number in range(100 * tcp):
+                reply.add_answer(RR(reply.q.qname, ttl=60, rdata=A(f"192.0.2.{number}")))
         else:
             reply.header.rcode = RCODE.NXDOMAIN
+            reply.add_auth(*RR.fromZone("example.com. 60 IN SOA ns.example.com. root.example.com. 1 2 3 4 60"))
         return bytes(reply.pack())
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self._silent:
+            self.asked += 1
+            return
         if self._lie:
             other = DNSRecord.question("other.example.com")
             other.header.id = DNSRecord.parse(data).header.id
@@ -125,7 +148,7 @@ class Upstream(asyncio.DatagramProtocol):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2), "big")
-        reply = self.answer(await reader.readexactly(size))
+        reply = self.answer(await reader.readexactly(size), tcp=True)
         writer.write(len(reply).to_bytes(2, "big") + reply)
         writer.close()
 
@@ -189,7 +212,7 @@ def test_names_of_others_are_forwarded_over_udp_and_tcp():
     async def body() -> None:
         upstream = Upstream()
         await upstream.start()
-        await serving(Forwarder(UPSTREAM))
+        await serving(f"forward . {UPSTREAM}")
         found = await Client().ask("www.example.com")
         assert (addresses(found), found.header.ra) == (["192.0.2.1"], 1)
         assert (await Client().ask("nothing.example.com")).header.rcode == RCODE.NXDOMAIN
@@ -201,21 +224,154 @@ def test_names_of_others_are_forwarded_over_udp_and_tcp():
     in_namespace(body)
 
 
+def test_what_others_said_is_remembered_also_what_they_denied():
+    async def body() -> None:
+        upstream = await Upstream().start()
+        await serving(f"forward . {UPSTREAM}\n cache 30")
+        client = Client()
+        first, again, loud = [
+            await client.ask(name) for name in ("www.example.com", "www.example.com", "WWW.Example.com")
+        ]
+        assert addresses(first) == addresses(again) == addresses(loud) == ["192.0.2.1"]
+        assert (str(loud.q.qname), upstream.asked) == ("WWW.Example.com.", 1)
+        assert {first.rr[0].ttl, again.rr[0].ttl} <= {29, 30}
+        for _ in range(2):
+            denied = await client.ask("nothing.example.com")
+            assert (denied.header.rcode, denied.auth[0].rtype) == (RCODE.NXDOMAIN, QTYPE.SOA)
+        assert upstream.asked == 2
+
+    in_namespace(body)
+
+
+def test_an_answer_that_is_cut_off_is_asked_for_by_tcp_and_given_as_the_client_can_take_it():
+    async def body() -> None:
+        await Upstream().start()
+        await serving(f"forward . {UPSTREAM}")
+        assert (await Client().ask("many.example.com")).header.tc == 1
+        assert len(addresses((await ask_tcp("many.example.com"))[0])) == 100
+
+    in_namespace(body)
+
+
+def test_the_same_question_is_under_way_only_once():
+    async def body() -> None:
+        upstream = await Upstream(silent=True).start()
+        server = await serving(f"forward . {UPSTREAM} {{ \n max_concurrent 10 \n }}")
+        client = Client()
+        for _ in range(20):
+            await client.send(bytes(DNSRecord.question("www.example.com").pack()))
+        refused = [(await client.receive()).header.rcode for _ in range(10)]
+        assert refused == 10 * [RCODE.REFUSED]
+        assert (await Client().ask(WEB)).header.rcode == RCODE.NOERROR
+        assert upstream.asked == 1
+        server.close()
+
+    in_namespace(body)
+
+
+def test_a_name_server_that_is_silent_is_made_up_for_by_the_next_and_then_passed_over():
+    async def body() -> None:
+        silent = await Upstream(silent=True, address="127.0.0.3").start()
+        await Upstream().start()
+        await serving(f"forward . 127.0.0.3 {UPSTREAM} {{ \n policy sequential \n max_fails 1 \n }}")
+        for _ in range(3):
+            assert addresses(await Client().ask("www.example.com")) == ["192.0.2.1"]
+        assert silent.asked == 1
+
+    in_namespace(body)
+
+
 def test_an_alias_out_of_the_cluster_is_followed():
     async def body() -> None:
         await Upstream().start()
-        await serving(Forwarder(UPSTREAM))
+        await serving(f"forward . {UPSTREAM}")
         found = await Client().ask("outside.default.svc.cluster.local")
         assert [QTYPE.get(row.rtype) for row in found.rr] == ["CNAME", "A"]
         assert addresses(found) == ["192.0.2.1"]
+        lost = await Client().ask("lost.default.svc.cluster.local")
+        assert (lost.header.rcode, [QTYPE.get(row.rtype) for row in lost.rr]) == (RCODE.NXDOMAIN, ["CNAME"])
+        assert [str(row.rname) for row in lost.auth] == ["example.com."]
 
     in_namespace(body)
+
+
+def test_stub_domains_have_name_servers_of_their_own():
+    async def body() -> None:
+        stub, rest = await Upstream(address="127.0.0.3").start(), await Upstream().start()
+        await serving(f"forward . {UPSTREAM} \n }} \n example.com {{ \n forward . 127.0.0.3")
+        await Client().ask("www.example.com")
+        await Client().ask("outside.default.svc.cluster.local")
+        assert (stub.asked, rest.asked) == (2, 0)
+        await Client().ask("www.example.org")
+        assert (stub.asked, rest.asked) == (2, 1)
+
+    in_namespace(body)
+
+
+def test_a_query_that_waits_for_others_does_not_hold_up_those_behind_it():
+    async def body() -> None:
+        await Upstream(silent=True).start()
+        await serving(f"forward . {UPSTREAM} {{ \n max_fails 0 \n }}")
+        slow, quick = await ask_tcp("www.example.com", WEB)
+        assert addresses(slow) == ["10.96.0.80"], "answers come in the order in which they are known"
+        assert quick.header.rcode == RCODE.SERVFAIL
+
+    in_namespace(body)
+
+
+def test_a_client_that_has_said_all_still_gets_its_answer():
+    async def body() -> None:
+        await Upstream().start()
+        await serving(f"forward . {UPSTREAM}")
+        reader, writer = await asyncio.open_connection(HERE, 53)
+        message = bytes(DNSRecord.question("www.example.com").pack())
+        writer.write(len(message).to_bytes(2, "big") + message)
+        writer.write_eof()
+        assert addresses(DNSRecord.parse((await reader.read())[2:])) == ["192.0.2.1"]
+
+    in_namespace(body)
+
+
+def test_of_too_many_connections_the_one_that_is_silent_longest_is_closed():
+    async def body() -> None:
+        server = await serving()
+        readers = []
+        for _ in range(CONNECTIONS + 1):
+            reader, writer = await asyncio.open_connection(HERE, 53)
+            readers.append((reader, writer))
+            message = bytes(DNSRecord.question(WEB).pack())
+            writer.write(len(message).to_bytes(2, "big") + message)
+            await reader.readexactly(2)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await readers[0][0].readexactly(1000)
+        assert addresses((await ask_tcp(WEB))[0]) == ["10.96.0.80"]
+        server.close()
+
+    in_namespace(body)
+
+
+def test_over_ipv6():
+    async def body() -> None:
+        await serving()
+        assert addresses(await Client("::1").ask(WEB)) == ["10.96.0.80"]
+
+    in_namespace(body)
+
+
+def test_each_query_is_logged_where_the_corefile_says_so(caplog: pytest.LogCaptureFixture):
+    async def body() -> None:
+        await serving("log")
+        await Client().ask(WEB)
+
+    with caplog.at_level("INFO"):
+        in_namespace(body)
+    assert re.search(rf'127.0.0.1:\d+ - \d+ "A IN {WEB}. udp 47 false 512" NOERROR qr,aa,rd 63 0\.\d+s', caplog.text)
 
 
 def test_answers_to_other_questions_are_not_believed():
     async def body() -> None:
         await Upstream(lie=True).start()
-        await serving(Forwarder(UPSTREAM))
+        await serving(f"forward . {UPSTREAM}")
         assert addresses(await Client().ask("www.example.com")) == ["192.0.2.1"]
 
     in_namespace(body)
@@ -223,7 +379,7 @@ def test_answers_to_other_questions_are_not_believed():
 
 def test_a_name_server_that_is_not_there_means_servfail():
     async def body() -> None:
-        await serving(Forwarder(UPSTREAM))
+        await serving(f"forward . {UPSTREAM}")
         for name in ("www.example.com", "outside.default.svc.cluster.local"):
             assert (await Client().ask(name)).header.rcode == RCODE.SERVFAIL
         assert (await ask_tcp("www.example.com"))[0].header.rcode == RCODE.SERVFAIL
@@ -243,8 +399,8 @@ async def probe(port: int, path: str) -> tuple[str, str]:
 def test_probes():
     async def body() -> None:
         ready = False
-        await serve_probe(HERE, 8181, "/ready", lambda: ready)
-        assert (await probe(8181, "/ready"))[0] == "503 Service Unavailable"
+        await serve_page(HERE, 8181, "/ready", lambda: Page("OK") if ready else Page("no", "503 Service Unavailable"))
+        assert await probe(8181, "/ready") == ("503 Service Unavailable", "no")
         ready = True
         assert await probe(8181, "/ready") == ("200 OK", "OK")
         assert (await probe(8181, "/else"))[0] == "404 Not Found"

@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from knet.api.exposition import CONTENT_TYPE, exposition
 from knet.api.objects import Pod
 from knet.kubelet.container_run import ContainerRun
 from knet.kubelet.machine import Machine
@@ -21,13 +22,7 @@ from knet.kubelet.runtime.logs import LogOptions, read
 from knet.kubelet.server.access import Access
 from knet.kubelet.server.attach import attach, replay
 from knet.kubelet.server.execute import execute
-from knet.kubelet.server.exposition import (
-    CONTENT_TYPE,
-    container_metrics,
-    exposition,
-    own_metrics,
-    resource_metrics,
-)
+from knet.kubelet.server.exposition import container_metrics, own_metrics, resource_metrics
 from knet.kubelet.server.port_forward import port_forward
 from knet.kubelet.server.summary import summary
 from knet.kubelet.state import Attempt

@@ -3,41 +3,11 @@
 Names and labels are upstream's: https://kubernetes.io/docs/reference/instrumentation/node-metrics/
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
+from knet.api.exposition import Family
 from knet.kernel.accounting import Memory
 from knet.kubelet.usage import MachineUsage, PodUsage
-
-CONTENT_TYPE = "text/plain; version=0.0.4"
-
-
-class Family(NamedTuple):
-    """A metric: samples are labels, value, and the Unix time of the reading (0 leaves it to the reader)."""
-
-    name: str
-    help: str
-    kind: str
-    samples: Sequence[tuple[dict[str, str], float, float]]
-
-
-def exposition(families: Iterable[Family]) -> str:
-    """The text, families in order of their names."""
-    lines = []
-    for family in sorted(families):
-        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
-        lines += [_sample(family.name, *row) for row in family.samples]
-    return "\n".join(lines) + "\n"
-
-
-def _sample(name: str, labels: dict[str, str], value: float, at: float) -> str:
-    pairs = ",".join(f'{key}="{_escaped(text)}"' for key, text in sorted(labels.items()))
-    number = str(int(value)) if value == int(value) else repr(value)
-    return f"{name}{{{pairs}}} {number}".replace("{}", "") + (f" {int(at * 1000)}" if at else "")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def resource_metrics(machine: MachineUsage, pods: Sequence[PodUsage]) -> list[Family]:
