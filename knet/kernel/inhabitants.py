@@ -1,4 +1,4 @@
-"""Who lives in a machine, and the end of them all.
+"""Who lives in a machine, and what happens to all of them at once: their end, a pause.
 
 A machine's processes are those in its mount namespace (its components, the shim, what was started by hand), and those
 in a network namespace that one of these is in: its pods' pause holds the pod's, so the containers, whose mounts are
@@ -25,12 +25,26 @@ def inhabitants(mount_namespace: int) -> list[int]:
 
 def end_all(mount_namespace: int) -> None:
     """Kill all processes of a machine, as a power cut would, also those that they start meanwhile."""
-    killed: set[int] = set()
-    while fresh := [pid for pid in inhabitants(mount_namespace) if pid not in killed]:
+    _signal_all(mount_namespace, signal.SIGKILL)
+
+
+def stop_all(mount_namespace: int) -> None:
+    """Stop all processes of a machine where they are, until `go_on`."""
+    _signal_all(mount_namespace, signal.SIGSTOP)
+
+
+def go_on(mount_namespace: int) -> None:
+    """Let all processes of a machine that have been stopped go on."""
+    _signal_all(mount_namespace, signal.SIGCONT)
+
+
+def _signal_all(mount_namespace: int, number: int) -> None:
+    reached: set[int] = set()
+    while fresh := [pid for pid in inhabitants(mount_namespace) if pid not in reached]:
         for pid in fresh:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        killed.update(fresh)
+                os.kill(pid, number)
+        reached.update(fresh)
 
 
 def _inode(path: Path) -> int:

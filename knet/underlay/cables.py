@@ -30,6 +30,8 @@ class Cables:
     machines: Mapping[str, int]
     """descriptors of the machines' network namespaces"""
     cut: frozenset[int] = frozenset()
+    off: frozenset[str] = frozenset()
+    """machines without power"""
     standby: frozenset[int] = frozenset()
     current: dict[tuple[int, int], Impairment] = field(default_factory=dict)
     """(cable, end) → what becomes of packets that it sends, where it is not what the plan says"""
@@ -43,7 +45,7 @@ class Cables:
         stays = {old: place[cable.ports] for old, cable in enumerate(self.cabling.cables) if cable.ports in place}
         cut = frozenset(stays[old] for old in self.cut if old in stays)
         current = {(stays[old], end): impaired for (old, end), impaired in self.current.items() if old in stays}
-        return Cables(cabling, self.switches, self.netns, machines, cut, current=current)
+        return Cables(cabling, self.switches, self.netns, machines, cut, self.off & machines.keys(), current=current)
 
     def between(self, a: str, b: str) -> list[int]:
         """The cables between two nodes; LinkError where there is none."""
@@ -89,7 +91,18 @@ class Cables:
     def set_up(self, a: str, b: str, up: bool) -> None:
         """Cut or mend the links between two nodes."""
         places = frozenset(self.between(a, b))
-        self._switch_over(self.cut - places if up else self.cut | places)
+        self._switch_over(self.cut - places if up else self.cut | places, self.off)
+
+    def set_power(self, machine: str, on: bool) -> None:
+        """Take the carrier from a machine's cables, or give it back to those that are not cut."""
+        self._switch_over(self.cut, self.off - {machine} if on else self.off | {machine})
+
+    def ends_of(self, machine: str) -> Iterator[tuple[int, int, End]]:
+        """The places where a machine is plugged in: cable, number of its end, and that end."""
+        for place, cable in enumerate(self.cabling.cables):
+            for number, end in enumerate(cable.ends):
+                if end.in_machine and end.node == machine:
+                    yield place, number, end
 
     def impairment(self, place: int, number: int) -> Impairment:
         """What one end of a cable is meant to do to the packets it sends."""
@@ -125,10 +138,11 @@ class Cables:
             return STANDBY
         return UP if carried else NO_CARRIER
 
-    def _switch_over(self, cut: frozenset[int]) -> None:
-        """Set ports up and down so that exactly ``cut`` is cut, and no loop is left at any moment."""
+    def _switch_over(self, cut: frozenset[int], off: frozenset[str]) -> None:
+        """Set ports up and down so that exactly ``cut`` and what leads to ``off`` carry nothing, without a loop at any
+        moment."""
         reserve = self._choose_standby(cut)
-        before, after = self.cut | self.standby, cut | reserve
+        before, after = self.cut | self.dead | self.standby, cut | self._leading_to(off) | reserve
         with Netlink(self.netns) as netlink:
             for place in sorted(after - before):
                 netlink.send(*self._set(place, False))
@@ -136,12 +150,21 @@ class Cables:
                 netlink.send(*self._set(place, True))
             if reserve != self.standby:
                 netlink.send(*(links.flush_fdb(netlink.index(switch.name)) for switch in self.switches))
-        self.cut, self.standby = cut, reserve
+        self.cut, self.off, self.standby = cut, off, reserve
         self.wait()
+
+    @property
+    def dead(self) -> frozenset[int]:
+        """The cables that lead to a machine without power."""
+        return self._leading_to(self.off)
+
+    def _leading_to(self, machines: frozenset[str]) -> frozenset[int]:
+        cables = enumerate(self.cabling.cables)
+        return frozenset(place for place, cable in cables if machines & {end.node for end in cable.ends})
 
     def wait(self) -> None:
         """Until all cables that are to carry traffic do."""
-        idle = self.cut | self.standby
+        idle = self.cut | self.dead | self.standby
         active = {
             port
             for place, cable in enumerate(self.cabling.cables)
@@ -170,6 +193,14 @@ class Cables:
             self.current.pop((place, number), None)
         else:
             self.current[place, number] = wanted
+
+    def reshape(self, place: int) -> None:
+        """Shape what a switch sends over a cable anew, because its port is a new one."""
+        for number, end in enumerate(self.cabling.cables[place].ends):
+            impaired = self.impairment(place, number)
+            if impaired != impairment.NONE and not end.in_machine:
+                with self._netlink(end) as netlink:
+                    qdiscs.apply(netlink, end.interface, impaired)
 
     def _netlink(self, end: End) -> Netlink:
         """A socket where that end's packets are shaped."""

@@ -103,16 +103,18 @@ def creation(
     mtu = cable.spec.mtu
     if cable.between_switches:
         (first, one), (second, other) = cable.ports
-        ends = (VethEnd(name, mtu=mtu, group=GROUP) for name in (first, second))
-        return [create_veth(*ends, up=up, master=bridges[one]), change(second, master=bridges[other], up=up)]
-    requests = []
-    for end in cable.ends:
-        if end.in_machine:
-            interface = _interface(machines[end.node], end.interface)
-            inside = VethEnd(interface.name, namespaces[end.node], mtu, interface.mac)
-            outside = VethEnd(end.port, mtu=mtu, group=GROUP)
-            requests.append(create_veth(outside, inside, up=up, master=bridges[dict(cable.ports)[end.port]]))
-    return requests
+        ports = (VethEnd(name, mtu=mtu, group=GROUP) for name in (first, second))
+        return [create_veth(*ports, up=up, master=bridges[one]), change(second, master=bridges[other], up=up)]
+    ends = (end for end in cable.ends if end.in_machine)
+    return [plug(cable, end, machines[end.node], namespaces[end.node], bridges, up) for end in ends]
+
+
+def plug(cable: Cable, end: End, machine: MachineSpec, namespace: int, bridges: Mapping[str, int], up: bool) -> Request:
+    """The message that plugs a machine, whose namespace that descriptor is, into its end of a cable."""
+    interface = _interface(machine, end.interface)
+    inside = VethEnd(interface.name, namespace, cable.spec.mtu, interface.mac)
+    outside = VethEnd(end.port, mtu=cable.spec.mtu, group=GROUP)
+    return create_veth(outside, inside, up=up, master=bridges[dict(cable.ports)[end.port]])
 
 
 def _interface(machine: MachineSpec, name: str) -> Interface:

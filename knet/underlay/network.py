@@ -9,28 +9,31 @@ Switches are bridges in the network namespace of the thread that calls `start`: 
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from knet.kernel import addresses, links, qdiscs, routes, sysctl
+from knet.kernel import addresses, links, nft, qdiscs, routes, sysctl
 from knet.kernel.addresses import Address
-from knet.kernel.namespaces import Namespaces
+from knet.kernel.namespaces import Namespaces, run_in
 from knet.kernel.netlink import Netlink, NetlinkError
 from knet.kernel.netlink_wire import Request
 from knet.kernel.qdiscs import Impairment
 from knet.kernel.routes import Route
-from knet.underlay import cabling, filesystem
+from knet.kernel.rules import RulesError
+from knet.underlay import cabling, filesystem, isolation
 from knet.underlay.cables import Cables
 from knet.underlay.cabling import GROUP
 from knet.underlay.filesystem import Home
 from knet.underlay.impairment import NONE
+from knet.underlay.isolation import Partition
 from knet.underlay.link import Link
 from knet.underlay.machine import Machine
 from knet.underlay.node import Interface
 from knet.underlay.plan import CONTROL_PLANE, WORKER, LinkSpec, MachineSpec, Plan, Port
+from knet.underlay.state import LinkError
 from knet.underlay.switch import Switch
 from knet.underlay.upstream import Mininet
 
@@ -137,14 +140,17 @@ class Network(Mininet):
     addSwitch = addLink = addController = addNAT = delNode = delLink = delLinkBetween = addHost
 
     def _start_machines(self, plan: Plan, hosts_file: str) -> None:
-        resolver_file = filesystem.resolver_file(self.nameservers)
         below_sys = filesystem.mounts_below_sys()
         there = {machine.name for machine in self.hosts}
         for spec in plan.machines:
             if spec.name not in there:
-                home = Home(spec, self.state_dir / "machines" / spec.name, hosts_file, resolver_file)
-                home.prepare()
-                self.hosts.append(Machine.start(spec, home, below_sys))
+                self.hosts.append(self._start_machine(spec, hosts_file, below_sys))
+
+    def _start_machine(self, spec: MachineSpec, hosts_file: str, below_sys: tuple[str, ...]) -> Machine:
+        resolver_file = filesystem.resolver_file(self.nameservers)
+        home = Home(spec, self.state_dir / "machines" / spec.name, hosts_file, resolver_file)
+        home.prepare()
+        return Machine.start(spec, home, below_sys)
 
     def _lay_cables(self, plan: Plan) -> None:
         """Create the bridges and cables that are not there yet, and shape what their switches send."""
@@ -171,6 +177,40 @@ class Network(Mininet):
             for interface, impairment in shaping:
                 netlink.send(*qdiscs.requests(interface, netlink.index(interface), impairment))
 
+    def replace(self, name: str) -> None:
+        """A new machine in place of one without processes: empty namespaces, the same cables and disk, power on."""
+        old: Machine = self.nameToNode[name]
+        cables = self.running_cables
+        place = self.hosts.index(old)
+        plugs = list(cables.ends_of(name))
+        with Netlink(self.namespaces.fds["net"]) as netlink:
+            for _place, _number, end in plugs:
+                links.remove(netlink, end.port)
+            old.terminate()
+            hosts_file, below_sys = filesystem.hosts_file(self.plan), filesystem.mounts_below_sys()
+            machine = self._start_machine(old.spec, hosts_file, below_sys)
+            self.hosts[place] = machine
+            cables.machines = {**cables.machines, name: machine.netns}
+            idle = cables.cut | cables.standby | cables.dead
+            for number, _number, end in plugs:
+                cable = cables.cabling.cables[number]
+                bridges = {bridge: netlink.index(bridge) for _port, bridge in cable.ports}
+                netlink.send(cabling.plug(cable, end, machine.spec, machine.netns, bridges, number not in idle))
+        for number, _number, _end in plugs:
+            cables.reshape(number)
+        _configure(machine, {end.interface: cables.impairment(number, own) for number, own, end in plugs})
+        self._forget(link for link in self.links if name in {end.node for end in link.spec.ends})
+        self._introduce()
+        cables.set_power(name, True)
+
+    def isolate(self, partitions: Sequence[Partition], stopped: Set[str]) -> None:
+        """Let machines not hear each other, or anybody; LinkError where the kernel cannot do that."""
+        rules = isolation.ruleset(self.plan, self.running_cables.cabling, partitions, stopped)
+        try:
+            run_in(self.namespaces, lambda: nft.apply(rules))
+        except RulesError as error:
+            raise LinkError(f"partitions and pauses need nftables for bridges (nft_meta_bridge): {error}") from None
+
     def _dismiss(self, machine: Machine) -> None:
         """Unplug a machine and let go of it."""
         ports = [
@@ -189,16 +229,19 @@ class Network(Mininet):
         """Tell Mininet's side of things about what the kernel now has."""
         self.nameToNode = {node.name: node for node in [*self.hosts, *self.switches]}
         declared = set(self.plan.links)
-        for link in [link for link in self.links if link.spec not in declared]:
-            for interface in (link.intf1, link.intf2):
-                if interface.node in self.switches:
-                    interface.node.delIntf(interface)
-            self.links.remove(link)
+        self._forget(link for link in self.links if link.spec not in declared)
         known = {link.spec for link in self.links}
         for spec in self.plan.links:
             if spec not in known:
                 first, second = (self._interface(end) for end in spec.ends)
                 self.links.append(Link(spec, first, second, partial(self._state, spec)))
+
+    def _forget(self, gone: Iterable[Link]) -> None:
+        for link in list(gone):
+            for interface in (link.intf1, link.intf2):
+                if interface.node in self.switches:
+                    interface.node.delIntf(interface)
+            self.links.remove(link)
 
     def _state(self, spec: LinkSpec) -> str:
         return self.running_cables.state(spec)

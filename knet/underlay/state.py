@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 UP, DOWN, STANDBY, NO_CARRIER = "up", "down", "standby", "no carrier"
 
 
+#: how a machine is: it runs; all its processes are stopped and it is silent; it has no processes and no carrier
+RUNNING, PAUSED, OFF = "running", "paused", "off"
+
+
 class LinkError(Exception):
-    """A change of a link that cannot be made, in one line."""
+    """A change of a link or a machine that cannot be made, in one line."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from knet.kernel.netlink import Netlink, NetlinkError
 from knet.underlay.membership import Joining, join, leave
 from knet.underlay.ping import reach
 from knet.underlay.plan import Plan
-from knet.underlay.state import DOWN, STANDBY, UP, LinkError
+from knet.underlay.state import DOWN, NO_CARRIER, STANDBY, UP, LinkError
 from knet.underlay.topology import TopologyError, describe, load
 from knet.underlay.underlay import Underlay
 from knet.underlay.validate import check
@@ -339,3 +339,64 @@ def test_a_network_does_not_change_while_it_runs(tmp_path: Path) -> None:
 def _from_the_checkout(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(Path(__file__).parents[2])
     yield
+
+
+@isolated
+def test_a_partition_keeps_named_machines_apart_and_nobody_else(tmp_path: Path) -> None:
+    with Underlay(_plan("two_racks"), tmp_path) as underlay:
+        everybody = set(underlay.machines)
+        assert underlay.partition([["n1", "n2"], ["cp1"]]) == (("n1", "n2"), ("cp1",))
+        # n1 shares a switch with cp1, n2 is behind a router
+        assert _unreached(underlay, 0.3) == {("n1", "cp1"), ("cp1", "n1"), ("n2", "cp1"), ("cp1", "n2")}
+        second = underlay.partition([["n2"]])
+        assert _unreached(underlay, 0.3) >= {(a, b) for a in everybody for b in everybody if a != b and "n2" in (a, b)}
+        with pytest.raises(LinkError, match=r"there is no partition cp1 \| n1; there are: n1,n2 \| cp1; n2 \| "):
+            underlay.heal([["cp1"], ["n1"]])
+        underlay.heal([["n1", "n2"], ["cp1"]])
+        assert underlay.partitions == (second,)
+        underlay.heal()
+        assert _unreached(underlay, 5) == set()  # whoever asked in vain for a MAC address asks again after a second
+        assert all(link.up for link in underlay.links())
+
+
+@isolated
+def test_a_paused_machine_stands_still_and_goes_on(tmp_path: Path) -> None:
+    with Underlay(_plan("single"), tmp_path) as underlay:
+        n1 = underlay.net["n1"]
+        counter = n1.popen("i=0; while :; do i=$((i+1)); echo $i; done", shell=True, stdout=-1, text=True)
+        pod = n1.popen(["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"], stdout=-1, text=True)
+        assert (counter.stdout.readline(), pod.stdout.readline()) == ("1\n", "ready\n")
+        underlay.pause("n1")
+        assert all(os.WIFSTOPPED(os.waitpid(one.pid, os.WUNTRACED)[1]) for one in (counter, pod))
+        assert _unreached(underlay, 0.3) == {(a, b) for a in underlay.machines for b in underlay.machines if a != b} & {
+            pair for other in underlay.machines for pair in (("n1", other), (other, "n1"))
+        }
+        assert _state(underlay, "n1", "s1") == UP
+        with pytest.raises(LinkError, match=r"^n1 is paused, not running$"):
+            underlay.pause("n1")
+        underlay.resume("n1")
+        assert all(os.WIFCONTINUED(os.waitpid(one.pid, os.WCONTINUED)[1]) for one in (counter, pod))
+        assert _unreached(underlay) == set()
+
+
+@pytest.mark.parametrize(("spec", "name", "neighbour"), [("single", "n1", "s1"), (WAN, "r1", "r2")])
+@isolated
+def test_a_machine_without_power_and_after_a_boot(spec: str, name: str, neighbour: str, tmp_path: Path) -> None:
+    with Underlay(_plan(spec), tmp_path) as underlay:
+        process = underlay.net[name].popen(["sleep", "infinity"])
+        underlay.net[name].cmd("ip link add cni0 type bridge; touch /run/mine")
+        declared = [str(link) for link in underlay.links()]
+        other = max(set(underlay.machines) - {name, "r2"})
+        underlay.kill(name)
+        assert process.wait() == -signal.SIGKILL
+        assert _state(underlay, name, neighbour) == NO_CARRIER
+        assert (name, other) in _unreached(underlay, 0.2)
+        with pytest.raises(LinkError, match=f"^{name} is off, not running or paused$"):
+            underlay.kill(name)
+        underlay.boot(name)
+        assert [str(link) for link in underlay.links()] == declared
+        assert _unreached(underlay) == set()
+        assert underlay.net[name].cmd("ls /sys/class/net /run").split().count("cni0") == 0
+        assert "mine" not in underlay.net[name].cmd("ls /run")
+        assert [str(host) for host in underlay.net.hosts] == list(underlay.machines)
+        assert underlay.net.linksBetween(underlay.net[name], underlay.net[neighbour])[0].status() == UP
