@@ -25,8 +25,9 @@ from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
 from knet.kernel.features import FeatureMissing
+from knet.underlay import isolation
 from knet.underlay.impairment import OPTIONS
-from knet.underlay.state import LinkState
+from knet.underlay.state import OFF, RUNNING, LinkState
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -172,20 +173,18 @@ def status(name: Name = DEFAULT_NAME, json: Annotated[bool, typer.Option("--json
     if json:
         sys.stdout.write(channel.pretty(answer))
         return
-    machines = _table("MACHINE", "ROLE", "ADDRESS", "PID", "CPU", "MEMORY")
-    for row in answer["machines"]:
-        machines.add_row(
-            row["name"], row["role"], row["address"], str(row["pid"]), str(row["cpu"] or "-"), str(row["memory"] or "-")
-        )
+    off = {row["name"] for row in answer["machines"] if row["state"] == OFF}
     components = _table("COMPONENT", "MACHINE", "STATE", "RESTARTS", "UP FOR")
     for row in answer["components"]:
-        state = f"running (pid {row['pid']})" if row["pid"] else "restarting"
+        gone = OFF if row["machine"] in off else "restarting"
+        state = f"running (pid {row['pid']})" if row["pid"] else gone
         components.add_row(row["name"], row["machine"], state, str(row["restarts"]), f"{row['uptime']:.0f} s")
-    out.print(machines)
+    out.print(_machines(answer["machines"]))
     out.print()
     out.print(components)
     out.print()
     out.print(_links(answer["links"]))
+    _print_partitions(answer)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -247,6 +246,39 @@ def link(
         _ask(name, {"op": "change_link", "a": a, "b": b, **changes})
     rows = [row for row in _ask(name, {"op": "status"})["links"] if {a, b} == {end["node"] for end in row["ends"]}]
     out.print(_links(rows))
+
+
+@app.command()
+def machine(
+    action: Annotated[str | None, typer.Argument(metavar="[pause|resume|kill|boot|reboot]")] = None,
+    machines: Annotated[list[str] | None, typer.Argument(metavar="MACHINE...")] = None,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Machines: list them, or stop one where it is, cut its power, boot it (`knet machine pause n1`)."""
+    if action and not machines:
+        raise KnetError(f"which machine? knet machine {action} n1")
+    for one in machines or ():
+        _ask(name, {"op": "power", "machine": one, "action": action})
+    rows = _ask(name, {"op": "status"})["machines"]
+    out.print(_machines([row for row in rows if not machines or row["name"] in machines]))
+
+
+_GROUPS = typer.Argument(metavar="[GROUP...]", help="Machines or switches: n1,n2")
+
+
+@app.command()
+def partition(groups: Annotated[list[str] | None, _GROUPS] = None, name: Name = DEFAULT_NAME) -> None:
+    """Keep machines apart (`knet partition n1,n2 cp1`; one group: from all others); without any, list partitions."""
+    if groups:
+        _ask(name, {"op": "partition", "groups": _groups(groups)})
+    _print_partitions(_ask(name, {"op": "status"}))
+
+
+@app.command()
+def heal(groups: Annotated[list[str] | None, _GROUPS] = None, name: Name = DEFAULT_NAME) -> None:
+    """End a partition, or all of them."""
+    _ask(name, {"op": "heal", "groups": _groups(groups) if groups else None})
+    _print_partitions(_ask(name, {"op": "status"}))
 
 
 @app.command()
@@ -437,6 +469,25 @@ def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, no_wrap=True)
+    return table
+
+
+def _groups(words: list[str]) -> list[list[str]]:
+    """``n1,n2 cp1``, perhaps with a bar between."""
+    return [word.split(",") for word in " ".join(words).replace("|", " ").split()]
+
+
+def _print_partitions(answer: JSON) -> None:
+    for split in answer["partitions"]:
+        out.print(f"[red]partition[/] {isolation.text(split)}")
+
+
+def _machines(rows: list[dict[str, Any]]) -> Table:
+    table = _table("MACHINE", "ROLE", "STATE", "ADDRESS", "PID", "CPU", "MEMORY")
+    for row in rows:
+        state = row["state"] if row["state"] == RUNNING else f"[red]{row['state']}[/]"
+        cpu, memory = str(row["cpu"] or "-"), str(row["memory"] or "-")
+        table.add_row(row["name"], row["role"], state, row["address"], str(row["pid"]), cpu, memory)
     return table
 
 

@@ -14,7 +14,7 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -280,6 +280,14 @@ class Cluster:
 
     def link(self, a: str, b: str) -> Link:
         return Link(self._state, a, b)
+
+    def partition(self, *groups: Sequence[str]) -> None:
+        """Keep groups of machines apart (one: from all others); a switch's name stands for the machines on it."""
+        channel.request(self._state.control, {"op": "partition", "groups": groups})
+
+    def heal(self, *groups: Sequence[str]) -> None:
+        """End the partition of these groups, or all partitions."""
+        channel.request(self._state.control, {"op": "heal", "groups": groups or None})
 
     def reconfigure(self, **options: Any) -> None:
         """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""

@@ -42,6 +42,34 @@ class Machine:
         finally:
             spaces.close()
 
+    @property
+    def state(self) -> str:
+        """ "running", "paused" or "off"."""
+        rows = channel.request(self._state.control, {"op": "status"})[0]["machines"]
+        return str(next(row["state"] for row in rows if row["name"] == self.name))
+
+    def pause(self) -> None:
+        """Stop all its processes, its pods' too, where they are; it answers nobody until `resume`."""
+        self._power("pause")
+
+    def resume(self) -> None:
+        self._power("resume")
+
+    def kill(self) -> None:
+        """Cut its power: all processes end, its cables lose their carrier.  Its disk stays for `boot`."""
+        self._power("kill")
+
+    def boot(self) -> None:
+        """Give it its power back: its components start, with nothing but its disk."""
+        self._power("boot")
+
+    def reboot(self) -> None:
+        """`kill` and `boot`."""
+        self._power("reboot")
+
+    def _power(self, action: str) -> None:
+        channel.request(self._state.control, {"op": "power", "machine": self.name, "action": action})
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         """This thread in the machine's network: sockets and sniffers made in the with block belong to it."""

@@ -40,7 +40,7 @@ from knet.underlay import validate
 from knet.underlay.machine import Machine
 from knet.underlay.membership import Joining, join, leave
 from knet.underlay.plan import CONTROL_PLANE, WORKER, Plan, TopologyError
-from knet.underlay.state import LinkError
+from knet.underlay.state import OFF, LinkError
 from knet.underlay.topology import describe, load
 from knet.underlay.underlay import Underlay
 from knet.underlay.view import LocalView
@@ -91,7 +91,6 @@ class Supervisor:
         self._zygote = zygote
         self._underlay: Underlay | None = None
         self._pool = ""
-        self._cluster_socket: socket.socket | None = None
         self._report: socket.socket | None = None
         self._own = Namespaces.of("self", ("pid",))
         self._ready = False
@@ -115,18 +114,23 @@ class Supervisor:
             self._zygote.wait_ready()
         except ConnectionError as error:
             raise Breakdown(str(error)) from None
-        # the sockets exist before the API server does: connections wait in the backlog, across restarts too,
-        # and nobody has to try again
-        self._cluster_socket = _listening(control_plane, API_PORT)
         for component in self._wanted():
-            extra = {option: [_appending(path)] for option, path in component.appends.items()}
-            for option, address in component.listens.items():
-                listening = _listening_unix(self._machine(component.machine), address)
-                extra[option] = [listening.detach()]
-            if component.name == "kube-apiserver":
-                extra["listen_fds"] = [self._listen.fileno(), self._cluster_socket.fileno()]
-            self._start(Running(component, extra=extra))
+            self._start(Running(component, extra=self._descriptors(component)))
         self._bootstrap(workers)
+
+    def _descriptors(self, component: Component) -> dict[str, list[int]]:
+        """What is opened for a component on its machine, by the option that tells it the numbers.
+
+        Sockets exist before whoever serves them does: connections wait in the backlog, across restarts too, and nobody
+        has to try again.
+        """
+        machine = self._machine(component.machine)
+        extra = {option: [_appending(path)] for option, path in component.appends.items()}
+        for option, address in component.listens.items():
+            extra[option] = [_listening_unix(machine, address).detach()]
+        if component.name == "kube-apiserver":
+            extra["listen_fds"] = [self._listen.fileno(), _listening(machine, API_PORT).detach()]
+        return extra
 
     def _check(self, plan: Plan) -> None:
         validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
@@ -225,6 +229,9 @@ class Supervisor:
         if running.once:
             del self._running[running.component.title]
             return
+        assert self._underlay is not None
+        if self._underlay.power(running.component.machine) == OFF:
+            return
         now = time.monotonic()
         if now - running.since > RESTART[2]:
             running.delay = RESTART[0]
@@ -319,6 +326,9 @@ class Supervisor:
             "enter": self._enter,
             "change_link": self._change_link,
             "reset_link": self._reset_link,
+            "partition": self._partition,
+            "heal": self._heal,
+            "power": self._power,
             "restart": self._restart,
             "configure": self._configure,
             "join": self._join,
@@ -348,6 +358,7 @@ class Supervisor:
                 {
                     "name": row.name,
                     "role": row.role,
+                    "state": self._underlay.power(row.name),
                     "address": row.address,
                     "interface": row.interface,
                     "pid": row.pid,
@@ -369,6 +380,7 @@ class Supervisor:
                 for row in self._running.values()
             ],
             "links": msgspec.to_builtins(self._underlay.links()),
+            "partitions": self._underlay.partitions,
         }, []
 
     def _machine(self, name: str) -> Machine:
@@ -392,6 +404,8 @@ class Supervisor:
         assert self._underlay is not None
         if machine not in self._underlay.net:
             self._machine(machine)
+        if self._underlay.power(machine) == OFF:
+            raise KnetError(f"{machine} is off; give it its power back: knet machine boot {machine}")
         fds = self._underlay.net[machine].namespaces.fds | self._own.fds
         return {"kinds": list(fds)}, list(fds.values())
 
@@ -404,6 +418,60 @@ class Supervisor:
         assert self._underlay is not None
         self._underlay.reset_link(a, b)
         return {}, []
+
+    def _partition(self, groups: list[list[str]]) -> tuple[JSON, list[int]]:
+        """Keep groups of machines apart; the partition as it is understood."""
+        assert self._underlay is not None
+        return {"partition": self._underlay.partition(groups)}, []
+
+    def _heal(self, groups: list[list[str]] | None = None) -> tuple[JSON, list[int]]:
+        """End one partition, or all."""
+        assert self._underlay is not None
+        self._underlay.heal(groups)
+        return {}, []
+
+    def _power(self, machine: str, action: str) -> tuple[JSON, list[int]]:
+        """Pause a machine, let it go on, cut its power, boot it."""
+        assert self._underlay is not None
+        if not self._ready:
+            raise KnetError("the cluster is still coming up")
+        actions: dict[str, tuple[Callable[[str], None], ...]] = {
+            "pause": (self._underlay.pause,),
+            "resume": (self._underlay.resume,),
+            "kill": (self._kill,),
+            "boot": (self._boot,),
+            "reboot": (self._kill, self._boot) if self._underlay.power(machine) != OFF else (self._boot,),
+        }
+        if action not in actions:
+            raise KnetError(f"{action}: choose one of {', '.join(actions)}")
+        for act in actions[action]:
+            act(machine)
+        return {}, []
+
+    def _kill(self, machine: str) -> None:
+        assert self._underlay is not None
+        self._underlay.kill(machine)
+        for running in self._components_of(machine):
+            if running.pid:
+                os.waitpid(running.pid, 0)
+            running.pid, running.due = 0, None
+
+    def _boot(self, machine: str) -> None:
+        assert self._underlay is not None
+        self._underlay.boot(machine)
+        for running in self._components_of(machine):
+            self._close(running)
+            running.extra = self._descriptors(running.component)
+            running.delay = RESTART[0]
+            self._start(running)
+
+    def _close(self, running: Running) -> None:
+        """Let go of what was opened for a component."""
+        for fd in {fd for fds in running.extra.values() for fd in fds} - {self._listen.fileno()}:
+            os.close(fd)
+
+    def _components_of(self, machine: str) -> list[Running]:
+        return [row for row in self._running.values() if row.component.machine == machine]
 
     def _configure(self, **changes: Any) -> tuple[JSON, list[int]]:
         """Go on with other options: components that get others by it are restarted; which ones."""
@@ -432,7 +500,7 @@ class Supervisor:
         machine = self._underlay.machines[joining.name]
         certificates.issue(self.config, self.state, self._listen.getsockname()[1], control_plane, [machine])
         for component in components.node(self.config, self.state, machine):
-            self._start(Running(component))
+            self._start(Running(component, extra=self._descriptors(component)))
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
         return {"switch": joining.switch, "address": machine.address}, []
 
@@ -441,8 +509,9 @@ class Supervisor:
         assert self._underlay is not None
         plan = leave(self._underlay.plan, machine)
         if not dry_run:
-            for title in [title for title, row in self._running.items() if row.component.machine == machine]:
-                del self._running[title]
+            for running in self._components_of(machine):
+                self._close(running)
+                del self._running[running.component.title]
             end_all(self._underlay.machines[machine].namespaces.fds["mnt"])
             self._underlay.become(plan)
             shutil.rmtree(self.state.machine(machine))
