@@ -15,7 +15,7 @@ import orjson
 from knet.kernel.rules import RulesError
 
 _LIBRARY = "libnftables.so.1"
-_JSON, _TERSE = 1 << 4, 1 << 11  # NFT_CTX_OUTPUT_*
+_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
 #: what nft says about a line of its input, the line and a row of carets below it
 _COMPLAINT = re.compile(r"^\S+:(\d+):\d+(?:-\d+)?: Error: (.*)$", re.MULTILINE)
 
@@ -27,12 +27,12 @@ def apply(text: str) -> None:
         raise RulesError(explain(text, complaint))
 
 
-def listing(family: str, table: str, *, terse: bool = False) -> list[dict[str, object]] | None:
+def listing(family: str, table: str) -> list[dict[str, object]] | None:
     """A table as libnftables-json(5) has it: tables, sets, maps, chains and rules in one list; None for no table.
 
-    ``terse`` leaves the elements of sets out.  Raises RulesError where the kernel refuses for another reason.
+    Raises RulesError where the kernel refuses for another reason.
     """
-    failed, output, complaint = _run(f"list table {family} {table}", _JSON | (_TERSE if terse else 0))
+    failed, output, complaint = _run(f"list table {family} {table}", _JSON)
     if failed:
         if "No such file or directory" in complaint:
             return None

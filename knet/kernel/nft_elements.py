@@ -7,6 +7,7 @@ same ones, and whether it holds what it should is a comparison of two dictionari
 
 import contextlib
 import errno
+import functools
 import socket
 import struct
 import sys
@@ -20,7 +21,11 @@ _NETLINK_NETFILTER = 12
 _NESTED = 0x8000
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_*
-_DELTABLE = _SUBSYSTEM | 2
+_DELTABLE, _GETCHAIN, _GETRULE, _GETSET = (_SUBSYSTEM | number for number in (2, 4, 7, 10))
+_CHAIN_NAME = 3
+#: what of a set and of a chain changes with who uses them: NFTA_SET_COUNT; NFTA_CHAIN_USE, …_COUNTERS
+_SET_VARIABLE, _CHAIN_VARIABLE = (20,), (6, 8)
+_ANONYMOUS, _MAP = 1, 8  # NFT_SET_*
 _NEWSETELEM, _GETSETELEM, _DELSETELEM, _NEWGEN, _GETGEN = (_SUBSYSTEM | number for number in (12, 13, 14, 15, 16))
 _REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x400
 _ERROR, _DONE = 2, 3
@@ -35,6 +40,11 @@ _FAMILY = struct.Struct("=BBH")  # nfgenmsg; the last is big-endian
 _ATTRIBUTE = struct.Struct("=HH")
 #: the headers of an element, of its key and of the key's value
 _ELEMENT = struct.Struct("=HHHHHH")
+#: the headers of an element's value and of what is in it
+_VALUE = struct.Struct("=HHHH")
+#: the header of an element's comment: an attribute, and in it user space's own kind of attribute, number 0
+_COMMENT = struct.Struct("=HHBB")
+_PADDING = tuple(bytes(-length % 4) for length in range(4))
 _VERDICTS = {"goto": -4, "jump": -3, "drop": 0, "accept": 1}
 _VERDICT_NAMES = {number: name for name, number in _VERDICTS.items()}
 
@@ -58,6 +68,7 @@ def element(key: bytes, data: bytes = b"", remark: bytes = b"") -> bytes:
     return _ELEMENT.pack(size, 1 | _NESTED, 8 + length, 1 | _NESTED, 4 + length, 1) + key + data + remark
 
 
+@functools.cache
 def verdict(text: str) -> bytes:
     """The value in a verdict map: ``drop``, ``goto CHAIN``, …"""
     name, _, chain = text.partition(" ")
@@ -68,13 +79,13 @@ def verdict(text: str) -> bytes:
 
 def value(data: bytes) -> bytes:
     """The value in a map of plain values, padded."""
-    return _attribute(2 | _NESTED, _attribute(1, data))
+    return _VALUE.pack(8 + len(data), 2 | _NESTED, 4 + len(data), 1) + data
 
 
 def comment(text: str) -> bytes:
     """What ``comment "text"`` adds to an element."""
     data = text.encode()[:127] + b"\0"
-    return _attribute(6, bytes((0, len(data))) + data)
+    return _COMMENT.pack(6 + len(data), 6, 0, len(data)) + data + _PADDING[len(data) + 2 & 3]
 
 
 def _attribute(number: int, data: bytes) -> bytes:
@@ -186,6 +197,34 @@ class NftSocket:
                     _split(data, container.key_length, found)
         return found
 
+    def outline(self, family: int, table: str) -> dict[tuple[str, str], bytes]:
+        """What is in a table besides elements: by ("chain", "set" or "map") and name, in bytes that are the same as
+        long as it is, of a chain with its rules.  Empty where there is no such table."""
+        found: dict[tuple[str, str], bytes] = {}
+        wanted = table.encode() + b"\0"
+        for request, variable in ((_GETSET, _SET_VARIABLE), (_GETCHAIN, _CHAIN_VARIABLE), (_GETRULE, ())):
+            self._socket.send(self._message(request, _DUMP, _attribute(1, wanted), family))
+            for kind, body in self._dumped():
+                if kind in (_ERROR, _DONE):
+                    _raise_failure(body, f"nft list table {table}", errno.ENOENT)
+                    continue
+                attributes = dict(_attributes(body[_FAMILY.size :]))
+                if attributes[1] != wanted:
+                    continue
+                name = attributes[_CHAIN_NAME if request == _GETCHAIN else 2].rstrip(b"\0").decode()
+                if request == _GETSET:
+                    flags = int.from_bytes(attributes.get(3, b""), "big")
+                    if flags & _ANONYMOUS:
+                        continue  # a part of the rule that uses it
+                    what = "map" if flags & _MAP else "set", name
+                else:
+                    what = "chain", name
+                said = b"".join(
+                    _attribute(number, data) for number, data in attributes.items() if number not in variable
+                )
+                found[what] = found.get(what, b"") + said
+        return found
+
     def generation(self) -> int:
         """The number of the ruleset's present state: every transaction, whoever's, adds one."""
         self._socket.send(self._message(_GETGEN, 0, b""))
@@ -224,9 +263,9 @@ class NftSocket:
                 yield from (body for _, body in _bodies(self._socket.recv(1 << 20, socket.MSG_DONTWAIT)))
 
 
-def _raise_failure(body: bytes, what: str) -> None:
-    number = -struct.unpack_from("=i", body)[0]
-    if number:
+def _raise_failure(body: bytes, what: str, *expected: int) -> None:
+    number = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
+    if number and number not in expected:
         raise NetlinkError(number, what)
 
 

@@ -80,13 +80,9 @@ def limit_to(numbers: frozenset[int]) -> None:
 
 
 def become(uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
-    """Change the calling thread's user; the kernel takes its effective capabilities unless it stays root.
-
-    As with containerd, the primary group is also one of the further ones.
-    """
+    """Change the calling thread's user; the kernel takes its effective capabilities unless it stays root."""
     if (uid, gid, groups) == (0, 0, ()):
         return
-    groups = tuple(dict.fromkeys((gid, *groups)))
     packed = b"".join(group.to_bytes(4, "little") for group in groups)
     call("syscall", _SETGROUPS, len(groups), packed)
     call("syscall", _SETRESGID, gid, gid, gid)

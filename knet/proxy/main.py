@@ -12,8 +12,9 @@ from knet.client import Client, EventRecorder, Informer, component
 from knet.kernel import sysctl
 from knet.proxy.health import Freshness, Health
 from knet.proxy.modes import MODES
-from knet.proxy.snapshot import PROXY_NAME_LABEL, Snapshot, build
+from knet.proxy.snapshot import PROXY_NAME_LABEL, Place
 from knet.proxy.sync import Syncer
+from knet.proxy.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -49,24 +50,23 @@ async def _serve(options: Options) -> None:
         def here() -> Node | None:
             return machine.get("", options.node_name)
 
-        def snapshot() -> Snapshot:
-            return build(
-                services.list(),
-                slices.list(),
-                options.node_name,
-                options.node_ip,
-                options.cluster_cidr,
-                zone=_zone(here()),
-            )
-
         others = [applier() for mode, applier in MODES.items() if mode != options.mode]
         period = PROFILES[options.timing].proxy_sync
         events = EventRecorder(client, "kube-proxy", options.node_name)
         health = Health(options.node_name, options.mode, Freshness(2 * period), here, events.event)
-        syncer = Syncer(MODES[options.mode](), snapshot, period, others, [health])
+        tracker = Tracker(Place(options.node_name, ""), options.node_ip, options.cluster_cidr)
+        syncer = Syncer(MODES[options.mode](), tracker.snapshot, period, others, [health])
+
+        def moved(old: Node | None, new: Node | None) -> None:
+            if _zone(old) != _zone(new):
+                tracker.move(Place(options.node_name, _zone(new)))
+                syncer.changed()
+
+        services.subscribe(tracker.service)
         services.subscribe(syncer.changed)
+        slices.subscribe(tracker.slice)
         slices.subscribe(syncer.changed)
-        machine.subscribe(lambda old, new: syncer.changed() if _zone(old) != _zone(new) else None)
+        machine.subscribe(moved)
         async with health, asyncio.TaskGroup() as group:
             group.create_task(events.run())
             group.create_task(services.run())

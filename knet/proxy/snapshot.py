@@ -9,7 +9,7 @@ Upstream: pkg/proxy/serviceport.go, endpointslicecache.go, topology.go.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from knet.api.names import SERVICE_NAME_LABEL
@@ -46,6 +46,8 @@ class Endpoint(NamedTuple):
     """the controller says in which zones clients should use it"""
     near: bool = False
     """… and this machine's zone is one of them"""
+    placed: bool = True
+    """on which machine it runs is known"""
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
@@ -115,6 +117,21 @@ class Snapshot:
     node_ip: str = ""
     cluster_cidr: str = ""
     family: int = 4
+
+    def replaced(self, changed: Mapping[ServicePortName, ServicePort | None]) -> "Snapshot":
+        """With these ports as they are now, None for one that is gone; this one where nothing is different."""
+        different = {name: port for name, port in changed.items() if self.ports.get(name) != port}
+        if not different:
+            return self
+        ports = dict(self.ports)
+        for name, port in different.items():
+            if port is None:
+                del ports[name]
+            else:
+                ports[name] = port
+        if ports.keys() - self.ports.keys():
+            ports = {name: ports[name] for name in sorted(ports)}
+        return replace(self, ports=ports)
 
     @property
     def health_checks(self) -> Mapping[tuple[str, str], HealthCheck]:
@@ -188,7 +205,6 @@ def build(
     ports = {
         port.name: port
         for service in services
-        if _is_ours(service)
         for port in service_ports(service, by_service.get((service.namespace, service.name), ()), here, family)
     }
     return Snapshot({name: ports[name] for name in sorted(ports)}, node_ip, cluster_cidr, family)
@@ -207,9 +223,11 @@ def _is_ours(service: Service) -> bool:
 
 
 def service_ports(service: Service, slices: Iterable[EndpointSlice], here: Place, family: int) -> list[ServicePort]:
-    """What one Service and its slices amount to; nothing where it has no address of the family."""
+    """What one Service and its slices amount to; nothing where it has no address of the family, or another proxy."""
     spec = service.spec
     slices = list(slices)
+    if not _is_ours(service):
+        return []
     cluster_ip = next(iter(_of_family(family, spec.clusterIPs or (spec.clusterIP,))), "")
     if not cluster_ip:
         return []
@@ -277,4 +295,5 @@ def _endpoint(entry: SliceEndpoint, address: str, port: int, here: Place) -> End
         local=bool(here.node) and entry.nodeName == here.node,
         hinted=bool(zones),
         near=here.zone in zones,
+        placed=bool(entry.nodeName),
     )

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import iptables_walk
+import msgspec
 import nft_walk
 import pytest
 from packets import Outcome, Packet
@@ -83,6 +84,11 @@ def test_only_the_services_own_address_port_and_protocol_are_translated(web):
 def test_what_is_masqueraded(web, source, masqueraded):
     found = web("10.244.1.2").forwarded(Packet(source, "10.96.0.80", 80))
     assert found == {Outcome("10.244.1.2:8080", masqueraded): 1}
+
+
+def test_a_pod_reaches_itself_by_a_slice_made_by_hand(web):
+    found = web(msgspec.structs.replace(endpoint("10.244.1.2"), nodeName="")).forwarded
+    assert found(Packet("10.244.1.2", "10.96.0.80", 80)) == {Outcome("10.244.1.2:8080", True): 1}
 
 
 def test_the_machine_itself_is_masqueraded_too(web):

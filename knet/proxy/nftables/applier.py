@@ -16,6 +16,9 @@ from knet.proxy.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
 
+#: see `NftSocket.outline`
+Outline = dict[tuple[str, str], bytes]
+
 
 class NftablesApplier:
     """The mode ``nftables``, in one address family.
@@ -31,8 +34,8 @@ class NftablesApplier:
         self._made = False
         #: the ruleset's generation when the table was as it should be; None where it may not be
         self._generation: int | None = None
-        #: the table without elements as nft lists it, when it was as it should be; None where we have changed it since
-        self._listing: list[dict[str, object]] | None = None
+        #: the table without elements, when it was as it should be; None where we have changed it since
+        self._outline: Outline | None = None
         #: chains that nothing leads to any more
         self._stale: set[str] = set()
         self._socket: NftSocket | None = None
@@ -43,22 +46,23 @@ class NftablesApplier:
         self._apply(snapshot)
 
     def _apply(self, snapshot: Snapshot) -> None:
-        change = self._desired.update(snapshot)
         if not self._made:
-            self._write_everything()
+            self._desired = Desired(self._family)
+            self._write_everything(self._desired.update(snapshot))
             return
+        change = self._desired.update(snapshot)
         try:
             self._write(change)
         except (RulesError, NetlinkError) as error:  # something that this change relies on is gone
             log.warning("%s; looking at all rules", error)
-            self._write_everything()
+            self._write_everything(self._desired.everything())
 
     async def repair(self, snapshot: Snapshot) -> None:
         """The same, after a look at whether the table is still as we left it."""
         self._apply(snapshot)
         self._delete_stale_chains()
         if self._generation != self._nftables.generation():
-            self._write_everything()
+            self._write_everything(self._desired.everything())
 
     async def remove(self) -> None:
         """Remove the table."""
@@ -84,24 +88,23 @@ class NftablesApplier:
                 self._run(text.removals(change.stale_chains, change.stale_sets, self._family))
             self._stale = (self._stale | set(change.stale_chains)) - change.chains.keys()
 
-    def _write_everything(self) -> None:
+    def _write_everything(self, everything: Change) -> None:
         """Look at what the kernel holds, whoever made it, and tell it what is different."""
-        everything = self._desired.everything()
         with self._accounted(self._nftables.generation()):
             held = self._held()
-            if held is None or held != self._listing:
+            if not held or held != self._outline:
                 commands = text.frame(self._family) + text.additions(everything, self._family)
                 try:
                     self._run(commands)
                 except RulesError as error:
-                    if held is None:
+                    if not held:
                         raise
                     log.warning("%s; making the table anew", error)
                     self._run(text.deletion(self._family) + commands)
-                held = self._held() or []
+                held = self._held()
             self._tell(*self._differences(everything))
             self._clear(held, everything)
-            self._made, self._listing = True, self._held()
+            self._made, self._outline = True, self._held()
 
     def _container(self, name: str) -> Container:
         return Container(self._family.nfproto, TABLE, name, key_length(container(name), self._family))
@@ -113,20 +116,17 @@ class NftablesApplier:
         maps = [name for name, declared in everything.sets.items() if declared.startswith("map")]
         for name in (*CONTAINERS, *maps):
             wanted, held = everything.added.get(name, {}), self._nftables.dump(self._container(name))
-            if wanted != held:
+            if not held:
+                added[name] = wanted
+            elif wanted != held:
                 removed[name] = {key: one for key, one in held.items() if wanted.get(key) != one}
                 added[name] = {key: one for key, one in wanted.items() if held.get(key) != one}
         return removed, added
 
-    def _clear(self, held: list[dict[str, object]], everything: Change) -> None:
+    def _clear(self, held: Outline, everything: Change) -> None:
         """Sets and chains in the table that should not be there."""
-        names: dict[str, str] = {}
-        for row in held:
-            for kind, found in row.items():
-                if isinstance(found, dict) and "name" in found:
-                    names[found["name"]] = kind
         wanted = rules(self._family).keys() | everything.chains.keys() | everything.sets.keys() | CONTAINERS.keys()
-        stale = {name: kind for name, kind in names.items() if name not in wanted and kind != "table"}
+        stale = {name: kind for kind, name in held if name not in wanted}
         self._stale = {name for name, kind in stale.items() if kind == "chain"}
         sets = {name: kind for name, kind in stale.items() if kind != "chain"}
         if stale:
@@ -147,12 +147,12 @@ class NftablesApplier:
         except RulesError as error:
             log.info("%s; again after the next look at the rules", error)
 
-    def _held(self) -> list[dict[str, object]] | None:
-        return nft.listing(self._family.keyword, TABLE, terse=True)
+    def _held(self) -> Outline:
+        return self._nftables.outline(self._family.nfproto, TABLE)
 
     def _run(self, commands: str) -> None:
         nft.apply(commands)
-        self._listing = None
+        self._outline = None
         self._transactions += 1
 
     def _tell(self, removed: Elements, added: Elements) -> None:

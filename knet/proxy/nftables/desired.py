@@ -12,6 +12,9 @@ from knet.proxy.nftables.frame import Family
 from knet.proxy.nftables.rendering import CHAIN, SET, Claimed, Claims, Content, Scope, claims, packed, taking_chains
 from knet.proxy.snapshot import ServicePortName, Snapshot
 
+#: who claims something
+Owner = ServicePortName | str
+_FIRST, _MACHINE = "first", "machine"
 #: elements by container and key
 Elements = dict[str, dict[bytes, bytes]]
 
@@ -57,11 +60,13 @@ class Desired:
     def __init__(self, family: Family) -> None:
         self._family = family
         self._snapshot = Snapshot({})
+        #: what is in force
+        self._claims: Claims = {}
+        #: of what several claim: all their claims, the one in force first (and under `_FIRST`, whoever's it is)
+        self._contested: dict[Claimed, dict[Owner, Content]] = {}
         self._chains: dict[str, tuple[str, ...]] = {}
         #: what the chains lead to
         self._taking: Claims = {}
-        #: the claim of the first owner is the one in force
-        self._claims: dict[Claimed, dict[ServicePortName | None, Content]] = {}
 
     def update(self, snapshot: Snapshot) -> Change:
         """Bring it to a snapshot: what is different now.
@@ -70,31 +75,75 @@ class Desired:
         """
         before, ports = self._snapshot, snapshot.ports
         old_scope, scope = (Scope(self._family, row.cluster_cidr, row.node_ip) for row in (before, snapshot))
-        replaced: list[tuple[ServicePortName | None, Claims, Claims]] = []
+        replaced: list[tuple[Owner, Claims, Claims]] = []
         if before.node_ip != snapshot.node_ip:
-            replaced.append((None, _node_ports(before), _node_ports(snapshot)))
+            replaced.append((_MACHINE, _node_ports(before), _node_ports(snapshot)))
+        appeared = 0
         for name, port in ports.items():
             old = before.ports.get(name)
             if old is not port and (old != port or old_scope != scope):
                 replaced.append((name, claims(old, old_scope) if old else {}, claims(port, scope)))
-        if len(before.ports) + sum(name not in before.ports for name, _, _ in replaced if name) != len(ports):
+                appeared += old is None
+        if len(before.ports) + appeared != len(ports):
             replaced += [(name, claims(old, old_scope), {}) for name, old in before.ports.items() if name not in ports]
         self._snapshot = snapshot
+        change = self._replace(replaced)
+        if change.chains or change.stale_chains:
+            self._lead_on(change, scope)
+        return change
+
+    def everything(self) -> Change:
+        """All of it, as if nothing were there yet."""
+        change = Change()
+        for claimed, content in (*self._claims.items(), *self._taking.items()):
+            change.note(claimed, None, content)
+        return change
+
+    def _replace(self, replaced: list[tuple[Owner, Claims, Claims]]) -> Change:
+        """Put claims in the place of earlier ones of the same owners."""
         touched: dict[Claimed, Content | None] = {}
         for owner, gone, new in replaced:
             for claimed in gone:
                 if claimed not in new:
-                    self._claim(owner, claimed, None, touched)
+                    touched.setdefault(claimed, self._claims[claimed])
+                    self._release(owner, claimed)
             for claimed, content in new.items():
-                self._claim(owner, claimed, content, touched)
+                if claimed not in touched:
+                    touched[claimed] = self._claims.get(claimed)
+                if claimed in self._claims:
+                    self._share(owner, claimed, content, claimed in gone)
+                else:
+                    self._claims[claimed] = content
         change = Change()
         for claimed, earlier in touched.items():
-            now = self._in_force(claimed)
+            now = self._claims.get(claimed)
             if now != earlier:
                 change.note(claimed, earlier, now)
-        if change.chains or change.stale_chains:
-            self._lead_on(change, scope)
         return change
+
+    def _share(self, owner: Owner, claimed: Claimed, content: Content, again: bool) -> None:
+        """What is claimed already is claimed by one more, or ``again`` by one who had claimed it."""
+        owners = self._contested.get(claimed)
+        if owners is None:
+            if again:
+                self._claims[claimed] = content
+                return
+            owners = self._contested[claimed] = {_FIRST: self._claims[claimed]}
+        owners[_FIRST if again and owner not in owners else owner] = content
+        self._claims[claimed] = next(iter(owners.values()))
+
+    def _release(self, owner: Owner, claimed: Claimed) -> None:
+        owners = self._contested.get(claimed)
+        if owners is None:
+            del self._claims[claimed]
+            return
+        del owners[owner if owner in owners else _FIRST]
+        if owners:
+            self._claims[claimed] = next(iter(owners.values()))
+        else:
+            del self._claims[claimed]
+        if owners.keys() <= {_FIRST}:
+            del self._contested[claimed]
 
     def _lead_on(self, change: Change, scope: Scope) -> None:
         """What the chains in force lead to comes and goes with them."""
@@ -105,39 +154,6 @@ class Desired:
         for claimed in before | self._taking:
             if before.get(claimed) != self._taking.get(claimed):
                 change.note(claimed, before.get(claimed), self._taking.get(claimed))
-
-    def everything(self) -> Change:
-        """All of it, as if nothing were there yet."""
-        change = Change()
-        for claimed in self._claims:
-            change.note(claimed, None, self._in_force(claimed))
-        for claimed, content in self._taking.items():
-            change.note(claimed, None, content)
-        return change
-
-    def _claim(
-        self,
-        owner: ServicePortName | None,
-        claimed: Claimed,
-        content: Content | None,
-        touched: dict[Claimed, Content | None],
-    ) -> None:
-        owners = self._claims.get(claimed)
-        if claimed not in touched:
-            touched[claimed] = next(iter(owners.values())) if owners else None
-        if content is None:
-            if owners is not None:
-                owners.pop(owner, None)
-                if not owners:
-                    del self._claims[claimed]
-        elif owners is None:
-            self._claims[claimed] = {owner: content}
-        else:
-            owners[owner] = content
-
-    def _in_force(self, claimed: Claimed) -> Content | None:
-        owners = self._claims.get(claimed)
-        return next(iter(owners.values())) if owners else None
 
 
 def _node_ports(snapshot: Snapshot) -> Claims:

@@ -70,7 +70,7 @@ def claims(port: ServicePort, scope: Scope) -> Claims:
         if missing:
             found[_REFUSALS[frontend.group], frontend.key] = element(frontend.key, verdict(missing), remark)
     for endpoint in usable.reachable:
-        if endpoint.local:
+        if endpoint.local or not endpoint.placed:  # a pod elsewhere comes by its own machine
             pair = 2 * packed(endpoint.ip)
             found["hairpin", pair] = element(pair)
     if port.firewalled:
