@@ -1,21 +1,23 @@
 """Cluster addresses and node ports: allocated when a Service is written, free again when it is gone.
 
-The Services themselves are the record of what is in use; the allocations in memory are derived from them at the start
-and kept in step by the writes.  A given address or port is checked against the same set.
+A cluster has one range of addresses, or one of each family.  The Services themselves are the record of what is in
+use; the allocations in memory are derived from them at the start and kept in step by the writes.  A given address or
+port is checked against the same set.
 
 KEP-3070: dynamic allocation starts above the lower band, so that addresses which people choose by hand (kube-dns has
 the tenth) seldom collide.
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address
 
+from knet.api.families import Network
 from knet.api.resources import SERVICES
 from knet.api.services import needs_health_check, needs_node_ports
-from knet.apiserver import field
+from knet.apiserver import field, service_families
 from knet.apiserver.kind import Kind
 from knet.apiserver.status import StatusError, internal_error, invalid
 from knet.store import Object
@@ -24,26 +26,27 @@ from knet.store import Object
 NODE_PORTS = range(30000, 32768)
 #: the band below, of at most 128 ports (upstream: min(max(16, size / 32), 128)), is kept for ports given by hand
 NODE_PORT_BAND = 86
+#: addresses that are given out of a range, however large it is (upstream's bitmap has as many bits)
+MOST = 1 << 16
 
 
 @dataclass(frozen=True)
 class Claims:
     """What one Service occupies."""
 
-    addresses: frozenset[int]
+    addresses: frozenset[str]
+    """in their canonical form"""
     ports: frozenset[int]
     """whatever the protocol: TCP and UDP share a number only within one Service"""
 
 
 class Allocations:
-    """Who has which address and node port."""
+    """Who has which address and node port; ``networks`` by family, the primary one first."""
 
-    def __init__(self, network: IPv4Network) -> None:
-        self.network = network
-        self._addresses: set[int] = set()
+    def __init__(self, networks: Mapping[str, Network]) -> None:
+        self.networks = networks
+        self._addresses: set[str] = set()
         self._ports: set[int] = set()
-        size = network.num_addresses
-        self._band = min(max(16, size // 16), 256)
 
     def load(self, services: Iterable[Object]) -> None:
         """Take over what existing Services occupy."""
@@ -61,6 +64,12 @@ class Allocations:
         if kind.resource is not SERVICES:
             yield
             return
+        families = tuple(self.networks)
+        errors = service_families.settle(value["spec"], old["spec"] if old else None, families)
+        if old and not errors:
+            errors = service_families.unchanged(value["spec"], old["spec"])
+        if errors:
+            raise invalid("", "Service", value["metadata"]["name"], errors)
         before = claims_of(old) if old else Claims(frozenset(), frozenset())
         added = self._complete(kind, value, before)
         try:
@@ -85,17 +94,12 @@ class Allocations:
 
     def _complete(self, kind: Kind, value: Object, before: Claims) -> Claims:
         spec = value["spec"]
-        addresses: set[int] = set()
+        addresses: set[str] = set()
         ports: set[int] = set()
         errors: field.Errors = []
-        if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
-            given = spec.get("clusterIP", "")
-            if not given:
-                spec["clusterIP"] = str(self._next_address(addresses))
-            elif int(IPv4Address(given)) not in before.addresses:
-                self._take_address(given, addresses, errors)
-            spec["clusterIPs"] = [spec["clusterIP"]]
         try:
+            if spec.get("type") != "ExternalName" and spec.get("clusterIP") != "None":
+                self._complete_addresses(spec, before, addresses, errors)
             if spec.get("type") in ("NodePort", "LoadBalancer"):
                 self._complete_ports(spec, before, ports, errors)
             if needs_health_check(spec):
@@ -106,6 +110,16 @@ class Allocations:
             self._free(Claims(frozenset(addresses), frozenset(ports)))
             raise
         return Claims(frozenset(addresses), frozenset(ports))
+
+    def _complete_addresses(self, spec: Object, before: Claims, taken: set[str], errors: field.Errors) -> None:
+        """An address of each of the Service's families."""
+        given = spec["clusterIPs"] = list(spec.get("clusterIPs") or ())
+        for index, family in enumerate(spec["ipFamilies"]):
+            if index == len(given):
+                given.append(self._next_address(self.networks[family], taken))
+            elif canonical(given[index]) not in before.addresses:
+                self._take_address(given[index], self.networks[family], given, taken, errors)
+        spec["clusterIP"] = given[0]
 
     def _complete_ports(self, spec: Object, before: Claims, taken: set[int], errors: field.Errors) -> None:
         """Ports of one number (TCP and UDP of a DNS, say) have one node port, unless they say otherwise."""
@@ -129,34 +143,36 @@ class Allocations:
                 raise internal_error(f"failed to allocate requested HealthCheck NodePort {number}: {why}")
             taken.add(number)
 
-    def _next_address(self, taken: set[int]) -> IPv4Address:
-        first = int(self.network.network_address)
-        upper = range(first + 1 + self._band, first + self.network.num_addresses - 1)
-        lower = range(first + 1, min(first + 1 + self._band, first + self.network.num_addresses - 1))
-        for band in (upper, lower):
-            if not band:
-                continue
-            start = random.randrange(len(band))
-            for step in range(len(band)):
-                address = band[(start + step) % len(band)]
+    def _next_address(self, network: Network, taken: set[str]) -> str:
+        first, last = int(network.network_address) + 1, int(network.broadcast_address)
+        last -= network.version == 4  # IPv6 has no broadcast
+        band = min(max(16, network.num_addresses // 16), 256)
+        for start, stop in ((first + band, last + 1), (first, min(first + band, last + 1))):
+            size = min(stop - start, MOST)
+            offset = random.randrange(size) if size > 0 else 0
+            for step in range(size):
+                address = str(network[start + (offset + step) % size - first + 1])
                 if address not in self._addresses:
                     self._addresses.add(address)
                     taken.add(address)
-                    return IPv4Address(address)
+                    return address
         raise internal_error("failed to allocate a serviceIP: range is full")
 
-    def _take_address(self, text: str, taken: set[int], errors: field.Errors) -> None:
-        address = IPv4Address(text)
+    def _take_address(
+        self, text: str, network: Network, given: list[str], taken: set[str], errors: field.Errors
+    ) -> None:
+        address = ip_address(text)
         why = ""
-        if address not in self.network or address in (self.network.network_address, self.network.broadcast_address):
-            why = f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {self.network}"
-        elif int(address) in self._addresses:
+        unusable = (network.network_address, *([network.broadcast_address] if network.version == 4 else ()))
+        if address not in network or address in unusable:
+            why = f"the provided IP ({text}) is not in the valid range. The range of valid IPs is {network}"
+        elif str(address) in self._addresses:
             why = "provided IP is already allocated"
         if why:
-            errors.append(field.invalid("spec.clusterIPs", [text], f"failed to allocate IP {text}: {why}"))
+            errors.append(field.invalid("spec.clusterIPs", given, f"failed to allocate IP {text}: {why}"))
             return
-        self._addresses.add(int(address))
-        taken.add(int(address))
+        self._addresses.add(str(address))
+        taken.add(str(address))
 
     def _next_port(self, taken: set[int], failed: str) -> int:
         upper, lower = NODE_PORTS[NODE_PORT_BAND:], NODE_PORTS[:NODE_PORT_BAND]
@@ -181,12 +197,16 @@ class Allocations:
         return ""
 
 
+def canonical(address: str) -> str:
+    """An address as it is written by programs; IPv4 has one form only."""
+    return str(ip_address(address)) if ":" in address else address
+
+
 def claims_of(value: Object) -> Claims:
     """What a stored Service occupies."""
     spec = value.get("spec", {})
-    address = spec.get("clusterIP", "")
     return Claims(
-        frozenset([int(IPv4Address(address))] if address not in ("", "None") else []),
+        frozenset(canonical(address) for address in spec.get("clusterIPs", ()) if address != "None"),
         frozenset(
             number
             for number in (

@@ -3,8 +3,10 @@
 Its namespaces, the system's priority classes, and the Service through which pods reach the API server.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from knet.api.families import of_family
 from knet.api.names import SERVICE_NAME_LABEL, SYSTEM_NAMESPACE
 from knet.api.resources import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES, Resource
 from knet.apiserver import creating, updating
@@ -30,19 +32,21 @@ SYSTEM_PRIORITIES = (
 _LABELS = {"component": "apiserver", "provider": "kubernetes"}
 
 
-async def bootstrap(context: Context, address: str, port: int) -> None:
-    """Create what is missing, and let ``default/kubernetes`` point to this server."""
+async def bootstrap(context: Context, addresses: Sequence[str], port: int) -> None:
+    """Create what is missing, and let ``default/kubernetes`` point to this server, by its address of the cluster's
+    primary family: the Service has one family, as upstream's."""
     for name in SYSTEM_NAMESPACES:
         await _ensure(context, NAMESPACES, "", {"metadata": {"name": name}})
     for name, value, description in SYSTEM_PRIORITIES:
         metadata = {"name": name}
         await _ensure(context, PRIORITYCLASSES, "", {"metadata": metadata, "value": value, "description": description})
-    first = context.allocations.network.network_address + 1
+    family, network = next(iter(context.allocations.networks.items()))
+    address = of_family(addresses, family)
     service = {
         "metadata": {"name": "kubernetes", "labels": _LABELS},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": str(first),
+            "clusterIP": str(network[1]),
             "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}],
         },
     }
@@ -53,7 +57,7 @@ async def bootstrap(context: Context, address: str, port: int) -> None:
     }
     endpoint_slice: Object = {
         "metadata": {"name": "kubernetes", "labels": {SERVICE_NAME_LABEL: "kubernetes"}},
-        "addressType": "IPv4",
+        "addressType": family,
         "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
         "ports": ports,
     }

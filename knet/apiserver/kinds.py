@@ -111,6 +111,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
     resources.SERVICES: Strategy(
         default=core_defaults.default_service,
         first_status={"loadBalancer": {}},
+        prepare_create=prepare.new_service,
         prepare_update=prepare.keep_service,
         validate=service.validate_service,
         validate_update=service.validate_service_update,

@@ -6,11 +6,11 @@ import logging
 import resource
 import socket
 import ssl
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import msgspec
 
+from knet.api.families import ranges, split
 from knet.api.names import SERVICE_CIDR
 from knet.api.resources import SERVICES
 from knet.api.schema import schema_of
@@ -53,7 +53,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ``store`` is an etcd's URL; "" is a database file in ``data_dir``.  ``pki_dir`` holds ca.crt, apiserver.crt/.key,
     apiserver-kubelet-client.crt/.key, sa.key and sa.pub; ``listen_fds`` are sockets that listen already (connections
     wait in their backlogs across restarts); only where there are none, ``advertise_address``:``bind_port`` is bound
-    here.  ``audit_fds``: the file that the audit log is appended to, if there is to be one.
+    here.  ``advertise_address`` and ``service_cidr`` may be one of each address family, with a comma between, the
+    primary one first.  ``audit_fds``: the file that the audit log is appended to, if there is to be one.
     """
 
     data_dir: str
@@ -85,7 +86,7 @@ async def serve(options: Options) -> None:
     kinds = Registry(served(schema).values())
     selectable = Selectable(kinds.values())
     store = await opened(options.store or str(data / STORE_FILE), selectable)
-    allocations = Allocations(IPv4Network(options.service_cidr))
+    allocations = Allocations(ranges(options.service_cidr))
     allocations.load(record.decode() for record in store.list(kinds[SERVICES].collection).records)
     authorizer = Authorizer(store)
     context = Context(
@@ -106,7 +107,7 @@ async def serve(options: Options) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(authorizer.run())
             # connections wait in the backlog until everybody may do what is theirs
-            await bootstrap(context, options.advertise_address, options.bind_port)
+            await bootstrap(context, split(options.advertise_address), options.bind_port)
             await reconcile(context)
             tls = server_tls(pki)
             for listener in listeners(options):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from knet.api.families import family_of
 from knet.api.pod_resources import qos_class
 from knet.api.services import externally_accessible, needs_health_check, needs_node_ports
 from knet.apiserver.context import now
@@ -92,16 +93,39 @@ def keep_namespace(value: Object, old: Object) -> None:
     value["spec"] = {**value.get("spec", {}), "finalizers": old.get("spec", {}).get("finalizers", [])}
 
 
+def new_service(value: Object) -> None:
+    """Its address may be told the old way, alone; what was told both ways is for validation."""
+    spec = value["spec"]
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+
+
+def _keep_addresses(spec: Object, before: Object) -> None:
+    """upstream: patchAllocatedValues and NormalizeClusterIPs; the families here, too, lest such an update look like
+    one that changes something."""
+    if not spec.get("clusterIP"):
+        spec["clusterIP"] = before["clusterIP"]
+    if not spec.get("clusterIPs"):
+        spec["clusterIPs"] = list(before["clusterIPs"])
+    if spec["clusterIP"] != before["clusterIP"] and spec["clusterIPs"] == before["clusterIPs"]:
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    if not spec.get("ipFamilyPolicy"):
+        spec["ipFamilyPolicy"] = before["ipFamilyPolicy"]
+    if not spec.get("ipFamilies"):
+        headless = spec["clusterIP"] == "None"
+        spec["ipFamilies"] = list(before["ipFamilies"]) if headless else [family_of(ip) for ip in spec["clusterIPs"]]
+
+
 def keep_service(value: Object, old: Object) -> None:
     """An update that leaves out what was allocated keeps it, as long as the type still needs it."""
     spec, before = value["spec"], old["spec"]
     if spec["type"] == "ExternalName":
         for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
             spec.pop(key, None)
-    elif before.get("type") != "ExternalName" and not spec.get("clusterIP"):
-        for key in ("clusterIP", "clusterIPs"):
-            if key in before:
-                spec[key] = before[key]
+    elif before.get("type") == "ExternalName":
+        new_service(value)
+    else:
+        _keep_addresses(spec, before)
     if needs_node_ports(spec) and needs_node_ports(before):
         _keep_node_ports(spec.get("ports", ()), before.get("ports", ()))
     elif spec["type"] not in ("NodePort", "LoadBalancer"):

@@ -143,10 +143,10 @@ async def modify(
             await context.admission.validate(request)
             if not changed:
                 return record
-            if options.dry_run:
-                return representation.dry_record(value, old["metadata"]["resourceVersion"])
             gone = goes_with_update(kind, value, old)
-            with context.allocations.claim(kind, value, old):
+            with context.allocations.claim(kind, value, old, keep=not options.dry_run):
+                if options.dry_run:
+                    return representation.dry_record(value, old["metadata"]["resourceVersion"])
                 written = await context.store.write(record.key, value, record.revision, delete=gone)
         except Conflict:
             if insists:

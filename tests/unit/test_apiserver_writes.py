@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from apiserver_harness import JSON_PATCH, MERGE, STRATEGIC, Api, Server, deployment, pod, running
 
+from knet.api.families import ranges
 from knet.api.resources import SERVICES
 from knet.api.schema import schema_of
 from knet.apiserver.addresses import NODE_PORTS, Allocations
@@ -438,7 +438,7 @@ def test_a_health_check_port_comes_and_goes_with_local_load_balancers(server: Se
 
 
 def test_a_full_range_of_node_ports_says_so() -> None:
-    allocations = Allocations(IPv4Network("10.96.0.0/12"))
+    allocations = Allocations(ranges("10.96.0.0/12"))
     allocations.load([{"spec": {"ports": [{"nodePort": number} for number in NODE_PORTS]}}])
     kind = served(schema_of(schema_kinds()))[SERVICES]
     late = {"metadata": {"name": "late"}, "spec": {"type": "NodePort", "ports": [{"port": 80, "protocol": "TCP"}]}}

@@ -33,13 +33,6 @@ def default_service(value: Object) -> None:
         spec.setdefault("allocateLoadBalancerNodePorts", True)
     if kind != "ExternalName":
         spec.setdefault("internalTrafficPolicy", "Cluster")
-        # the cluster has one address family; upstream stores these beside the allocated address
-        spec.setdefault("ipFamilies", ["IPv4"])
-        spec.setdefault("ipFamilyPolicy", "SingleStack")
-        if spec.get("clusterIPs") and not spec.get("clusterIP"):
-            spec["clusterIP"] = spec["clusterIPs"][0]
-        elif spec.get("clusterIP"):
-            spec.setdefault("clusterIPs", [spec["clusterIP"]])
 
 
 def default_secret(value: Object) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
+from knet.api.families import FAMILIES, family_of
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
-from knet.apiserver.validation.addresses import INVALID_IP, PROTOCOLS, is_ipv4
+from knet.apiserver.validation.service import PROTOCOLS
 from knet.store import Object
 
 
@@ -18,8 +19,8 @@ def validate_endpoints(value: Object) -> Errors:
             errors.append(field.required(here, "must specify `addresses` or `notReadyAddresses`"))
         for key in ("addresses", "notReadyAddresses"):
             for place, row in enumerate(subset.get(key, ())):
-                if not is_ipv4(row.get("ip", "")):
-                    errors.append(field.invalid(f"{here}.{key}[{place}].ip", row.get("ip", ""), INVALID_IP))
+                if wrong := formats.ip_address(row.get("ip", "")):
+                    errors.append(field.invalid(f"{here}.{key}[{place}].ip", row.get("ip", ""), wrong))
         errors += _ports(subset.get("ports", ()), f"{here}.ports", len(subset.get("ports", ())) > 1)
     return errors
 
@@ -41,8 +42,8 @@ def validate_endpoint_slice(value: Object) -> Errors:
         if not addresses:
             errors.append(field.required(here, "must contain at least 1 address"))
         for place, text in enumerate(addresses):
-            if kind == "IPv4" and not is_ipv4(text):
-                errors.append(field.invalid(f"{here}[{place}]", text, "must be a valid IPv4 address"))
+            if kind in FAMILIES and (formats.ip_address(text) or family_of(text) != kind):
+                errors.append(field.invalid(f"{here}[{place}]", text, f"must be a valid {kind} address"))
     return errors + _ports(value.get("ports") or (), "ports", False)
 
 

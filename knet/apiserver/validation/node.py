@@ -1,7 +1,6 @@
 """Nodes (pkg/apis/core/validation)."""
 
-from ipaddress import IPv4Network
-
+from knet.api.families import family_of
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.store import Object
@@ -26,13 +25,12 @@ def validate_node(value: Object) -> Errors:
         if pair in seen:
             errors.append(field.duplicate(here, field.Go(f'core.Taint{{Key:"{pair[0]}", Effect:"{pair[1]}"}}')))
         seen.add(pair)
-    for index, cidr in enumerate(spec.get("podCIDRs", ())):
-        try:
-            IPv4Network(cidr)
-        except ValueError:
-            errors.append(
-                field.invalid(f"spec.podCIDRs[{index}]", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24)")
-            )
+    cidrs = spec.get("podCIDRs", ())
+    for index, cidr in enumerate(cidrs):
+        if wrong := formats.cidr(cidr):
+            errors.append(field.invalid(f"spec.podCIDRs[{index}]", cidr, wrong))
+    if len({family_of(cidr) for cidr in cidrs}) != len(cidrs):
+        errors.append(field.invalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family"))
     return errors
 
 

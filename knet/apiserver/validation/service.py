@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.apiserver.validation import metadata as metadata_validation
-from knet.apiserver.validation.addresses import INVALID_IP, PROTOCOLS, is_ipv4
 from knet.apiserver.validation.service_traffic import traffic, traffic_update
 from knet.store import Object
 
+#: transport protocols of ports
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
 
 def validate_service(value: Object) -> Errors:
-    """A Service; whether its address and node ports can be had is decided by `knet.apiserver.addresses`."""
+    """A Service; its addresses and node ports are the matter of `knet.apiserver.addresses`."""
     spec = value["spec"]
     kind = spec.get("type", "")
     address = spec.get("clusterIP", "")
@@ -29,22 +30,18 @@ def validate_service(value: Object) -> Errors:
             errors.append(field.required("spec.externalName"))
         elif wrong := formats.dns_subdomain(spec["externalName"].rstrip(".")):
             errors.append(field.invalid("spec.externalName", spec["externalName"], wrong))
-        if address and address != "None":
-            errors.append(field.forbidden("spec.clusterIPs[0]", "may not be set when `type` is 'ExternalName'"))
-    elif address == "None":
-        if kind in ("NodePort", "LoadBalancer"):
-            errors.append(field.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
-    elif address and not is_ipv4(address):
-        errors.append(field.invalid("spec.clusterIPs[0]", address, INVALID_IP))
-    if address and spec.get("clusterIPs") and spec["clusterIPs"][0] != address:
-        errors.append(field.invalid("spec.clusterIPs", spec["clusterIPs"], "first value must match `clusterIP`"))
+        for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+            if spec.get(key):
+                errors.append(field.forbidden(f"spec.{key}", "may not be set for ExternalName services"))
+    elif address == "None" and kind in ("NodePort", "LoadBalancer"):
+        errors.append(field.invalid("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
     if not spec.get("ports") and kind != "ExternalName" and address != "None":
         errors.append(field.required("spec.ports"))
     errors += _service_ports(spec.get("ports", ()), kind)
     errors += metadata_validation.labels(spec.get("selector", {}), "spec.selector")
     for index, text in enumerate(spec.get("externalIPs", ())):
-        if not is_ipv4(text):
-            errors.append(field.invalid(f"spec.externalIPs[{index}]", text, INVALID_IP))
+        if wrong := formats.ip_address(text):
+            errors.append(field.invalid(f"spec.externalIPs[{index}]", text, wrong))
     return errors + traffic(spec, value["metadata"].get("annotations") or {})
 
 
@@ -83,11 +80,5 @@ def _service_ports(ports: Iterable[Object], kind: str) -> Errors:
 
 
 def validate_service_update(value: Object, old: Object) -> Errors:
-    """The cluster address stays, unless the Service becomes or ceases to be an ExternalName."""
-    spec, before = value["spec"], old["spec"]
-    errors = traffic_update(spec, before)
-    if "ExternalName" in (spec.get("type"), before.get("type")):
-        return errors
-    if before.get("clusterIP") and spec.get("clusterIP") != before["clusterIP"]:
-        errors.append(field.invalid("spec.clusterIPs[0]", [spec.get("clusterIP", "")], "may not change once set"))
-    return errors
+    """What may not change, but for addresses."""
+    return traffic_update(value["spec"], old["spec"])
