@@ -42,9 +42,9 @@ def test_the_text_is_as_written_down():
     slices = [
         endpoint_slice(name, *endpoints, ports=[("p80", 80, "TCP")], namespace=namespace)
         for name, namespace, endpoints in (
-            ("svc1", "ns1", ("10.180.2.3", "10.180.1.1", "10.180.2.2")),
-            ("lb", "ns3", ("10.180.2.1", "10.180.2.2")),
-            ("sticky", "ns4", ("10.180.1.1", "10.180.2.2")),
+            ("svc1", "ns1", ("10.244.2.3", "10.244.1.1", "10.244.2.2")),
+            ("lb", "ns3", ("10.244.2.1", "10.244.2.2")),
+            ("sticky", "ns4", ("10.244.1.1", "10.244.2.2")),
         )
     ]
     assert render(snapshot(services, slices)) == GOLDEN.read_text()
