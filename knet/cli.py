@@ -25,6 +25,7 @@ from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
 from knet.kernel.features import FeatureMissing
+from knet.kernel.ipvs import SCHEDULERS
 from knet.underlay import isolation
 from knet.underlay.impairment import OPTIONS
 from knet.underlay.state import OFF, RUNNING, LinkState
@@ -71,6 +72,9 @@ def up(
     ] = None,
     proxy: Annotated[
         str | None, typer.Option(metavar=_choice(tuple(PROXY_MODES)), help="How kube-proxy realises Services.")
+    ] = None,
+    ipvs_scheduler: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"With --proxy ipvs: one of {', '.join(SCHEDULERS)}.")
     ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar=_choice(tuple(POLICY_MODES)), help="How NetworkPolicies are enforced.")
@@ -310,12 +314,14 @@ def restart(component: Annotated[str, typer.Argument(metavar="COMPONENT@MACHINE"
 @app.command()
 def proxy(
     mode: Annotated[str | None, typer.Argument(metavar=f"[{_choice(tuple(PROXY_MODES))}]")] = None,
+    ipvs_scheduler: Annotated[str | None, typer.Option(metavar="NAME", help="How the mode ipvs distributes.")] = None,
     name: Name = DEFAULT_NAME,
 ) -> None:
     """How kube-proxy realises Services: show it, or change it; each kube-proxy is restarted, connections stay."""
-    if mode is not None:
+    given = {"proxy": mode, "ipvs_scheduler": ipvs_scheduler}
+    if changes := {option: value for option, value in given.items() if value is not None}:
         _up(name)
-        for component in launch.reconfigure(name, {"proxy": mode}):
+        for component in launch.reconfigure(name, changes):
             out.print(f"{component} restarted")
     out.print(f"kube-proxy mode: [bold]{_ask(name, {'op': 'status'})['config']['proxy']}[/]")
 

@@ -148,6 +148,7 @@ def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[C
             "node_ip": machine.address,
             "cluster_cidr": config.cluster_cidr,
             "mode": config.proxy,
+            "ipvs_scheduler": config.ipvs_scheduler,
             "timing": config.timing,
         },
     )

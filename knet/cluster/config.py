@@ -11,18 +11,32 @@ from knet.api.load_balancers import AddressPool
 from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
+from knet.kernel.ipvs import SCHEDULERS
 
 CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 #: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
-PROXY_MODES: dict[str, tuple[str, ...]] = {"iptables": (), "nftables": ("nftables",)}
+PROXY_MODES: dict[str, tuple[str, ...]] = {
+    "iptables": (),
+    "ipvs": ("dummy", "ipset", "ipvs"),
+    "nftables": ("nftables",),
+}
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
-CHANGEABLE = ("proxy", "policy", "lb_pool", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+CHANGEABLE = (
+    "proxy",
+    "ipvs_scheduler",
+    "policy",
+    "lb_pool",
+    "audit_log",
+    "audit_policy",
+    "scheduler_plugin",
+    "scheduler_config",
+)
 #: options that may change while the cluster is up: components that get others by it are restarted
-LIVE = ("proxy",)
+LIVE = ("proxy", "ipvs_scheduler")
 #: options that name a file of the user's, which components read by its absolute path
 FILES = ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 
@@ -37,6 +51,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
+    ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
@@ -49,6 +64,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     cni: str = "vxlan"
     mtu: int = 0
     proxy: str = "iptables"
+    ipvs_scheduler: str = "rr"
     policy: str = "nftables"
     store: str = "sqlite"
     timing: str = "lab"
@@ -73,6 +89,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         for option, value, choices in (
             ("--cni", self.cni, CNI_BACKENDS),
             ("--proxy", self.proxy, tuple(PROXY_MODES)),
+            ("--ipvs-scheduler", self.ipvs_scheduler, SCHEDULERS),
             ("--policy", self.policy, tuple(POLICY_MODES)),
             ("--store", self.store, STORES),
             ("--timing", self.timing, tuple(PROFILES)),

@@ -31,6 +31,7 @@ def check(config: ClusterConfig) -> None:
     if os.geteuid() != 0:
         raise KnetError(f"machines are network namespaces, which only root may make; try: sudo {command_line()}")
     programs = PROGRAMS | ({"etcd": "etcd-server"} if config.store == "etcd" else {})
+    programs |= {"ipset": "ipset"} if config.proxy == "ipvs" else {}
     programs |= {"nft": "nftables"} if config.policy == "nftables" else {}
     if lacking := {package: name for name, package in programs.items() if shutil.which(name) is None}:
         raise KnetError(

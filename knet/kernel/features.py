@@ -11,6 +11,7 @@ bridges go on as before; new namespaces, thus knet's machines, still start with 
 namespace therefore.
 """
 
+import asyncio
 import errno
 import logging
 import os
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knet.kernel import links, mounts, qdiscs, rules, sysctl
+from knet.kernel import ipset, links, mounts, qdiscs, rules, sysctl
 from knet.kernel.libc import CLONE_FS, CLONE_NEWNS, unshare
 from knet.kernel.namespaces import CLONE_NEWNET, in_thread
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -202,6 +203,21 @@ def _ipvs() -> bool:
     return True
 
 
+def _dummy() -> bool:
+    with Netlink() as netlink:
+        links.ensure_dummy(netlink, "probe-dummy")
+    return True
+
+
+def _ipset() -> bool:
+    """The kinds of sets that kube-proxy's mode ipvs has, and the match by which rules use them."""
+    kinds = ("hash:ip,port", "hash:ip,port,ip", "hash:ip,port,net", "hash:ip")
+    lines = [f"create PROBE{number} {kind}" for number, kind in enumerate(kinds)]
+    asyncio.run(ipset.restore("\n".join([*lines, "create PROBE bitmap:port range 0-65535", ""])))
+    rules.restore("*nat\n:PROBE - [0:0]\n-A PROBE -m set --match-set PROBE0 dst,dst -j RETURN\nCOMMIT\n")
+    return True
+
+
 def _conntrack() -> bool:
     return Path("/proc/sys/net/netfilter/nf_conntrack_max").exists()
 
@@ -217,6 +233,8 @@ FEATURES: dict[str, Feature] = {
         Feature("iptables", "nf_nat", "kube-proxy and flannel's masquerading (xt_* and nf_nat)", _iptables_nat),
         Feature("nftables", "nf_tables", "kube-proxy's nftables mode", _nftables),
         Feature("conntrack", "nf_conntrack", "network address translation", _conntrack),
+        Feature("dummy", "dummy", "kube-proxy's ipvs mode (kube-ipvs0)", _dummy),
+        Feature("ipset", "ip_set", "kube-proxy's ipvs mode (ip_set_* and xt_set)", _ipset),
         Feature("ipvs", "ip_vs", "kube-proxy's ipvs mode", _ipvs),
         Feature("netem", "sch_netem", "delay, jitter and loss of a link", _qdisc("netem")),
         Feature("tbf", "sch_tbf", "the bandwidth of a link", _qdisc("tbf")),

@@ -75,6 +75,11 @@ def create_bridge(
     return _create(f"link add {name} type bridge", "bridge", data, up, *own)
 
 
+def create_dummy(name: str) -> Request:
+    """Create an interface without a wire; it bears addresses even while it is down."""
+    return _create(f"link add {name} type dummy", "dummy", None, False, *_end_attributes(VethEnd(name)))
+
+
 def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: int = 0, up: bool = True) -> Request:
     """Create a VXLAN device over the underlay interface whose index is ``device``."""
     data = nested(
@@ -88,7 +93,7 @@ def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: i
     return _create(what, "vxlan", data, up, *_end_attributes(VethEnd(name, mtu=mtu, mac=mac)))
 
 
-def _create(what: str, kind: str, data: dict[str, Any], up: bool, *attrs: tuple[str, Any]) -> Request:
+def _create(what: str, kind: str, data: dict[str, Any] | None, up: bool, *attrs: tuple[str, Any]) -> Request:
     info = nested(("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", data))
     return _set(what, 0, *attrs, ("IFLA_LINKINFO", info), up=up or None, modifiers=CREATE)
 

@@ -17,6 +17,7 @@ from knet.kernel.link_messages import (
     Vxlan,
     change,
     create_bridge,
+    create_dummy,
     create_veth,
     create_vxlan,
     delete,
@@ -39,12 +40,14 @@ __all__ = [
     "change",
     "counters",
     "create_bridge",
+    "create_dummy",
     "create_veth",
     "create_vxlan",
     "delete",
     "delete_group",
     "ensure",
     "ensure_bridge",
+    "ensure_dummy",
     "ensure_vxlan",
     "find",
     "flush_fdb",
@@ -164,6 +167,17 @@ def ensure_bridge(netlink: Netlink, name: str, *, mac: str = "", mtu: int = 0, m
     else:
         ensure(netlink, found, up=True, mac=mac or None, mtu=mtu or None)
     return get(netlink, name)
+
+
+def ensure_dummy(netlink: Netlink, name: str) -> None:
+    """A dummy interface of that name, up or down."""
+    found = find(netlink, name)
+    if found is not None and found.kind != "dummy":
+        _replace(netlink, found, f"it is a {found.kind or 'device'}, not a dummy")
+        found = None
+    if found is None:
+        netlink.send(create_dummy(name))
+        log.info("link %s: dummy created", name)
 
 
 def ensure_vxlan(netlink: Netlink, name: str, wanted: Vxlan, *, mac: str, mtu: int) -> Link:

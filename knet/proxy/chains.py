@@ -46,17 +46,35 @@ FIXED = (
     POSTROUTING,
     MARK_MASQ,
 )
+
+NODE_PORT_CHAIN = Chain(NAT, "KUBE-NODE-PORT")
+LOAD_BALANCER_CHAIN = Chain(NAT, "KUBE-LOAD-BALANCER")
+NODE_PORT_FILTER = Chain(FILTER, "KUBE-NODE-PORT")
+SOURCE_RANGES = Chain(FILTER, "KUBE-SOURCE-RANGES-FIREWALL")
+IPVS_FILTER = Chain(FILTER, "KUBE-IPVS-FILTER")
+
+#: those of the mode ipvs, some of which bear the names of the mode iptables
+IPVS_CHAINS = (
+    FILTER_FORWARD,
+    NODE_PORT_FILTER,
+    FILTER_PROXY_FIREWALL,
+    SOURCE_RANGES,
+    IPVS_FILTER,
+    SERVICES,
+    POSTROUTING,
+    NODE_PORT_CHAIN,
+    LOAD_BALANCER_CHAIN,
+    MARK_MASQ,
+)
 _PREFIXES = ("KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-", "KUBE-FW-", "KUBE-EXT-")
 
 
 def is_ours(chain: Chain) -> bool:
     """Whether kube-proxy made this chain, by its name: nothing else is ever touched."""
-    return chain in FIXED or (chain.table == NAT and chain.name.startswith(_PREFIXES))
+    return chain in _KNOWN or (chain.table == NAT and chain.name.startswith(_PREFIXES))
 
 
-def is_per_service(chain: Chain) -> bool:
-    """Whether it belongs to one Service or endpoint and goes with it."""
-    return is_ours(chain) and chain not in FIXED
+_KNOWN = frozenset((*FIXED, *IPVS_CHAINS))
 
 
 class Jump(NamedTuple):
@@ -70,6 +88,10 @@ class Jump(NamedTuple):
     @property
     def rule(self) -> str:
         return f"{self.match} -j {self.target}".strip()
+
+    @property
+    def comment(self) -> str:
+        return self.match.partition('--comment "')[2].rstrip('"')
 
 
 _NEW = "-m conntrack --ctstate NEW "
@@ -94,15 +116,25 @@ JUMPS = (
     Jump(FILTER, "INPUT", "", "KUBE-FIREWALL"),
     Jump(FILTER, "OUTPUT", "", "KUBE-FIREWALL"),
 )
+_FIREWALL = '-m comment --comment "kube-proxy firewall rules"'
+#: … of the mode ipvs
+IPVS_JUMPS = (
+    Jump(NAT, "OUTPUT", _PORTALS, "KUBE-SERVICES"),
+    Jump(NAT, "PREROUTING", _PORTALS, "KUBE-SERVICES"),
+    Jump(NAT, "POSTROUTING", '-m comment --comment "kubernetes postrouting rules"', "KUBE-POSTROUTING"),
+    Jump(FILTER, "FORWARD", '-m comment --comment "kubernetes forwarding rules"', "KUBE-FORWARD"),
+    Jump(FILTER, "INPUT", '-m comment --comment "kubernetes health check rules"', "KUBE-NODE-PORT"),
+    Jump(FILTER, "INPUT", _FIREWALL, "KUBE-PROXY-FIREWALL"),
+    Jump(FILTER, "FORWARD", _FIREWALL, "KUBE-PROXY-FIREWALL"),
+    Jump(FILTER, "INPUT", '-m comment --comment "kubernetes ipvs access filter"', "KUBE-IPVS-FILTER"),
+)
 
-_FORWARD_AND_MASQUERADE: Rules = {
-    FILTER_FORWARD: (
-        # a packet out of its connection's window would reach the client untranslated, which then resets (#74839)
-        "-m conntrack --ctstate INVALID -j DROP",
-        f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK}/{MARK} -j ACCEPT',
-        '-m comment --comment "kubernetes forwarding conntrack rule" '
-        "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    ),
+#: what was marked, and the answers to it, pass even where FORWARD drops
+FORWARDING = (
+    f'-m comment --comment "kubernetes forwarding rules" -m mark --mark {MARK}/{MARK} -j ACCEPT',
+    '-m comment --comment "kubernetes forwarding conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
+)
+MASQUERADING: Rules = {
     POSTROUTING: (
         f"-m mark ! --mark {MARK}/{MARK} -j RETURN",
         # cleared, so that the packet is not masqueraded again should it pass here inside a tunnel
@@ -111,6 +143,8 @@ _FORWARD_AND_MASQUERADE: Rules = {
     ),
     MARK_MASQ: (f"-j MARK --or-mark {MARK}",),
 }
+#: a packet out of its connection's window would reach the client untranslated, which then resets (#74839)
+_IN_WINDOW = "-m conntrack --ctstate INVALID -j DROP"
 #: route_localnet, which node ports on 127.0.0.1 need, would let neighbours reach loopback services (#90259)
 _NO_MARTIANS = (
     '-m comment --comment "block incoming localnet connections" -d 127.0.0.0/8 ! -s 127.0.0.0/8 '
@@ -118,8 +152,8 @@ _NO_MARTIANS = (
 )
 #: the rules that are there whatever the Services are, by address family; IPv6 knows no route_localnet
 CONSTANT: Mapping[int, Rules] = {
-    4: {**_FORWARD_AND_MASQUERADE, FILTER_FIREWALL: (_NO_MARTIANS,)},
-    6: _FORWARD_AND_MASQUERADE,
+    4: {FILTER_FORWARD: (_IN_WINDOW, *FORWARDING), **MASQUERADING, FILTER_FIREWALL: (_NO_MARTIANS,)},
+    6: {FILTER_FORWARD: (_IN_WINDOW, *FORWARDING), **MASQUERADING},
 }
 
 #: the end of nat KUBE-SERVICES

@@ -81,13 +81,14 @@ class Freshness:
         else:
             return NOT_FOUND
         last = now if good or self._updated is None else self._updated
-        times = f'"lastUpdated": "{self._spelled(last, now)}","currentTime": "{self._spelled(now, now)}"'
+        began = time.time() - (now - self._started)
+        times = f'"lastUpdated": "{self._spelled(last, began)}","currentTime": "{self._spelled(now, began)}"'
         return Answer(200 if good else 503, _JSON, "{" + times + more + "}")
 
-    def _spelled(self, moment: float, now: float) -> str:
+    def _spelled(self, moment: float, began: float) -> str:
         """As Go prints a time.Time: with the seconds since the process began."""
-        wall = datetime.fromtimestamp(time.time() - (now - moment), UTC)
-        return f"{wall:%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+{moment - self._started:.9f}"
+        passed = moment - self._started
+        return f"{datetime.fromtimestamp(began + passed, UTC):%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+{passed:.9f}"
 
 
 def service_answer(namespace: str, name: str, local_endpoints: int, healthy: bool) -> Answer:

@@ -241,10 +241,11 @@ def _to(port: ServicePort, address: str, number: int) -> str:
     return f"-m {protocol} -p {protocol} {destination}--dport {number}"
 
 
-def text(rules: Rules, deleted: Iterable[Chain] = (), jumps: Iterable[Jump] = ()) -> str:
+def text(rules: Rules, deleted: Iterable[Chain] = (), jumps: Iterable[Jump] = (), stale: Iterable[Jump] = ()) -> str:
     """What ``iptables-restore --noflush`` takes: one transaction per table; "" where there is nothing to do.
 
-    Each chain of ``rules`` is emptied and filled; ``deleted`` chains go; ``jumps`` are put on top of their chains.
+    Each chain of ``rules`` is emptied and filled; ``jumps`` are put on top of their chains; ``stale`` jumps and
+    ``deleted`` chains go.
     """
     head: dict[str, list[str]] = defaultdict(list)
     body: dict[str, list[str]] = defaultdict(list)
@@ -253,6 +254,8 @@ def text(rules: Rules, deleted: Iterable[Chain] = (), jumps: Iterable[Jump] = ()
         body[chain.table] += [f"-A {chain.name} {line}" for line in lines]
     for jump in jumps:
         body[jump.table].append(f"-I {jump.source} {jump.rule}")
+    for jump in stale:
+        body[jump.table].append(f"-D {jump.source} {jump.rule}")
     for chain in deleted:
         head[chain.table].append(f":{chain.name} - [0:0]")
         body[chain.table].append(f"-X {chain.name}")

@@ -11,7 +11,7 @@ from knet.api.timing import PROFILES
 from knet.client import Client, EventRecorder, Informer, component
 from knet.kernel import sysctl
 from knet.proxy.health import Freshness, Health
-from knet.proxy.modes import MODES
+from knet.proxy.modes import MODES, Choices, others
 from knet.proxy.snapshot import PROXY_NAME_LABEL, Place
 from knet.proxy.sync import Syncer
 from knet.proxy.tracker import Tracker
@@ -30,6 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     node_ip: str = ""
     cluster_cidr: str = CLUSTER_CIDR
     mode: str = "iptables"
+    ipvs_scheduler: str = "rr"
     timing: str = "lab"
 
 
@@ -50,12 +51,13 @@ async def _serve(options: Options) -> None:
         def here() -> Node | None:
             return machine.get("", options.node_name)
 
-        others = [applier() for mode, applier in MODES.items() if mode != options.mode]
+        choices = Choices(ipvs_scheduler=options.ipvs_scheduler)
         period = PROFILES[options.timing].proxy_sync
         events = EventRecorder(client, "kube-proxy", options.node_name)
         health = Health(options.node_name, options.mode, Freshness(2 * period), here, events.event)
         tracker = Tracker(Place(options.node_name, ""), options.node_ip, options.cluster_cidr)
-        syncer = Syncer(MODES[options.mode](), tracker.snapshot, period, others, [health])
+        applier = MODES[options.mode](choices)
+        syncer = Syncer(applier, tracker.snapshot, period, others(options.mode, choices), [health])
 
         def moved(old: Node | None, new: Node | None) -> None:
             if _zone(old) != _zone(new):

@@ -100,8 +100,8 @@ class Syncer:
             snapshot = self._snapshot()
             await bring(snapshot)
             while self._others:
-                await self._others[-1].remove()
-                self._others.pop()
+                await self._others[0].remove()
+                self._others.pop(0)
             frontends = udp_frontends(snapshot)
             clean(conntrack, self._frontends, frontends)
             self._frontends = frontends

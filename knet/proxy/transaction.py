@@ -5,10 +5,11 @@ long to write as one.  So after a change only the chains that differ from what w
 where the kernel's rules are not as we left them (first start, somebody's ``iptables -F``) is everything written again.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from knet.proxy.chains import JUMPS, Chain, Jump, Rules, is_ours, is_per_service
+from knet.proxy.chains import IPVS_JUMPS, JUMPS, Chain, Jump, Rules, is_ours
 from knet.proxy.iptables import text
 
 
@@ -20,14 +21,15 @@ class Held:
     jumps: frozenset[Jump] = frozenset()
 
 
-_LEADS_IN = {(jump.table, jump.source, jump.target): jump for jump in JUMPS}
+_LEADS_IN = {(jump.table, jump.source, jump.target, jump.comment): jump for jump in (*JUMPS, *IPVS_JUMPS)}
+_COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
 
 
 def parse_saved(saved: str) -> Held:
     """Find what is ours in the tables that iptables-save printed; everything else is passed over.
 
-    A jump into a chain of ours is taken for ours whatever else it matches: comparing the whole line would let jumps
-    pile up under an iptables that prints them differently.
+    A jump is known by its comment and by where it leads to, whatever else it matches: comparing the whole line would
+    let jumps pile up under an iptables that prints them differently.
     """
     rules: dict[Chain, list[str]] = {}
     jumps: set[Jump] = set()
@@ -41,7 +43,8 @@ def parse_saved(saved: str) -> Held:
             if is_ours(chain):
                 rules[chain] = []
         elif line.startswith("-A"):
-            jump = _LEADS_IN.get((table, words[1], words[-1]))
+            comment = _COMMENT.search(line)
+            jump = _LEADS_IN.get((table, words[1], words[-1], comment[1] or comment[2] if comment else ""))
             if jump is not None:
                 jumps.add(jump)
             elif (chain := Chain(table, words[1])) in rules:
@@ -71,22 +74,26 @@ def removal(saved: str) -> str:
     return "".join(tables)
 
 
-def plausible(wanted: Rules, held: Held) -> bool:
+def plausible(wanted: Rules, held: Held, jumps: Collection[Jump] = JUMPS) -> bool:
     """Whether ``held`` can be what became of ``wanted``: all jumps, the same chains, as many rules in each.
 
     The rules' text cannot be compared, as iptables prints them in words of its own.
     """
     return (
-        len(held.jumps) == len(JUMPS)
+        held.jumps == set(jumps)
         and held.rules.keys() == wanted.keys()
         and all(len(held.rules[chain]) == len(lines) for chain, lines in wanted.items())
     )
 
 
-def complete(wanted: Rules, held: Held) -> str:
-    """Everything, whatever the kernel holds: our chains filled anew, missing jumps added, leftover chains deleted."""
-    leftover = sorted(chain for chain in held.rules if is_per_service(chain) and chain not in wanted)
-    return text(wanted, leftover, [jump for jump in JUMPS if jump not in held.jumps])
+def complete(wanted: Rules, held: Held, jumps: Collection[Jump] = JUMPS) -> str:
+    """Everything, whatever the kernel holds: our chains filled anew, missing jumps added, leftovers deleted.
+
+    Leftovers are what Services had that are gone, and what another mode had that works by iptables too.
+    """
+    leftover = sorted(chain for chain in held.rules if chain not in wanted)
+    stale = sorted(jump for jump in held.jumps if jump not in jumps)
+    return text(wanted, leftover, [jump for jump in jumps if jump not in held.jumps], stale)
 
 
 def difference(wanted: Rules, written: Rules) -> str:

@@ -9,7 +9,7 @@ from proxy_harness import BALANCED, CLIENT, EXTERNAL, NODE, VIP, WEB_1, WEB_2, L
 from knet.api.objects import ServicePort
 from knet.kernel import nft
 from knet.kernel.namespaces import create, run_in
-from knet.proxy.modes import MODES
+from knet.proxy.modes import MODES, Choices
 from knet.proxy.nftables.text import render
 from knet.proxy.snapshot import Snapshot, build
 from tests.cluster_objects import endpoint_slice, service
@@ -48,7 +48,7 @@ def everything(family: int) -> Snapshot:
 @pytest.mark.parametrize("family", [4, 6])
 def test_what_the_kernel_is_told_is_what_the_text_says(lab: Lab, family: int):
     keyword = {4: "ip", 6: "ip6"}[family]
-    lab.applier = MODES["nftables"](family)
+    lab.applier = MODES["nftables"](Choices(family))
     lab.apply(everything(family))
     told = lab.shell(f"nft list table {keyword} kube-proxy")
     machine = create("net")

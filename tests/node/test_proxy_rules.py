@@ -42,7 +42,7 @@ from knet.proxy.sync import Applier, Syncer
 
 pytestmark = pytest.mark.root
 
-#: how a mode's rules are listed; nothing in it changes by itself
+#: how a mode's rules are listed; nothing in it changes by itself.  (The mode ipvs: tests/stock/test_ipvs.py.)
 LISTINGS = {
     "iptables": "iptables-save | sed '/^#/d; s/ \\[.*//'",  # without dates, and the packets that policies have counted
     "nftables": "nft list ruleset ip",
@@ -73,7 +73,7 @@ DAMAGE = {
 }
 
 
-@pytest.fixture(params=list(MODES))
+@pytest.fixture(params=list(LISTINGS))
 def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
     with made(request.param, tmp_path) as lab:
         yield lab

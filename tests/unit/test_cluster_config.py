@@ -30,6 +30,7 @@ from knet.proxy.modes import MODES
         ({"audit_log": "/run/audit.log"}, "not below /run."),
         ({"audit_policy": "/dev/null"}, "--audit-policy /dev/null: Expected `object`, got `null`."),
         ({"audit_policy": "/no/policy.yaml"}, "--audit-policy /no/policy.yaml: [Errno 2] No such file"),
+        ({"ipvs_scheduler": "best"}, "--ipvs-scheduler best: choose one of rr, wrr,"),
         ({"images": "/no/such/file.yaml"}, "--images /no/such/file.yaml: no such file"),
     ],
 )
