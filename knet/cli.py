@@ -20,7 +20,7 @@ from knet import __version__
 from knet.api.objects import JSON
 from knet.cluster import channel, launch, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, POLICY_MODES, PROXY_MODES, STORES
+from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, INGRESS_CONTROLLERS, POLICY_MODES, PROXY_MODES, STORES
 from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
@@ -91,6 +91,9 @@ def up(
     lb_pool: Annotated[
         str | None,
         typer.Option(metavar="FROM-TO", help="Addresses for LoadBalancer Services (default: the network's last 32)."),
+    ] = None,
+    ingress: Annotated[
+        str | None, typer.Option(metavar=_choice(INGRESS_CONTROLLERS), help="An Ingress controller from the start.")
     ] = None,
     dns_upstream: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Resolver for names outside the cluster (default: none).")

@@ -1,4 +1,9 @@
-"""What every cluster starts with: the cluster DNS and a class of volumes, as objects like any user's."""
+"""What clusters start with: the cluster DNS and a class of volumes, an Ingress controller if so asked for.
+
+They are objects like any user's.
+"""
+
+from typing import Any
 
 from knet.api.local_volumes import CLASS, PROVISIONER
 from knet.api.names import CLUSTER_DOMAIN, SYSTEM_NAMESPACE
@@ -41,6 +46,22 @@ COREFILE = f"""\
     loadbalance
 }}
 """
+
+INGRESS_LABELS = {"app.kubernetes.io/name": "ingress-nginx", "app.kubernetes.io/component": "controller"}
+_INGRESS_RULES: list[JSON] = [
+    {"apiGroups": [""], "resources": ["services", "secrets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+    {
+        "apiGroups": ["networking.k8s.io"],
+        "resources": ["ingresses", "ingressclasses"],
+        "verbs": ["get", "list", "watch"],
+    },
+    {"apiGroups": ["networking.k8s.io"], "resources": ["ingresses/status"], "verbs": ["update", "patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
+]
+_INGRESS_LEASES: list[JSON] = [
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update", "patch"]}
+]
 
 
 def corefile() -> JSON:
@@ -121,6 +142,73 @@ def cluster_dns(dns_ip: str) -> list[JSON]:
                 "template": {"metadata": {"labels": DNS_LABELS}, "spec": pod},
             },
         },
+    ]
+
+
+def ingress_nginx() -> list[JSON]:
+    """The Ingress controller behind a load balancer, with the names of ingress-nginx' own manifest for clouds."""
+    namespace = INGRESS_LABELS["app.kubernetes.io/name"]
+    name = f"{namespace}-controller"
+    account: JSON = {"kind": "ServiceAccount", "name": namespace, "namespace": namespace}
+    ports = {"http": 80, "https": 443}
+    container: JSON = {
+        "name": "controller",
+        "image": "registry.k8s.io/ingress-nginx/controller:v1.12.1",
+        "args": [f"--publish-service=$(POD_NAMESPACE)/{name}", "--shutdown-grace-period=2"],
+        "env": [
+            {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.{field}"}}}
+            for variable, field in (("POD_NAME", "name"), ("POD_NAMESPACE", "namespace"))
+        ],
+        "ports": [{"name": label, "containerPort": port} for label, port in ports.items()],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 10254}, "periodSeconds": 1},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": 10254}, "initialDelaySeconds": 10},
+        "resources": {"requests": {"cpu": "100m", "memory": "90Mi"}},
+    }
+
+    def own(kind: str, name: str, version: str = "v1", **more: Any) -> JSON:
+        metadata = {"name": name, "namespace": namespace, "labels": INGRESS_LABELS}
+        if kind in ("Namespace", "ClusterRole", "ClusterRoleBinding", "IngressClass"):
+            del metadata["namespace"]
+        return {"apiVersion": version, "kind": kind, "metadata": metadata, **more}
+
+    def bound(kind: str) -> JSON:
+        return {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": namespace},
+            "subjects": [account],
+        }
+
+    access = "rbac.authorization.k8s.io/v1"
+    return [
+        own("Namespace", namespace),
+        own("ServiceAccount", namespace),
+        own("ClusterRole", namespace, access, rules=_INGRESS_RULES),
+        own("ClusterRoleBinding", namespace, access, **bound("ClusterRole")),
+        own("Role", namespace, access, rules=_INGRESS_LEASES),
+        own("RoleBinding", namespace, access, **bound("Role")),
+        own("IngressClass", "nginx", "networking.k8s.io/v1", spec={"controller": "k8s.io/ingress-nginx"}),
+        own(
+            "Service",
+            name,
+            spec={
+                "type": "LoadBalancer",
+                "externalTrafficPolicy": "Local",
+                "selector": INGRESS_LABELS,
+                "ports": [{"name": label, "port": port, "targetPort": label} for label, port in ports.items()],
+            },
+        ),
+        own(
+            "Deployment",
+            name,
+            "apps/v1",
+            spec={
+                "replicas": 1,
+                "selector": {"matchLabels": INGRESS_LABELS},
+                "template": {
+                    "metadata": {"labels": INGRESS_LABELS},
+                    "spec": {"serviceAccountName": namespace, "containers": [container]},
+                },
+            },
+        ),
     ]
 
 

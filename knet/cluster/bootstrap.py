@@ -18,7 +18,7 @@ from knet.api.resources import CONFIGMAPS
 from knet.client import AlreadyExists, ApiError, Client, Informer, Unavailable
 from knet.client.component import run
 from knet.cluster import channel
-from knet.cluster.addons import cluster_dns, corefile, storage_class
+from knet.cluster.addons import cluster_dns, corefile, ingress_nginx, storage_class
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 
@@ -34,6 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: str
     nodes: list[str]
     dns_ip: str
+    ingress: str = "none"
     store: str
     deadline: float
     listen_fds: list[int]
@@ -67,7 +68,8 @@ class Bootstrap:
                 await asyncio.sleep(ASK_EVERY)
         with suppress(AlreadyExists):  # it is there, and may have been changed since
             await self._client.raw("POST", CONFIGMAPS.path(SYSTEM_NAMESPACE), corefile())
-        for manifest in (*cluster_dns(self._options.dns_ip), storage_class()):
+        extra = ingress_nginx() if self._options.ingress == "nginx" else []
+        for manifest in (*cluster_dns(self._options.dns_ip), storage_class(), *extra):
             await apply(self._client, manifest)
         etcd = "etcd · " if self._options.store == "etcd" else ""
         self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")

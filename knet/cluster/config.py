@@ -22,6 +22,7 @@ PROXY_MODES: dict[str, tuple[str, ...]] = {
 }
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
+INGRESS_CONTROLLERS = ("none", "nginx")
 STORES = ("sqlite", "etcd")
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
@@ -30,6 +31,7 @@ CHANGEABLE = (
     "ipvs_scheduler",
     "policy",
     "lb_pool",
+    "ingress",
     "audit_log",
     "audit_policy",
     "scheduler_plugin",
@@ -52,6 +54,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
     ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
+    ``ingress`` "nginx" has an Ingress controller from the start.
     ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
@@ -72,6 +75,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     cluster_cidr: str = CLUSTER_CIDR
     service_cidr: str = SERVICE_CIDR
     lb_pool: str = ""
+    ingress: str = "none"
     dns_upstream: str = ""
     images: str = ""
     audit_log: str = ""
@@ -91,6 +95,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             ("--proxy", self.proxy, tuple(PROXY_MODES)),
             ("--ipvs-scheduler", self.ipvs_scheduler, SCHEDULERS),
             ("--policy", self.policy, tuple(POLICY_MODES)),
+            ("--ingress", self.ingress, INGRESS_CONTROLLERS),
             ("--store", self.store, STORES),
             ("--timing", self.timing, tuple(PROFILES)),
         ):

@@ -156,6 +156,7 @@ class Supervisor:
                 "kubeconfig": str(self.state.kubeconfig(workers[0].name, "admin")),
                 "nodes": [machine.name for machine in workers],
                 "dns_ip": self.config.dns_ip,
+                "ingress": self.config.ingress,
                 "store": self.config.store,
                 "deadline": UP_DEADLINE,
             },
