@@ -51,7 +51,8 @@ class Hierarchies:
 
     @property
     def distinct(self) -> list[Path]:
-        return sorted({self.account, *self.roots.values()})
+        """The hierarchies, the accounting one first."""
+        return list(dict.fromkeys((self.account, *self.roots.values())))
 
     def create(self, path: str, limits: Limits) -> None:
         """A group with limits; its parents come into being with it.  Raises OSError where the kernel refuses."""

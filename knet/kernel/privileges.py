@@ -4,11 +4,19 @@ Works on the calling thread alone: a helper thread can shed privileges, spawn a 
 `knet.kernel.libc`, for the container shim's sake.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import struct
 
-from knet.kernel.libc import call, prctl
+from knet.kernel.libc import call, perform, prepare
+
+TYPE_CHECKING = False  # typing itself would cost each container shim 1.2 MB
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from knet.kernel.libc import Call
 
 _NAMES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
@@ -35,10 +43,23 @@ _SETGROUPS, _SETRESGID, _SETRESUID = {
     "ppc64le": (81, 169, 164),
 }.get(os.uname().machine, (159, 149, 147))
 
-_PR_CAPBSET_DROP = 24
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _PR_SET_NO_NEW_PRIVS = 38
 _VERSION_3 = 0x20080522
+
+
+def _known() -> Iterator[int]:
+    """The numbers of the capabilities that this kernel knows."""
+    for number in range(64):
+        try:
+            call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0)
+        except OSError:
+            return
+        yield number
+
+
+_KNOWN = tuple(_known())
 
 
 def select(add: tuple[str, ...], drop: tuple[str, ...]) -> frozenset[str]:
@@ -62,33 +83,42 @@ def limit_to(numbers: frozenset[int]) -> None:
 
     To be called while still root; a later change of user clears the effective set as the kernel does.
     """
-    for number in range(64):
-        if number not in numbers:
-            try:
-                prctl(_PR_CAPBSET_DROP, number)
-            except OSError:
-                break  # the first number that this kernel does not know
-    prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    for step in limiting_to(numbers):
+        perform(step)
+
+
+def limiting_to(numbers: frozenset[int]) -> list[Call]:
+    """`limit_to`, prepared by a thread with the capabilities of the one that will do it."""
+    steps = [prepare("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0) for number in _KNOWN if number not in numbers]
     header = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0))
     data = ctypes.create_string_buffer(24)
-    call("capget", ctypes.addressof(header), ctypes.addressof(data))
+    call("capget", header, data)
     _, low, _, _, high, _ = struct.unpack_from("=6I", data)  # effective, permitted, inheritable; twice
     mask = sum(1 << number for number in numbers) & (high << 32 | low)  # nobody gains any
     low, high = mask & 0xFFFFFFFF, mask >> 32
     struct.pack_into("=6I", data, 0, low, low, 0, high, high, 0)
-    call("capset", ctypes.addressof(header), ctypes.addressof(data))
+    ambient = prepare("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    return [*steps, ambient, prepare("capset", header, data)]
 
 
 def become(uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
     """Change the calling thread's user; the kernel takes its effective capabilities unless it stays root."""
+    for step in becoming(uid, gid, groups):
+        perform(step)
+
+
+def becoming(uid: int, gid: int, groups: tuple[int, ...] = ()) -> list[Call]:
+    """`become`, prepared."""
     if (uid, gid, groups) == (0, 0, ()):
-        return
+        return []
     packed = b"".join(group.to_bytes(4, "little") for group in groups)
-    call("syscall", _SETGROUPS, len(groups), packed)
-    call("syscall", _SETRESGID, gid, gid, gid)
-    call("syscall", _SETRESUID, uid, uid, uid)
+    return [
+        prepare("syscall", _SETGROUPS, len(groups), packed),
+        prepare("syscall", _SETRESGID, gid, gid, gid),
+        prepare("syscall", _SETRESUID, uid, uid, uid),
+    ]
 
 
-def forbid_new_privileges() -> None:
-    """Nothing executed from now on gains by set-user-ID bits or file capabilities (no_new_privs)."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+def forbidding_new_privileges() -> Call:
+    """Nothing executed from then on gains by set-user-ID bits or file capabilities (no_new_privs); prepared."""
+    return prepare("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

@@ -130,7 +130,6 @@ class Containers:
         directory = paths.container(config.name)
         directory.mkdir(parents=True, exist_ok=True)
         log_file = paths.log(config.name, config.number)
-        log_file.parent.mkdir(parents=True, exist_ok=True)
         group = self._create_group(config, paths)
         record = Record(
             id=f"{paths.identity.uid.replace('-', '')[:16]}{time.time_ns():016x}".ljust(64, "0")[:64],
@@ -224,12 +223,10 @@ class Containers:
         }
 
     def _membership(self, group: str) -> dict[str, Any]:
-        """The group a container is born into, and the files by which it joins those of other hierarchies."""
+        """The group a container is born into, and the files by which it joins groups: that one's first, if need be."""
         if self._cgroups is None or not group:
             return {"group": "", "cgroups": []}
-        born = str(self._cgroups.account / group)
-        files = self._cgroups.process_files(group)
-        return {"group": born, "cgroups": [file for file in files if file != f"{born}/cgroup.procs"]}
+        return {"group": str(self._cgroups.account / group), "cgroups": self._cgroups.process_files(group)}
 
     @staticmethod
     def message_file(paths: PodPaths, container: str) -> Path:

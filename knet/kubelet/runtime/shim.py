@@ -4,12 +4,12 @@ Why a process of its own: only a parent learns an exit code, and the kubelet mus
 kubelet what containerd's shim is to containerd.  It talks to one kubelet at a time over a SEQPACKET socket, one JSON
 message a packet; when the kubelet goes away, everything else goes on.
 
-A container is one fork of this small interpreter, which loads next to nothing to keep that at a millisecond; what the
-child does between fork and exec is in `container_init`.
+A container is one fork of this small interpreter, which loads next to nothing to keep that at a millisecond.  What can
+be done before the fork is in `container_root`, what the child does between fork and exec in `container_init`.
 
     kubelet                                shim                                  container
-       | start + fds of net, ipc, uts  →    | unshare(pid), fork                →  setns, mounts, pivot_root, exec
-       |                                    |   ← its terminal, if it has one
+       | start + fds of net, ipc, uts  →    | setns, mounts, pivot_root
+       |                                    | unshare(pid), fork, setns back    →  /proc, privileges, exec
        |                                    |   ← end of file on the socket for reports: exec succeeded
        | ← {"started": id, "pid": …}        |
        |                                    |   ← output on two pipes (or the terminal)
@@ -29,7 +29,8 @@ import sys
 import time
 
 from knet.kernel.libc import CLONE_NEWPID, call, close_on_exec, fork_into, setns, unshare
-from knet.kubelet.runtime.container_init import become_container
+from knet.kubelet.runtime.container_init import become_container, first_steps
+from knet.kubelet.runtime.container_root import Home, Prepared, sentence
 
 TYPE_CHECKING = False  # typing itself would cost every fork a little
 if TYPE_CHECKING:
@@ -48,23 +49,32 @@ _PR_SET_NAME = 15
 class Container:
     """One that this process started: its output streams, and what is to be written when it ends."""
 
-    def __init__(self, message: Message, pid: int, reports: socket.socket, log: int) -> None:
+    def __init__(self, message: Message, pid: int, reports: socket.socket, source: int) -> None:
         self.id: str = message["id"]
         self.record: str = message["record"]
         self.pid = pid
         self.reports: socket.socket | None = reports
-        self.log = log
         self.streams: dict[int, bytes] = {}
-        self.input = -1
+        self.input = source
         self.status: int | None = None
         self.failed = False  # to execute: the kubelet records that, with the reason
+        self._log_file: str = message["log"]
+        self._log = -1
 
     def write(self, stream: bytes, data: bytes) -> None:
-        """Append output to the log; a full disk costs the output, nothing else."""
+        """Append output to the log, which is there from the first on; a full disk costs the output, nothing else."""
         try:
-            os.write(self.log, format_output(time.time_ns(), stream, data))
+            if self._log < 0:
+                os.makedirs(os.path.dirname(self._log_file), exist_ok=True)
+                self._log = os.open(self._log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            os.write(self._log, format_output(time.time_ns(), stream, data))
         except OSError as error:
             print(f"{self.id}: {len(data)} bytes of output lost: {error}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """No more input, no more output."""
+        for fd in {self.input, self._log} - {-1}:
+            os.close(fd)
 
 
 class Shim:
@@ -77,6 +87,7 @@ class Shim:
         self._containers: dict[str, Container] = {}
         self._by_fd: dict[int, Container] = {}
         self._muted: dict[int, float] = {}
+        self._home = Home()
         self._own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -146,41 +157,36 @@ class Shim:
 
     def _start(self, message: Message, namespaces: list[int]) -> None:
         """Start a container in its pod's namespaces; a fourth one is of processes, for it to share."""
-        try:
-            log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        except OSError as error:
-            self._send({"failed": message["id"], "error": f"log file: {error}"})
-            return
+        outputs, given, source = _stdio(message)
         reports, report = socket.socketpair()
-        keep: list[int] = []
-        given: list[int] = []
-        source_end = -1
-        if not message["tty"]:
-            out, out_end = os.pipe2(os.O_CLOEXEC)
-            err, err_end = os.pipe2(os.O_CLOEXEC)
-            if message["stdin"]:
-                source, source_end = os.pipe2(os.O_CLOEXEC)
-            else:
-                source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-            keep, given = [out, err], [source, out_end, err_end]
+        group, joins = -1, []
         try:
-            pid = self._fork(message, namespaces[3:])
-        except OSError as error:  # nobody can join processes of which the first has ended
-            for fd in {*keep, *given, log, source_end} - {-1}:
+            if message["group"]:
+                group = os.open(message["group"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            for file in message["cgroups"]:
+                joins.append(os.open(file, os.O_WRONLY | os.O_CLOEXEC))
+            try:
+                prepared = Prepared(message, namespaces[:3], given[1:])
+                if prepared.master >= 0:
+                    source, outputs, given = prepared.master, {prepared.master: b"stdout"}, [prepared.terminal] * 3
+                steps = list(first_steps(prepared, given, joins))
+                pid, born = self._fork(group, namespaces[3:])
+                if pid == 0:
+                    become_container(message, steps[born:], report)
+            finally:
+                self._home.come_back()
+        except (OSError, LookupError) as error:
+            for fd in {*outputs, source} - {-1}:
                 os.close(fd)
-            for end in (reports, report):
-                end.close()
-            self._send({"failed": message["id"], "error": f"fork: {error.strerror}"})
+            reports.close()
+            self._send({"failed": message["id"], "error": sentence(message, error)})
             return
-        if pid == 0:
-            become_container(message, namespaces[:3], given, report)
-        for fd in given:
-            os.close(fd)
-        report.close()
-        container = Container(message, pid, reports, log)
-        container.input = source_end
-        self._containers[container.id] = container
-        for fd, name in zip(keep, (b"stdout", b"stderr"), strict=False):
+        finally:
+            report.close()
+            for fd in {*given, *joins, group} - {-1}:
+                os.close(fd)
+        container = self._containers[message["id"]] = Container(message, pid, reports, source)
+        for fd, name in outputs.items():
             self._collect(fd, name, container)
         self._watch(reports.fileno(), container)
 
@@ -190,34 +196,28 @@ class Shim:
         container.streams[fd] = name
         self._watch(fd, container)
 
-    def _fork(self, message: Message, processes: list[int]) -> int:
+    def _fork(self, group: int, processes: list[int]) -> tuple[int, bool]:
         """Fork process 1 of a new PID namespace, or one more of that which is given; OSError if that one has ended.
 
-        It is born into its control group; where that fails it will have to join it.
+        Its pid, and whether it was born into the control group whose directory ``group`` refers to.
         """
-        if processes:
-            setns(processes[0], CLONE_NEWPID)
-        else:
-            unshare(CLONE_NEWPID)
-        pid = -1
         try:
+            if processes:
+                setns(processes[0], CLONE_NEWPID)
+            else:
+                unshare(CLONE_NEWPID)
+            pid = -1
             try:
-                pid = self._fork_into(message["group"]) if message["group"] else os.fork()
-            except OSError:
-                message["cgroups"].append(message["group"] + "/cgroup.procs")
-                pid = os.fork()
-        finally:
-            if pid:
-                setns(self._own_pids, CLONE_NEWPID)
-        return pid
-
-    @staticmethod
-    def _fork_into(group: str) -> int:
-        directory = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            return fork_into(directory)
-        finally:
-            os.close(directory)
+                try:
+                    pid, born = (fork_into(group), True) if group >= 0 else (os.fork(), False)
+                except OSError:
+                    pid, born = os.fork(), False
+            finally:
+                if pid:
+                    setns(self._own_pids, CLONE_NEWPID)
+        except OSError as error:
+            raise OSError(f"fork: {error.strerror}") from None
+        return pid, born
 
     def _watch(self, fd: int, container: Container) -> None:
         self._by_fd[fd] = container
@@ -275,12 +275,8 @@ class Shim:
         return max(0.0, min(self._muted.values()) - now) if self._muted else None
 
     def _learn(self, container: Container, reports: socket.socket) -> None:
-        """Its terminal; then nothing, if exec has closed the socket, or a sentence that says why there was none."""
-        data, fds, _, _ = socket.recv_fds(reports, CHUNK, 1)
-        if fds:
-            container.input = fds[0]
-            self._collect(fds[0], b"stdout", container)
-            return
+        """Nothing, if exec has closed the socket, or a sentence that says why there was none."""
+        data = reports.recv(CHUNK)
         self._drop(reports.detach())
         container.reports = None
         if sentence := data.decode(errors="replace"):
@@ -321,9 +317,7 @@ class Shim:
             if container.input == fd:
                 container.input = -1
             self._drop(fd)
-        if container.input >= 0:
-            os.close(container.input)
-        os.close(container.log)
+        container.close()
         del self._containers[container.id]
         if not container.failed:
             self._record(container)
@@ -339,6 +333,20 @@ class Shim:
         except OSError as error:  # its directory was removed under it: nobody will ask
             print(f"{container.id}: exit not recorded: {error}", file=sys.stderr, flush=True)
         self._send(ending)
+
+
+def _stdio(message: Message) -> tuple[dict[int, bytes], list[int], int]:
+    """Our ends of a container's outputs with their names, its own three, our end of its input: none for a terminal."""
+    if message["tty"]:
+        return {}, [], -1
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    source_end = -1
+    if message["stdin"]:
+        source, source_end = os.pipe2(os.O_CLOEXEC)
+    else:
+        source = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    return {out: b"stdout", err: b"stderr"}, [source, out_end, err_end], source_end
 
 
 def format_output(now: int, stream: bytes, data: bytes) -> bytes:
