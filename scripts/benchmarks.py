@@ -3,6 +3,7 @@
 `core`       a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
 `api`        the API server alone, on one core, beside a real kube-apiserver.
 `workloads`  the scheduler; clusters of ten workers with many pods.
+`network`    the cluster DNS beside dnsmasq.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -19,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import benchmarks_api
+import benchmarks_dns
 import benchmarks_pods
 import benchmarks_workloads
 from benchmarks_pods import deployment, members
@@ -238,7 +240,31 @@ def workloads(rounds: int) -> Iterator[Figure]:
 #: columns of an output that is no terminal
 WIDE = 200
 
-SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {"core": core, "api": api, "workloads": workloads}
+# ---- network ---------------------------------------------------------------------------------------------------
+
+NETWORK = {
+    "dns rate": Figure("DNS queries/s of one server pod", 0, "/s", "higher", 0.7, 1, peer_note="dnsmasq"),
+    "dns p99": Figure("DNS answer at half that load, p99", 0, "ms", "lower", 2, 1, peer_note="dnsmasq"),
+}
+
+
+def network(rounds: int) -> Iterator[Figure]:
+    for key, (value, peer, cpu) in benchmarks_dns.measurements(rounds):
+        row = NETWORK[f"dns {key}"]
+        if key == "rate":  # the bound is a share of the peer's
+            yield replace(
+                row, value=value, peer=peer, bound=peer * row.bound, goal=peer * row.goal, cpu=cpu and cpu * 1000
+            )
+        else:
+            yield replace(row, value=value * 1000, peer=peer * 1000)
+
+
+SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {
+    "core": core,
+    "api": api,
+    "workloads": workloads,
+    "network": network,
+}
 
 
 def quantity(number: float, unit: str) -> str:
