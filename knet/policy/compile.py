@@ -2,17 +2,18 @@
 
 ::
 
-    forward, priority filter+10   egress  ── saddr ──▸ egress-of-1a2b  ─┬─ jump egress/default/deny-all
-                                                                        ├─ jump egress/default/allow-dns ──▸ accept
-                                                                        └─ log, goto drop-egress
-    forward, priority filter+11   ingress ── daddr ──▸ ingress-of-9f3e ─┬─ jump ingress/default/allow-web ──▸ accept
-                                                                        └─ log, goto drop-ingress
+    forward-egress, output-egress   ── egress  ── saddr ──▸ egress-of-1a2b  ─┬─ egress/default/allow-dns ──▸ accept
+      priority filter+10                                                    ├─ egress/default/deny-all
+                                                                            └─ log, drop-egress
+    forward-ingress, output-ingress ── ingress ── daddr ──▸ ingress-of-9f3e ─┬─ ingress/default/allow-web ──▸ accept
+      priority filter+11                                                    └─ log, drop-ingress
 
-- Two base chains, because ``accept`` ends just the one that it is said in: what may leave is still asked whether it
-  may enter.  Both come after the filter table, so that kube-proxy's REJECT and DNAT have had their say: a policy sees
-  the pod behind a Service, never the Service.
-- Only the forward hook: what the machine itself sends to a pod (the kubelet's probes), and what a pod sends to its
-  machine, is never held up, as upstream demands.  Two pods on one bridge get here by br_netfilter.
+- Two base chains at each hook, because ``accept`` ends just the one that it is said in: what may leave is still asked
+  whether it may enter.  Both come after the filter table, so that kube-proxy's REJECT and DNAT have had their say: a
+  policy sees the pod behind a Service, never the Service.
+- What the machine itself sends to a pod (the kubelet's probes), and what a pod sends to its machine, is never held up,
+  as upstream demands: of the output hook just what has another's source counts, which is what IPVS has translated, and
+  the input hook is left alone.  Packets between two pods on one bridge get to the forward hook by br_netfilter.
 - ``egress-of-…`` belongs to a set of policies, and all pods that just these isolate share it: one more pod is one more
   element.  Policies' chains name peers by sets, so they change only when the policy does.
 - Answers pass by their connection's state.  Neighbour discovery is no traffic that a policy could mean.
@@ -41,6 +42,8 @@ _DISCOVERY = (
 _WITH_PORTS = "{ tcp, udp, sctp }"
 #: after kube-proxy's filter chains (0)
 _PRIORITY = {"egress": 10, "ingress": 11}
+#: hook → what is let pass before anything is asked
+_HOOKS: dict[str, tuple[str, ...]] = {"forward": (), "output": ("fib saddr type local accept",)}
 
 
 class Family(NamedTuple):
@@ -89,7 +92,7 @@ class Compiler:
             log = f'log prefix "{log_prefix(direction, isolating)}" group {LOG_GROUP} snaplen 128'
             chains[name] = (*jumps, log, f"goto drop-{direction}")
         for direction in isolated.directions:
-            chains[direction] = _base(direction, families)
+            chains |= _entrance(direction, families)
         return Table(isolated.sets() | used.sets(population, families), chains)
 
 
@@ -104,9 +107,11 @@ class _Isolated:
         self.chains: dict[str, tuple[str, tuple[Policy, ...]]] = {}
         #: (direction, address) → chain
         self._subjects: dict[tuple[str, str], str] = {}
-        leaving: dict[tuple[str, str], str] = {}
+        taken = population.taken
         for group in population.groups():
-            here = [row for row in group.members if row.local]
+            here = [
+                row for row in group.members if row.local and not (row.leaving and taken.intersection(row.addresses))
+            ]
             selecting = [row for row in by_namespace[group.namespace] if here and row.pods.matches(group.labels)]
             for direction in DIRECTIONS:
                 isolating = tuple(row for row in selecting if direction in row.rules)
@@ -114,11 +119,7 @@ class _Isolated:
                     continue
                 name = f"{direction}-of-{_digest(*map(str, isolating))}"
                 self.chains[name] = direction, isolating
-                for row in here:
-                    found = leaving if row.leaving else self._subjects
-                    found.update(((direction, address), name) for address in row.addresses)
-        taken = population.addresses if leaving else ()
-        self._subjects |= {key: name for key, name in leaving.items() if key[1] not in taken}
+                self._subjects |= {(direction, address): name for row in here for address in row.addresses}
 
     @property
     def directions(self) -> list[str]:
@@ -184,15 +185,24 @@ class _Used:
         return dict(sorted(found.items()))
 
 
-def _base(direction: str, families: tuple[Family, ...]) -> tuple[str, ...]:
+def _entrance(direction: str, families: tuple[Family, ...]) -> dict[str, tuple[str, ...]]:
+    """From the hooks to the pods' policies."""
     end = "daddr" if direction == INGRESS else "saddr"
-    return (
-        f"type filter hook forward priority filter + {_PRIORITY[direction]}; policy accept;",
+    chain = (
         _CONNECTION,
         *((_DISCOVERY,) if IPV6 in families else ()),
         *(f"{row.keyword} saddr . {row.keyword} daddr @self-{row.version} accept" for row in families),
         *(f"{row.keyword} {end} vmap @{direction}-{row.version}" for row in families),
     )
+    bases = {
+        f"{hook}-{direction}": (
+            f"type filter hook {hook} priority filter + {_PRIORITY[direction]}; policy accept;",
+            *first,
+            f"jump {direction}",
+        )
+        for hook, first in _HOOKS.items()
+    }
+    return {direction: chain, **bases}
 
 
 def _frame(direction: str, families: tuple[Family, ...]) -> dict[str, tuple[str, ...]]:

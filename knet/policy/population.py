@@ -111,10 +111,11 @@ class Population:
             yield from rows
 
     @property
-    def addresses(self) -> frozenset[str]:
-        """Of all that are not leaving."""
-        rows = (row for group in self.groups() for row in group.members if not row.leaving)
-        return frozenset(address for row in rows for address in row.addresses)
+    def taken(self) -> frozenset[str]:
+        """The addresses of leaving pods that others have by now."""
+        rows = [row for group in self.groups() for row in group.members]
+        left = {address for row in rows if row.leaving for address in row.addresses}
+        return frozenset(address for row in rows if left and not row.leaving for address in row.addresses) & left
 
     def select(self, selection: Selection) -> Iterator[Endpoint]:
         """The peers.  A namespace that is not known yet matches no selector: what is in doubt is not let pass."""

@@ -4,9 +4,11 @@ The machine and its pods: `tests/node/proxy_harness.py`.
 """
 
 import asyncio
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ PODS = {
     "client": (CLIENT, {"app": "client"}),
 }
 DENY = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+WEB_1_V6, CLIENT_V6 = "fd00:10:244:1::2", "fd00:10:244:1::4"
 #: long enough for a packet that is let pass
 SOON = 0.3
 
@@ -46,7 +49,7 @@ def compiled(*specs: dict[str, Any]) -> Table:
         {
             "metadata": {"namespace": "default", "name": name, "labels": labels},
             "spec": {"nodeName": "n1", "containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]},
-            "status": {"podIPs": [{"ip": address}]},
+            "status": {"podIPs": [{"ip": address}, {"ip": f"fd00:10:244:1::{address.rpartition('.')[2]}"}]},
         }
         for name, (address, labels) in PODS.items()
     ]
@@ -112,6 +115,51 @@ def test_what_is_allowed_passes_by_services_too(lab: Lab):
     assert lab.connect(client, VIP)[1] == CLIENT  # a policy sees the pod behind the Service
     assert not reaches(lab, web, WEB_2)
     assert not reaches(lab, lab.outsider, WEB_1)
+
+
+def test_a_pod_reaches_itself_by_its_service(lab: Lab):
+    lab.apply(snapshot(WEB_1))
+    enforce(lab, DENY)
+    assert lab.connect(lab.pods["web-1"], VIP)[0] == "web-1"
+    assert not reaches(lab, lab.pods["web-2"], VIP, 80)
+
+
+def test_ipv6_finds_its_neighbours_and_no_more(lab: Lab):
+    """Neighbour discovery passes the forward hook of a bridge; the pods have no link-local addresses to do it from."""
+    web, client = lab.pods["web-1"], lab.pods["client"]
+    for pod, address in ((web, WEB_1_V6), (client, CLIENT_V6)):
+        run_in(
+            pod,
+            lambda address=address: subprocess.check_call(
+                ["ip", "addr", "add", f"{address}/64", "dev", "eth0", "nodad"]
+            ),
+        )
+    friends = {
+        "podSelector": {},
+        "ingress": [{"from": [{"ipBlock": {"cidr": f"{CLIENT_V6}/128"}}], "ports": [{"port": 8081}]}],
+    }
+    with ExitStack() as stack:
+        for port in (8081, 8082):
+            stack.enter_context(
+                run_in(web, lambda port=port: socket.create_server(("::", port), family=socket.AF_INET6))
+            )
+        enforce(lab, DENY)
+        assert not pings(client, WEB_1_V6)
+        neighbours = run_in(client, lambda: subprocess.check_output(["ip", "-6", "neigh"], text=True))
+        assert re.search(f"^{WEB_1_V6} .* lladdr ", neighbours, re.MULTILINE)
+        enforce(lab, friends)
+        assert connects_v6(client, 8081)
+        assert not connects_v6(client, 8082)
+
+
+def connects_v6(source: Namespaces, port: int) -> bool:
+    with run_in(source, lambda: socket.socket(socket.AF_INET6)) as caller:
+        caller.settimeout(SOON)
+        try:
+            caller.connect((WEB_1_V6, port))
+        except TimeoutError:
+            return False
+        return True
 
 
 def test_blocks_of_addresses_have_holes(lab: Lab):

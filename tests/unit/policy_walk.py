@@ -16,13 +16,15 @@ _SILENT = {"counter": 0, "log": 6, "update": 2}
 
 @dataclass(frozen=True)
 class Packet:
-    """The first packet of a connection, after address translation, unless it is ``answer`` to one."""
+    """The first packet of a connection, after address translation, unless it is an answer to one."""
 
     source: str
     destination: str
     port: int = 0
     protocol: str = "tcp"
     answer: bool = False
+    own: bool = False
+    """sent by the machine itself"""
 
     @property
     def keyword(self) -> str:
@@ -35,7 +37,8 @@ class Ruleset:
 
     sets: dict[str, frozenset[str]] = field(default_factory=dict)
     chains: dict[str, list[list[str]]] = field(default_factory=dict)
-    hooks: list[tuple[int, str]] = field(default_factory=list)
+    #: (hook, priority, base chain)
+    hooks: list[tuple[str, int, str]] = field(default_factory=list)
 
     @classmethod
     def parse(cls, text: str) -> "Ruleset":
@@ -56,14 +59,14 @@ class Ruleset:
         return found
 
     def _add_rule(self, chain: str, rule: str) -> None:
-        if hook := re.fullmatch(r"type filter hook forward priority filter \+ (\d+); policy accept;", rule):
-            self.hooks.append((int(hook[1]), chain))
+        if base := re.fullmatch(r"type filter hook (\w+) priority filter \+ (\d+); policy accept;", rule):
+            self.hooks.append((base[1], int(base[2]), chain))
         else:
             self.chains[chain].append(_TOKEN.findall(rule))
 
-    def passes(self, packet: Packet) -> bool:
-        """Whether it is forwarded: every base chain has to let it."""
-        return all(self._verdict(chain, packet) != "drop" for _, chain in sorted(self.hooks))
+    def passes(self, packet: Packet, hook: str = "forward") -> bool:
+        """Whether every base chain of the hook lets it."""
+        return all(self._verdict(chain, packet) != "drop" for at, _, chain in sorted(self.hooks) if at == hook)
 
     def _verdict(self, chain: str, packet: Packet) -> str:
         """accept, drop, or "" for the end of the chain."""
@@ -93,6 +96,11 @@ class Ruleset:
                 assert words[:2] == ["state", "established,related"]
                 del words[:2]
                 if not packet.answer:
+                    return ""
+            elif word == "fib":
+                assert words[:3] == ["saddr", "type", "local"]
+                del words[:3]
+                if not packet.own:
                     return ""
             elif word == "icmpv6":
                 assert words[0] == "type"
