@@ -3,7 +3,6 @@
 The table of what came through has to be the one that the policies mean (`tests/unit/policy_model.py`).
 """
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -153,9 +152,10 @@ SETS: dict[str, list[tuple[str, JSON]]] = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    os.environ["KUBECONFIG"] = str(tmp_path_factory.mktemp("home") / "kubeconfig")
-    with Cluster(name=NAME, workers=2) as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
+        with Cluster(name=NAME, workers=2) as found:
+            yield found
 
 
 @pytest.fixture(scope="module")
