@@ -10,10 +10,11 @@
 * The pair is created with its far end in the pod's namespace, already called eth0; five messages there and two here,
   which are composed once and then filled in (`_Messages`).
 * Hardware addresses are made from IP addresses (0a:58 and the four bytes, as flannel's bridge plugin did for years):
-  they are readable in a capture, and a neighbour's cache entry stays right when an address gets a new owner.
+  they are readable in a capture, and a neighbour's cache entry stays right when an address gets a new owner.  A pod
+  that has no IPv4 address has the last four bytes of its IPv6 address.
 * Hairpin on each port: a pod may reach itself through its Service, so its frame leaves by the port it came from.
-* The cluster is IPv4 only, so interfaces give themselves no IPv6 address: a hundred pods on a bridge would greet each
-  other with ten thousand multicast packets.
+* Of IPv6 a pod has the one address it is given, and none that its interface makes up: a hundred pods on a bridge would
+  greet each other with ten thousand multicast packets.  cni0 has a link-local one, from which it asks for neighbours.
 * The host's end is called after the pod, so that it can be told without asking anybody; its alias is the pod's name.
 """
 
@@ -23,11 +24,13 @@ import hashlib
 import ipaddress
 import logging
 import os
-from collections.abc import Collection
+import socket
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from knet.api.families import split
 from knet.cni.ipam import DATA_DIR, NETWORK, AddressesExhausted, Allocation, Ipam
 from knet.kernel import addresses, links, routes
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -37,6 +40,8 @@ log = logging.getLogger(__name__)
 
 BRIDGE = "cni0"
 POD_INTERFACE = "eth0"
+#: of cni0, the same on every machine: it is for the pods of one
+LINK_LOCAL = "fe80::1/64"
 _LO = 1  # the index of lo, in every namespace
 
 
@@ -48,14 +53,23 @@ class CniError(RuntimeError):
 class CniResult:
     """A connected sandbox."""
 
-    address: str
-    """of the pod, without prefix length: 10.244.1.7"""
-    gateway: str
-    """of its default route, the node's address on cni0"""
+    addresses: tuple[str, ...]
+    """of the pod, one of each family, without prefix length: 10.244.1.7"""
+    gateways: tuple[str, ...]
+    """of its default routes, the node's addresses on cni0"""
     host_interface: str
     """the machine's end of the pair"""
     mac: str
     """of the pod's eth0"""
+
+    @property
+    def address(self) -> str:
+        """The first address, or the only one."""
+        return self.addresses[0]
+
+    @property
+    def gateway(self) -> str:
+        return self.gateways[0]
 
 
 def veth_name(pod: str) -> str:
@@ -64,8 +78,8 @@ def veth_name(pod: str) -> str:
 
 
 def mac_of(address: str) -> str:
-    """The hardware address of an IPv4 address: locally administered 0a:58, then its four bytes."""
-    return ":".join(("0a", "58", *(f"{int(byte):02x}" for byte in address.split("."))))
+    """The hardware address that goes with an IP address: locally administered 0a:58, then its (last) four bytes."""
+    return (b"\x0a\x58" + ipaddress.ip_address(address).packed[-4:]).hex(":")
 
 
 class Plugin:
@@ -74,7 +88,7 @@ class Plugin:
     def __init__(self, data_dir: Path = DATA_DIR) -> None:
         self._netlink = Netlink()
         self._ipam = Ipam(data_dir / NETWORK)
-        self._bridge = _Bridge(0, "", 0)
+        self._bridge = _Bridge(0, (), 0)
 
     def close(self) -> None:
         self._netlink.close()
@@ -82,14 +96,14 @@ class Plugin:
     def add(self, netns: int, container_id: str, pod: str, subnet: str, mtu: int) -> CniResult:
         """Connect the network namespace that the descriptor ``netns`` refers to; about 1.5 ms, nearly all the kernel's.
 
-        ``container_id`` is the sandbox's; ``pod`` its "namespace/name"; ``subnet`` and ``mtu`` the node's, from
-        `knet.cni.network_config`.  Raises CniError, and then has taken nothing.
+        ``container_id`` is the sandbox's; ``pod`` its "namespace/name"; ``subnet`` (one of each family, with a comma
+        between) and ``mtu`` the node's, from `knet.cni.network_config`.  Raises CniError, and then has taken nothing.
         """
         try:
             allocation = self._ipam.allocate(subnet, container_id, pod)
         except (OSError, AddressesExhausted) as error:
             raise CniError(f'plugin type="host-local" failed (add): {error}') from error
-        sandbox = _Sandbox(allocation, ipaddress.IPv4Network(subnet))
+        sandbox = _Sandbox(allocation, subnet)
         try:
             bridge = self._ensure_bridge(sandbox, mtu)
             messages = _messages(subnet, mtu, bridge, len(_alias(allocation).encode()))
@@ -129,7 +143,7 @@ class Plugin:
         allocation = self._ipam.find(container_id)
         if allocation is None:
             raise CniError(f"no address is recorded for sandbox {container_id}")
-        sandbox = _Sandbox(allocation, ipaddress.IPv4Network(subnet))
+        sandbox = _Sandbox(allocation, subnet)
         with Netlink(netns) as inside:
             problem = self._outer_problem(sandbox) or _inner_problem(inside, sandbox)
         if problem:
@@ -150,16 +164,19 @@ class Plugin:
 
     def _ensure_bridge(self, sandbox: "_Sandbox", mtu: int) -> int:
         """The index of cni0, which is inspected only if it is not the one that was inspected before."""
-        gateway = f"{sandbox.result.gateway}/{sandbox.subnet.prefixlen}"
+        gateways = sandbox.gateways
         try:
-            if _Bridge(self._netlink.index(BRIDGE), gateway, mtu) == self._bridge:
+            if _Bridge(self._netlink.index(BRIDGE), gateways, mtu) == self._bridge:
                 return self._bridge.number
         except NetlinkError as error:
             if error.errno != errno.ENODEV:
                 raise
         bridge = links.ensure_bridge(self._netlink, BRIDGE, mac=mac_of(sandbox.result.gateway), mtu=mtu)
-        addresses.ensure(self._netlink, addresses.Address(BRIDGE, gateway), alone=True)
-        self._bridge = _Bridge(bridge.index, gateway, mtu)
+        for gateway in gateways:
+            addresses.ensure(self._netlink, addresses.Address(BRIDGE, gateway), alone=True)
+        if any(":" in gateway for gateway in gateways):
+            addresses.ensure(self._netlink, addresses.Address(BRIDGE, LINK_LOCAL, scope="link"))
+        self._bridge = _Bridge(bridge.index, gateways, mtu)
         return bridge.index
 
     def _outer_problem(self, sandbox: "_Sandbox") -> str:
@@ -186,24 +203,30 @@ class _Bridge(NamedTuple):
     """What cni0 was seen to be."""
 
     number: int
-    gateway: str
+    gateways: tuple[str, ...]
     mtu: int
 
 
 class _Sandbox:
     """What follows from an allocation."""
 
-    def __init__(self, allocation: Allocation, subnet: ipaddress.IPv4Network) -> None:
+    def __init__(self, allocation: Allocation, subnet: str) -> None:
+        networks = [ipaddress.ip_network(cidr) for cidr in split(subnet)]
         self.allocation = allocation
-        self.subnet = subnet
         self.result = CniResult(
-            address=allocation.address,
-            gateway=str(subnet[1]),
+            addresses=allocation.addresses,
+            gateways=tuple(str(network[1]) for network in networks),
             host_interface=veth_name(allocation.pod),
             mac=mac_of(allocation.address),
         )
-        self.address = addresses.Address(POD_INTERFACE, f"{allocation.address}/{subnet.prefixlen}")
-        self.route = _default_route(self.result.gateway)
+        lengths = [network.prefixlen for network in networks]
+        self.gateways = _prefixed(self.result.gateways, lengths)
+        self.addresses = [addresses.Address(POD_INTERFACE, own) for own in _prefixed(allocation.addresses, lengths)]
+        self.routes = [_default_route(gateway) for gateway in self.result.gateways]
+
+
+def _prefixed(plain: Iterable[str], lengths: Iterable[int]) -> tuple[str, ...]:
+    return tuple(f"{address}/{length}" for address, length in zip(plain, lengths, strict=True))
 
 
 class _Messages:
@@ -214,9 +237,9 @@ class _Messages:
     """
 
     def __init__(self, subnet: str, mtu: int, bridge: int, alias_length: int) -> None:
-        network = ipaddress.IPv4Network(subnet)
+        networks = [ipaddress.ip_network(cidr) for cidr in split(subnet)]
         index, netns, name, alias = 0x7E7E7E7E, 0x7D7D7D7D, "veth????????", "~" * alias_length
-        address, mac = str(network[2]), mac_of(str(network[2]))
+        mac = mac_of(str(networks[0][2]))
         near, far = links.VethEnd(name, mtu=mtu), links.VethEnd(POD_INTERFACE, netns=netns, mtu=mtu, mac=mac)
         self._create = Template(links.create_veth(near, far, master=bridge), name=name, netns=netns, mac=mac)
         port = links.change(name, up=True, hairpin=True, alias=alias, link_local=False)
@@ -224,9 +247,12 @@ class _Messages:
         self._lo_up = links.change(_LO, up=True)
         self._no_link_local = Template(links.change(index, link_local=False), index=index)
         self._up = Template(links.change(index, up=True), index=index)
-        own = addresses.Address(POD_INTERFACE, f"{address}/{network.prefixlen}")
-        self._address = Template(addresses.add(own, index), index=index, address=address)
-        self._route = Template(routes.add(_default_route(str(network[1])), index), index=index)
+        self._addresses, self._routes = [], []
+        for network in networks:
+            address = str(network[2])
+            own = addresses.Address(POD_INTERFACE, f"{address}/{network.prefixlen}")
+            self._addresses.append(Template(addresses.add(own, index), index=index, address=address))
+            self._routes.append(Template(routes.add(_default_route(str(network[1])), index), index=index))
 
     def outside(self, netns: int, sandbox: _Sandbox) -> tuple[Request, ...]:
         """Create the pair and make the machine's end a port of the bridge."""
@@ -242,8 +268,11 @@ class _Messages:
             self._lo_up,
             self._no_link_local.fill(index=eth0),
             self._up.fill(index=eth0),
-            self._address.fill(index=eth0, address=sandbox.result.address),
-            self._route.fill(index=eth0),
+            *(
+                template.fill(index=eth0, address=address)
+                for template, address in zip(self._addresses, sandbox.result.addresses, strict=True)
+            ),
+            *(template.fill(index=eth0) for template in self._routes),
         )
 
 
@@ -252,7 +281,7 @@ _messages = functools.lru_cache(maxsize=256)(_Messages)
 
 
 def _default_route(gateway: str) -> routes.Route:
-    return routes.Route("default", POD_INTERFACE, gateway)
+    return routes.Route("::/0" if ":" in gateway else "default", POD_INTERFACE, gateway)
 
 
 def _configure_inside(netns: int, sandbox: _Sandbox, messages: _Messages) -> None:
@@ -264,10 +293,12 @@ def _inner_problem(inside: Netlink, sandbox: _Sandbox) -> str:
     eth0 = links.find(inside, POD_INTERFACE)
     if eth0 is None or not eth0.up:
         return f"{POD_INTERFACE} is {'down' if eth0 else 'missing'}"
-    if sandbox.address not in addresses.list_addresses(inside, POD_INTERFACE):
-        return f"{POD_INTERFACE} lacks the address {sandbox.address.address}"
-    if sandbox.route not in routes.list_routes(inside):
-        return f"no route {sandbox.route}"
+    present = addresses.list_addresses(inside, POD_INTERFACE)
+    for address, route in zip(sandbox.addresses, sandbox.routes, strict=True):
+        if address not in present:
+            return f"{POD_INTERFACE} lacks the address {address.address}"
+        if route not in routes.list_routes(inside, family=socket.AF_INET6 if ":" in route.gateway else socket.AF_INET):
+            return f"no route {route}"
     return ""
 
 

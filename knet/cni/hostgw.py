@@ -36,4 +36,4 @@ def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay) -> State:
             )
         else:
             routes.append(Route(lease.subnet, underlay.interface, lease.public_ip, protocol=PROTOCOL))
-    return State(mtu=underlay.mtu, routes=tuple(routes), refusals=tuple(refusals))
+    return State(mtu=underlay.mtu, family=own.family, routes=tuple(routes), refusals=tuple(refusals))

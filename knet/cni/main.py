@@ -17,13 +17,15 @@ from contextlib import suppress
 
 import msgspec
 
+from knet.api.families import IPV4, IPV6, family_of, of_family, ranges, split
 from knet.api.objects import Node
 from knet.api.timing import PROFILES
 from knet.client.client import ApiError, Client, Unavailable
 from knet.client.component import run
 from knet.client.events import EventRecorder
 from knet.client.informer import Informer
-from knet.cni import hostgw, masquerade, network, vxlan
+from knet.cni import hostgw, masquerade, vxlan
+from knet.cni import network as subnet_env
 from knet.cni.lease import Lease, annotations, lease_of, own_lease
 from knet.cni.network import NetworkConfig
 from knet.cni.reconciler import Reconciler
@@ -52,7 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     node_name: str
     """[NODE_NAME]"""
     public_ip: str
-    """of this machine in the underlay [--public-ip]"""
+    """of this machine in the underlay; of each family, with a comma between [--public-ip, --public-ipv6]"""
     interface: str
     """that has it [--iface]"""
     backend: str = "vxlan"
@@ -60,7 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int = 0
     """of the pods' interfaces, right or wrong; 0: what the underlay's interface has room for"""
     cluster_cidr: str = "10.244.0.0/16"
-    """all pods [net-conf.json: Network]"""
+    """all pods, likewise [net-conf.json: Network, IPv6Network]"""
     ip_masq: bool = True
     """[--ip-masq]"""
     timing: str = "lab"
@@ -96,10 +98,11 @@ class Flanneld:
         self._nodes = nodes
         self._recorder = recorder
         self._netlink = netlink
-        self._reconciler = Reconciler(netlink)
+        self._networks = {family: str(network) for family, network in ranges(options.cluster_cidr).items()}
+        self._reconcilers = {family: Reconciler(netlink) for family in self._networks}
         self._period = PROFILES[options.timing].flannel_sync
         self._changed = asyncio.Event()
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, str], str] = {}
         nodes.subscribe(self._on_node)
 
     async def run(self) -> None:
@@ -120,19 +123,28 @@ class Flanneld:
     async def _pass(self) -> None:
         """Everything once, in an order in which each step may rely on those before."""
         node = self._nodes.get("", self._options.node_name)
-        own = own_lease(node, self._options.backend, self._options.public_ip) if node else None
-        if node is None or own is None:
+        own = [lease for lease in self._own(node) if lease] if node else []
+        if node is None or len(own) < len(self._networks):
             return
-        wanted = self._desired(own)
-        self._reconciler.reconcile(wanted)
+        wanted = [self._desired(lease) for lease in own]
+        for state in wanted:
+            self._reconcilers[state.family].reconcile(state)
         self._tell_refusals(node, wanted)
         await self._announce(node, own)
-        _ensure_sysctls()
         options = self._options
-        await masquerade.ensure(masquerade.chains(options.cluster_cidr, own.subnet, options.ip_masq))
-        config = NetworkConfig(options.cluster_cidr, own.subnet, wanted.mtu, options.ip_masq)
-        if network.write(config):
-            log.info("wrote %s: subnet %s, mtu %d", network.SUBNET_ENV, own.subnet, wanted.mtu)
+        for lease in own:
+            _ensure_sysctls(lease.family)
+            network = self._networks[lease.family]
+            await masquerade.ensure(masquerade.chains(network, lease.subnet, options.ip_masq))
+        subnets, mtu = ",".join(lease.subnet for lease in own), min(state.mtu for state in wanted)
+        config = NetworkConfig(",".join(self._networks.values()), subnets, mtu, options.ip_masq)
+        if subnet_env.write(config):
+            log.info("wrote %s: subnet %s, mtu %d", subnet_env.SUBNET_ENV, subnets, mtu)
+
+    def _own(self, node: Node) -> Iterable[Lease | None]:
+        """The leases to announce, one of each family; None for one that has to wait."""
+        for family in self._networks:
+            yield own_lease(node, self._options.backend, of_family(split(self._options.public_ip), family))
 
     def _desired(self, own: Lease) -> State:
         interface = self._options.interface
@@ -141,39 +153,40 @@ class Flanneld:
             self._underlay_address(own.public_ip),
             links.get(self._netlink, interface).mtu,
         )
-        wanted = BACKENDS[self._options.backend](own, self._leases(), underlay)
+        wanted = BACKENDS[self._options.backend](own, self._leases(own.family), underlay)
         return wanted.with_mtu(self._options.mtu) if self._options.mtu else wanted
 
     def _underlay_address(self, public_ip: str) -> str:
-        """The public address with its prefix length; on a machine behind NAT, whose interface has another, a /32."""
+        """The public address with its prefix length; behind NAT, where the interface has another, alone."""
         for found in addresses.list_addresses(self._netlink, self._options.interface):
             if found.address.partition("/")[0] == public_ip:
                 return found.address
-        return f"{public_ip}/32"
+        return f"{public_ip}/{32 if family_of(public_ip) == IPV4 else 128}"
 
-    def _leases(self) -> Iterable[Lease]:
+    def _leases(self, family: str) -> Iterable[Lease]:
         for node in self._nodes.list():
             try:
-                lease = lease_of(node)
+                lease = lease_of(node, family)
             except ValueError as error:
                 log.warning("%s", error)
                 continue
             if lease is not None:
                 yield lease
 
-    async def _announce(self, node: Node, own: Lease) -> None:
-        """Write the lease on the own Node, if it does not say so yet."""
-        wanted = annotations(own)
+    async def _announce(self, node: Node, own: list[Lease]) -> None:
+        """Write the leases on the own Node, if it does not say so yet."""
+        wanted = {key: value for lease in own for key, value in annotations(lease).items()}
         if wanted.items() <= node.metadata.annotations.items():
             return
         await self._client.patch(Node, node.name, {"metadata": {"annotations": wanted}}, subresource="status")
-        log.info("lease announced: %s at %s (%s)", own.subnet, own.public_ip, own.backend)
+        for lease in own:
+            log.info("lease announced: %s at %s (%s)", lease.subnet, lease.public_ip, lease.backend)
 
-    def _tell_refusals(self, node: Node, wanted: State) -> None:
+    def _tell_refusals(self, node: Node, wanted: list[State]) -> None:
         """Each refusal once, in the log and as an Event of the own Node."""
-        now = {refusal.node: refusal.message for refusal in wanted.refusals}
-        for name, message in now.items():
-            if self._told.get(name) != message:
+        now = {(state.family, row.node): row.message for state in wanted for row in state.refusals}
+        for (family, name), message in now.items():
+            if self._told.get((family, name)) != message:
                 log.warning("node %s: %s", name, message)
                 self._recorder.event(node, "Warning", "RouteNotPossible", f"to node {name}: {message}")
         self._told = now
@@ -189,13 +202,18 @@ class Flanneld:
 
 
 def _essence(node: Node | None) -> object:
-    return node and (node.uid, node.spec.podCIDR, node.metadata.annotations)
+    return node and (node.uid, node.spec.podCIDRs or node.spec.podCIDR, node.metadata.annotations)
 
 
-def _ensure_sysctls() -> None:
+def _ensure_sysctls(family: str) -> None:
     """A machine with pods is a router.  Bridged packets pass iptables, or the answer of a pod on the client's own
     bridge would bypass the address translation of its Service.  A packet's source may be reachable by another way than
-    it came, so a strict reverse path filter, which the machine may have from its kernel's defaults, is loosened."""
+    it came, so a strict reverse path filter, which the machine may have from its kernel's defaults, is loosened (IPv6
+    has none)."""
+    if family == IPV6:
+        sysctl.ensure("net.ipv6.conf.all.forwarding", 1)
+        sysctl.ensure("net.bridge.bridge-nf-call-ip6tables", 1)
+        return
     sysctl.ensure("net.ipv4.ip_forward", 1)
     sysctl.ensure("net.bridge.bridge-nf-call-iptables", 1)
     if "1" in (sysctl.read("net.ipv4.conf.all.rp_filter"), sysctl.read("net.ipv4.conf.default.rp_filter")):

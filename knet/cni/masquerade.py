@@ -8,12 +8,16 @@ pod's node has a route).  Chains, order and comments are upstream's (pkg/traffic
 import logging
 from dataclasses import dataclass
 
+from knet.api.families import IPV4, IPV6, family_of
 from knet.kernel import rules
 
 log = logging.getLogger(__name__)
 
 #: packets that kube-proxy is going to masquerade itself; twice would confuse some kernels
 KUBE_PROXY_MARK = "0x4000/0x4000"
+MULTICAST = {IPV4: "224.0.0.0/4", IPV6: "ff00::/8"}
+#: for people, and for `knet.kernel.rules`
+PROGRAMS = {IPV4: ("iptables", 4), IPV6: ("ip6tables", 6)}
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Chain:
     name: str
     jump: str
     rules: tuple[str, ...]
+    family: str = IPV4
 
     def text(self, jump_missing: bool) -> str:
         """For iptables-restore --noflush: the chain anew, and the jump if it is not there."""
@@ -34,6 +39,7 @@ class Chain:
 
 def chains(network: str, subnet: str, masquerade: bool = True) -> tuple[Chain, ...]:
     """The chains for a node that holds ``subnet`` of the cluster's ``network``."""
+    family = family_of(network)
     forward = '-m comment --comment "flanneld forward"'
     filter_chain = Chain(
         table="filter",
@@ -44,6 +50,7 @@ def chains(network: str, subnet: str, masquerade: bool = True) -> tuple[Chain, .
             f"-A FLANNEL-FWD -s {network} {forward} -j ACCEPT",
             f"-A FLANNEL-FWD -d {network} {forward} -j ACCEPT",
         ),
+        family=family,
     )
     if not masquerade:
         return (filter_chain,)
@@ -61,10 +68,11 @@ def chains(network: str, subnet: str, masquerade: bool = True) -> tuple[Chain, .
             # from outside to a pod of this node (a NodePort with its client's address): as it is
             f"{chain} ! -s {network} -d {subnet} {masq} -j RETURN",
             # from pod to the world, unless it is multicast
-            f"{chain} -s {network} ! -d 224.0.0.0/4 {masq} -j MASQUERADE --random-fully",
+            f"{chain} -s {network} ! -d {MULTICAST[family]} {masq} -j MASQUERADE --random-fully",
             # from this node to a remote pod
             f"{chain} ! -s {network} -d {network} {masq} -j MASQUERADE --random-fully",
         ),
+        family=family,
     )
     return nat_chain, filter_chain
 
@@ -73,17 +81,18 @@ async def ensure(wanted: tuple[Chain, ...]) -> bool:
     """Put the chains in force where they are not, and say what was amiss; True where anything was."""
     changed = False
     for chain in wanted:
-        saved = await rules.save_async(chain.table)
+        program, version = PROGRAMS[chain.family]
+        saved = await rules.save_async(chain.table, family=version)
         present = rules.rule_lines(saved, chain.name)
         jump_missing = chain.jump not in (rules.rule_lines(saved, chain.hook) or [])
         if present == list(chain.rules) and not jump_missing:
             continue
-        await rules.restore_async(chain.text(jump_missing))
+        await rules.restore_async(chain.text(jump_missing), family=version)
         if present is None:
-            log.info("iptables %s: chain %s created", chain.table, chain.name)
+            log.info("%s %s: chain %s created", program, chain.table, chain.name)
         elif jump_missing:
-            log.warning("iptables %s: the jump from %s to %s was missing", chain.table, chain.hook, chain.name)
+            log.warning("%s %s: the jump from %s to %s was missing", program, chain.table, chain.hook, chain.name)
         else:
-            log.warning("iptables %s: chain %s differed and was set anew", chain.table, chain.name)
+            log.warning("%s %s: chain %s differed and was set anew", program, chain.table, chain.name)
         changed = True
     return changed

@@ -7,7 +7,8 @@ Four lines of shell, in upstream's words::
     FLANNEL_MTU=1450
     FLANNEL_IPMASQ=true
 
-FLANNEL_SUBNET carries the gateway's address, not the network's, because upstream hands it on to Docker's --bip.
+FLANNEL_SUBNET carries the gateway's address, not the network's, because upstream hands it on to Docker's --bip.  Where
+the cluster has IPv6, there are FLANNEL_IPV6_NETWORK and FLANNEL_IPV6_SUBNET as well, or instead.
 """
 
 import ipaddress
@@ -15,12 +16,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from knet.api.families import IPV4, IPV6, family_of, split
+
 SUBNET_ENV = Path("/run/flannel/subnet.env")
+
+
+#: the beginning of the names of a family's lines
+_NAMES = {IPV4: "FLANNEL_", IPV6: "FLANNEL_IPV6_"}
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What the CNI plugin has to know of the node's network."""
+    """What the CNI plugin has to know of the node's network; of two families, with a comma between."""
 
     network: str
     """all pods of the cluster: 10.244.0.0/16"""
@@ -31,17 +38,15 @@ class NetworkConfig:
 
     @property
     def gateway(self) -> str:
-        """The node's address towards its pods, the first of the subnet."""
-        return str(ipaddress.ip_network(self.subnet)[1])
+        """The node's addresses towards its pods, the first of the subnet."""
+        return ",".join(str(ipaddress.ip_network(subnet)[1]) for subnet in split(self.subnet))
 
     def __str__(self) -> str:
-        subnet = ipaddress.ip_network(self.subnet)
-        return (
-            f"FLANNEL_NETWORK={self.network}\n"
-            f"FLANNEL_SUBNET={subnet[1]}/{subnet.prefixlen}\n"
-            f"FLANNEL_MTU={self.mtu}\n"
-            f"FLANNEL_IPMASQ={str(self.ipmasq).lower()}\n"
-        )
+        lines = []
+        for network, subnet in zip(split(self.network), map(ipaddress.ip_network, split(self.subnet)), strict=True):
+            name = _NAMES[family_of(network)]
+            lines += [f"{name}NETWORK={network}", f"{name}SUBNET={subnet[1]}/{subnet.prefixlen}"]
+        return "\n".join([*lines, f"FLANNEL_MTU={self.mtu}", f"FLANNEL_IPMASQ={str(self.ipmasq).lower()}", ""])
 
 
 def network_config(path: Path = SUBNET_ENV) -> NetworkConfig | None:
@@ -59,10 +64,11 @@ def network_config(path: Path = SUBNET_ENV) -> NetworkConfig | None:
 def parse(text: str) -> NetworkConfig:
     """The meaning of the file's text; ValueError if lines are missing or malformed."""
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    names = [name for name in _NAMES.values() if f"{name}NETWORK" in found] or [_NAMES[IPV4]]
     try:
         return NetworkConfig(
-            network=str(ipaddress.ip_network(found["FLANNEL_NETWORK"])),
-            subnet=str(ipaddress.ip_interface(found["FLANNEL_SUBNET"]).network),
+            network=",".join(str(ipaddress.ip_network(found[f"{name}NETWORK"])) for name in names),
+            subnet=",".join(str(ipaddress.ip_interface(found[f"{name}SUBNET"]).network) for name in names),
             mtu=int(found["FLANNEL_MTU"]),
             ipmasq=found.get("FLANNEL_IPMASQ") == "true",
         )

@@ -10,9 +10,11 @@ follow but one.
 """
 
 import logging
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from knet.api.families import IPV4
 from knet.cni.hostgw import PROTOCOL
 from knet.cni.state import Device, Entry, State
 from knet.kernel import addresses, links, neighbours, routes
@@ -67,7 +69,10 @@ def _noun(entry: Entry) -> str:
 
 
 class Reconciler:
-    """Keeps one machine's kernel at the state wanted.  To be made in the machine's network namespace."""
+    """Keeps one machine's kernel at the state wanted, of one address family.
+
+    To be made in the machine's network namespace.
+    """
 
     def __init__(self, netlink: Netlink) -> None:
         self._netlink = netlink
@@ -93,16 +98,17 @@ class Reconciler:
 
     def read(self, wanted: State) -> list[Entry]:
         """What the kernel holds now of ours, in the order of installation, and what stands in the way of ``wanted``."""
-        netlink = self._netlink
+        netlink, family = self._netlink, socket.AF_INET if wanted.family == IPV4 else socket.AF_INET6
         device = wanted.device.name if wanted.device else ""
         found: list[Entry] = []
         if device:
             found += [entry for entry in neighbours.list_fdb(netlink, device) if entry.destination]
-            found += [entry for entry in neighbours.list_neighbours(netlink, device) if entry.state == "permanent"]
+            entries = neighbours.list_neighbours(netlink, device, family)
+            found += [entry for entry in entries if entry.state == "permanent"]
         places = {_place(route) for route in wanted.routes}
         found += [
             route
-            for route in routes.list_routes(netlink)
+            for route in routes.list_routes(netlink, family=family)
             if _place(route) in places
             or route.protocol == PROTOCOL
             or (route.interface == device and route.protocol != routes.PROTOCOL_KERNEL)

@@ -12,6 +12,7 @@ The printed form is the one that ``ip`` and ``bridge`` use, in the order of inst
 import ipaddress
 from dataclasses import dataclass, replace
 
+from knet.api.families import IPV4
 from knet.kernel.addresses import Address
 from knet.kernel.links import Vxlan
 from knet.kernel.neighbours import FdbEntry, Neighbour
@@ -67,6 +68,8 @@ class State:
 
     mtu: int
     """of the pods' interfaces"""
+    family: str = IPV4
+    """of all that follows"""
     device: Device | None = None
     fdb: tuple[FdbEntry, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()

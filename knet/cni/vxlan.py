@@ -16,10 +16,13 @@ Upstream tells the history of this design in its pkg/backend/vxlan/vxlan.go.
 ``direct-routing`` (flannel's DirectRouting) is the same with one difference: a machine on the same link is reached by a
 plain route, as with ``host-gw``, and only those behind a router through the tunnel.  Each machine keeps its end of it,
 and pods the tunnel's MTU, because a packet does not know beforehand which way it will go.
+
+IPv6 has a tunnel of its own beside the other, flannel-v6.1, whose outer packets are IPv6 as well.
 """
 
 from collections.abc import Iterable
 
+from knet.api.families import IPV4, IPV6
 from knet.cni.hostgw import PROTOCOL
 from knet.cni.lease import Lease
 from knet.cni.state import Device, Refusal, State, Underlay
@@ -28,8 +31,10 @@ from knet.kernel.links import Vxlan
 from knet.kernel.neighbours import FdbEntry, Neighbour
 from knet.kernel.routes import Route
 
-#: outer Ethernet is not counted: IP 20, UDP 8, VXLAN 8, and the inner Ethernet header 14
-OVERHEAD = 50
+#: outer Ethernet is not counted: IP 20 (IPv6 40), UDP 8, VXLAN 8, and the inner Ethernet header 14
+OVERHEAD = {IPV4: 50, IPV6: 70}
+#: before the network identifier; upstream's names
+DEVICES = {IPV4: "flannel", IPV6: "flannel-v6"}
 PORT = 8472
 
 
@@ -40,13 +45,14 @@ def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay, *, direct: 
     """
     if own.vtep is None:
         raise ValueError(f"node {own.node!r}: lease of type {own.backend!r} has no VTEP")
-    name = f"flannel.{own.vtep.VNI}"
+    family = own.family
+    name = f"{DEVICES[family]}.{own.vtep.VNI}"
     device = Device(
         name=name,
         vxlan=Vxlan(own.vtep.VNI, underlay.interface, own.public_ip, PORT, learning=False),
         mac=own.vtep.VtepMAC,
-        mtu=underlay.mtu - OVERHEAD,
-        address=Address(name, f"{gateway_of(own)}/32"),
+        mtu=underlay.mtu - OVERHEAD[family],
+        address=Address(name, f"{gateway_of(own)}/{32 if family == IPV4 else 128}"),
     )
     fdb: list[FdbEntry] = []
     neighbours: list[Neighbour] = []
@@ -63,7 +69,7 @@ def desired(own: Lease, leases: Iterable[Lease], underlay: Underlay, *, direct: 
         fdb.append(FdbEntry(lease.vtep.VtepMAC, name, lease.public_ip))
         neighbours.append(Neighbour(gateway, name, lease.vtep.VtepMAC))
         routes.append(Route(lease.subnet, name, gateway, onlink=True))
-    return State(device.mtu, device, tuple(fdb), tuple(neighbours), tuple(routes), tuple(refusals))
+    return State(device.mtu, family, device, tuple(fdb), tuple(neighbours), tuple(routes), tuple(refusals))
 
 
 def gateway_of(lease: Lease) -> str:

@@ -2,8 +2,8 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 
+from knet.api.families import Network
 from knet.api.timing import Timing
 from knet.client import Client, EventRecorder, SharedInformers
 
@@ -15,7 +15,8 @@ class Context:
     client: Client
     informers: SharedInformers
     timing: Timing
-    cluster_cidr: IPv4Network
+    cluster_cidrs: dict[str, Network]
+    """the pods' ranges by family, the primary one first"""
     account_key_file: str
     signing_cert_file: str = ""
     signing_key_file: str = ""

@@ -3,10 +3,10 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Network
 
 import msgspec
 
+from knet.api.families import ranges
 from knet.api.names import CLUSTER_CIDR
 from knet.api.timing import PROFILES
 from knet.client import Client, Controller, LeaderElector, SharedInformers, component
@@ -105,7 +105,7 @@ async def serve(options: Options) -> None:
             client,
             SharedInformers(client),
             PROFILES[options.timing],
-            IPv4Network(options.cluster_cidr),
+            ranges(options.cluster_cidr),
             options.account_key_file,
             options.signing_cert_file,
             options.signing_key_file,

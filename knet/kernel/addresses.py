@@ -18,6 +18,10 @@ _SCOPES = {number: name for name, number in rtnl.rt_scope.items() if isinstance(
 _SCOPE_NUMBERS = {name: number for number, name in _SCOPES.items()}
 
 
+#: linux/if_addr.h
+_IFA_F_NODAD = 0x02
+
+
 @dataclass(frozen=True)
 class Address:
     interface: str
@@ -30,11 +34,15 @@ class Address:
 
 
 def add(address: Address, index: int) -> Request:
-    """Add an address to the interface of that index; an IPv4 subnet of more than two addresses gets its broadcast."""
+    """Add an address to the interface of that index; an IPv4 subnet of more than two addresses gets its broadcast.
+
+    An IPv6 address is used at once (``nodad``): whoever asks knows that nobody else has it.
+    """
     network = ipaddress.ip_interface(address.address).network
     broadcast = str(network.broadcast_address) if network.version == 4 and network.prefixlen < 31 else None
     what = f"addr add {address}"
-    return _compose(rtnl.RTM_NEWADDR, what, address, index, ("IFA_BROADCAST", broadcast), modifiers=CREATE)
+    flags = _IFA_F_NODAD if network.version == 6 else 0
+    return _compose(rtnl.RTM_NEWADDR, what, address, index, ("IFA_BROADCAST", broadcast), modifiers=CREATE, flags=flags)
 
 
 def delete(address: Address, index: int) -> Request:
@@ -83,7 +91,7 @@ def remove(netlink: Netlink, address: Address) -> bool:
 
 
 def _compose(
-    number: int, what: str, address: Address, index: int, *attrs: tuple[str, Any], modifiers: int = 0
+    number: int, what: str, address: Address, index: int, *attrs: tuple[str, Any], modifiers: int = 0, flags: int = 0
 ) -> Request:
     plain, _, length = address.address.partition("/")
     return wire.compose(
@@ -94,6 +102,7 @@ def _compose(
         attrs=[("IFA_LOCAL", plain), ("IFA_ADDRESS", plain), *attrs],
         family=wire.family(plain),
         prefixlen=int(length),
+        flags=flags,
         scope=_SCOPE_NUMBERS[address.scope],
         index=index,
     )

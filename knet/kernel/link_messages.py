@@ -25,7 +25,7 @@ class Vxlan:
     device: str
     """the underlay's interface"""
     local: str
-    """source address of the outer packets"""
+    """source address of the outer packets, which are IPv4 or IPv6 like it"""
     port: int = 8472
     """UDP port: 8472 is Linux' own and flannel's, 4789 is IANA's"""
     learning: bool = False
@@ -85,7 +85,7 @@ def create_vxlan(name: str, wanted: Vxlan, device: int, *, mac: str = "", mtu: i
     data = nested(
         ("IFLA_VXLAN_ID", wanted.vni),
         ("IFLA_VXLAN_LINK", device),
-        ("IFLA_VXLAN_LOCAL", wanted.local),
+        ("IFLA_VXLAN_LOCAL6" if ":" in wanted.local else "IFLA_VXLAN_LOCAL", wanted.local),
         ("IFLA_VXLAN_LEARNING", wanted.learning),
         ("IFLA_VXLAN_PORT", wanted.port),
     )

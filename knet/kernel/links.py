@@ -307,7 +307,7 @@ def _parse_port(data: Any) -> BridgePort:
 
 
 def _parse_vxlan(data: Any, netlink: Netlink) -> Vxlan:
-    vni, device, local, learning, port = values(
-        data, "IFLA_VXLAN_ID", "IFLA_VXLAN_LINK", "IFLA_VXLAN_LOCAL", "IFLA_VXLAN_LEARNING", "IFLA_VXLAN_PORT"
+    vni, device, local, local6, learning, port = values(
+        data, *(f"IFLA_VXLAN_{name}" for name in ("ID", "LINK", "LOCAL", "LOCAL6", "LEARNING", "PORT"))
     )
-    return Vxlan(vni, netlink.name(device) if device else "", local or "", port, bool(learning))
+    return Vxlan(vni, netlink.name(device) if device else "", local or local6 or "", port, bool(learning))

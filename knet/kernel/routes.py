@@ -14,6 +14,8 @@ from knet.kernel.rtnl import rtmsg, rtnl
 log = logging.getLogger(__name__)
 
 TABLE_MAIN = 254
+#: include/uapi/linux/ipv6_route.h: what an IPv6 route has that is given no metric
+_METRIC6 = 1024
 #: who installed a route: the kernel itself, or an administrator (what ``ip route add`` uses)
 PROTOCOL_KERNEL, PROTOCOL_BOOT = rtnl.rt_proto["kernel"], rtnl.rt_proto["boot"]
 
@@ -30,6 +32,7 @@ class Route:
     source: str = ""
     """preferred source address"""
     metric: int = 0
+    """0: the kernel's default, which for IPv6 is 1024"""
     protocol: int = PROTOCOL_BOOT
     type: str = "unicast"
     table: int = TABLE_MAIN
@@ -116,7 +119,7 @@ def _compose(number: int, what: str, route: Route, index: int, modifiers: int = 
             ("RTA_GATEWAY", route.gateway or None),
             ("RTA_OIF", index or None),
             ("RTA_PREFSRC", route.source or None),
-            ("RTA_PRIORITY", route.metric or None),
+            ("RTA_PRIORITY", route.metric or (None if family == socket.AF_INET else _METRIC6)),
             ("RTA_TABLE", None if table else route.table),
         ],
         family=family,
@@ -140,7 +143,7 @@ def _parse(message: Any, netlink: Netlink) -> Route:
         gateway=gateway or "",
         onlink=bool(message["flags"] & rtmsg.RTNH_F_ONLINK),
         source=source or "",
-        metric=metric or 0,
+        metric=0 if metric == _METRIC6 and message["family"] == socket.AF_INET6 else metric or 0,
         protocol=message["proto"],
         type=rtnl.rt_type.get(message["type"], str(message["type"])),
         table=table or message["table"],

@@ -55,7 +55,7 @@ class Home:
         _own_file("/etc/resolv.conf", self.resolver)
         _own_sys(below_sys)
         socket.sethostname(self.machine.name)
-        for name, value in _sysctls(self.machine.role):
+        for name, value in _sysctls(self.machine):
             sysctl.write(name, value)
 
     def _mount_directories(self) -> None:
@@ -83,7 +83,8 @@ class Home:
 
 def hosts_file(plan: Plan) -> str:
     """``/etc/hosts`` of every machine: all machines by name."""
-    rows = [("127.0.0.1", "localhost"), *((machine.address, machine.name) for machine in plan.machines)]
+    rows = [("127.0.0.1", "localhost")]
+    rows += [(address, machine.name) for machine in plan.machines for address in machine.addresses]
     return "".join(f"{address}\t{name}\n" for address, name in rows)
 
 
@@ -131,14 +132,23 @@ def _own_sys(below_sys: Iterable[str]) -> None:
     os.rmdir(staging)
 
 
-def _sysctls(role: str) -> list[tuple[str, int]]:
+def _sysctls(machine: MachineSpec) -> list[tuple[str, int]]:
     """Settings of the machine's network namespace.
 
-    The network is an IPv4 one; without IPv6 no interface sends neighbour and router solicitations or MLD reports
-    into other people's captures.  A Node forwards, as ``kubeadm`` demands of the machines it is given.
+    Without IPv6 no interface sends neighbour and router solicitations or MLD reports into other people's captures.
+    With it, addresses are used at once: that nobody else has them (DAD, RFC 4862) is known from the topology, and
+    would take a second.  A Node forwards, as ``kubeadm`` demands of the machines it is given.
     """
-    settings = [("net.ipv6.conf.default.disable_ipv6", 1)] if os.path.isdir("/proc/sys/net/ipv6") else []
-    if role in (ROUTER, WORKER, CONTROL_PLANE):
+    forwards = machine.role in (ROUTER, WORKER, CONTROL_PLANE)
+    settings: list[tuple[str, int]] = []
+    if any(interface.address6 for interface in machine.interfaces):
+        for scope in ("all", "default"):
+            for name, value in (("disable_ipv6", 0), ("accept_dad", 0), ("accept_ra", 0)):
+                settings.append((f"net.ipv6.conf.{scope}.{name}", value))
+        settings += [("net.ipv6.conf.all.forwarding", 1)] if forwards else []
+    elif os.path.isdir("/proc/sys/net/ipv6"):
+        settings.append(("net.ipv6.conf.default.disable_ipv6", 1))
+    if forwards:
         # an ICMP redirect would tell a neighbour of a way around the rules that a Node's kube-proxy has for it
         settings += [("net.ipv4.ip_forward", 1), ("net.ipv4.conf.all.send_redirects", 0)]
         settings.append(("net.ipv4.conf.default.send_redirects", 0))

@@ -22,7 +22,7 @@ class Machine(LazyNode, Host):
         self.spec = spec
         self._holder = holder
         for port, interface in enumerate(spec.interfaces):
-            address = interface.address
+            address = next(iter(interface.addresses), None)
             Interface(
                 interface.name,
                 self,
@@ -58,8 +58,13 @@ class Machine(LazyNode, Host):
 
     @property
     def address(self) -> str:
-        """The address of the first interface."""
+        """The address of the first interface, the primary one if it has two."""
         return self.spec.address
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses of the first interface, one of each family."""
+        return self.spec.addresses
 
     @property
     def interface(self) -> str:

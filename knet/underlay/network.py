@@ -11,7 +11,7 @@ Switches are bridges in the network namespace of the thread that calls `start`: 
 import errno
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ from knet.underlay.plan import CONTROL_PLANE, WORKER, LinkSpec, MachineSpec, Pla
 from knet.underlay.state import LinkError
 from knet.underlay.switch import Switch
 from knet.underlay.upstream import Mininet
+
+#: the destination of a default route, by the version of IP
+ANYWHERE = {4: "default", 6: "::/0"}
 
 
 class Network(Mininet):
@@ -262,8 +265,7 @@ def _configure(machine: Machine, shaping: Mapping[str, Impairment]) -> None:
         for interface in machine.spec.interfaces:
             index = indexes[interface.name]
             requests.append(links.change(index, up=True))
-            if interface.address:
-                requests.append(addresses.add(Address(interface.name, str(interface.address)), index))
+            requests += [addresses.add(Address(interface.name, str(own)), index) for own in interface.addresses]
             requests += qdiscs.requests(interface.name, index, shaping[interface.name])
         for route in _routes(machine.spec):
             requests.append(routes.add(route, indexes[route.interface]))
@@ -277,11 +279,14 @@ def _routes(spec: MachineSpec) -> list[Route]:
     up before kube-proxy's rules turn a Service's address into a pod's, and refuses a connection that has none.
     """
     found = []
-    if spec.role in (CONTROL_PLANE, WORKER) and not spec.gateway:
-        found.append(Route("default", spec.interface))
-    for destination, hop in [("default", spec.gateway), *((str(network), hop) for network, hop in spec.routes)]:
+    gateways = {ANYWHERE[4]: spec.gateway, ANYWHERE[6]: spec.gateway6}
+    if spec.role in (CONTROL_PLANE, WORKER):
+        families = [address.version for address in spec.interfaces[0].addresses]
+        missing = [ANYWHERE[family] for family in families if not gateways[ANYWHERE[family]]]
+        found += [Route(destination, spec.interface) for destination in missing]
+    for destination, hop in [*gateways.items(), *((str(network), hop) for network, hop in spec.routes)]:
         for interface in spec.interfaces if hop else ():
-            if interface.address and IPv4Address(hop) in interface.address.network:
+            if any(ip_address(hop) in address.network for address in interface.addresses):
                 found.append(Route(destination, interface.name, hop))
                 break
     return found

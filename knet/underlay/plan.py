@@ -6,7 +6,7 @@ remembers the line of the topology file that it comes from, so that whoever find
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 from knet.kernel.qdiscs import Impairment
 from knet.underlay.impairment import NONE, text
@@ -35,14 +35,24 @@ class Interface:
     name: str
     """as in Mininet: node, ``-eth``, port"""
     address: IPv4Interface | None = None
-    """address and prefix length; None on switches"""
+    """address and prefix length; None on switches, and where there is IPv6 alone"""
+    address6: IPv6Interface | None = None
+    """likewise; see `knet.underlay.families`"""
+    hardware: str = ""
+    """its hardware address, where `mac` cannot tell it from ``address``"""
+
+    @property
+    def addresses(self) -> tuple[IPv4Interface | IPv6Interface, ...]:
+        return tuple(address for address in (self.address, self.address6) if address)
 
     @property
     def mac(self) -> str:
-        """The hardware address, derived from the IP address as Docker does, so that captures of two runs compare.
+        """The hardware address, derived from the IPv4 address as Docker does, so that captures of two runs compare.
 
         "" (the kernel chooses) where there is no address.
         """
+        if self.hardware:
+            return self.hardware
         return "02:42:" + self.address.ip.packed.hex(":") if self.address else ""
 
 
@@ -55,8 +65,10 @@ class MachineSpec:
     interfaces: tuple[Interface, ...]
     gateway: str = ""
     """next hop of the default route, "" for none"""
-    routes: tuple[tuple[IPv4Network, str], ...] = ()
+    routes: tuple[tuple[IPv4Network | IPv6Network, str], ...] = ()
     """further routes: destination, next hop"""
+    gateway6: str = ""
+    """likewise, of IPv6"""
     labels: Mapping[str, str] = field(default_factory=dict)
     """labels of the Node"""
     cpu: str = "4"
@@ -66,10 +78,14 @@ class MachineSpec:
     """``file:line`` of its declaration"""
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those of the first interface, without prefix length: the machine's own ("InternalIP" of a Node)."""
+        return tuple(str(address.ip) for address in self.interfaces[0].addresses)
+
+    @property
     def address(self) -> str:
-        """The address of the first interface, without prefix length: the machine's own ("InternalIP" of a Node)."""
-        address = self.interfaces[0].address
-        return str(address.ip) if address else ""
+        """The first of these, "" if there is none."""
+        return next(iter(self.addresses), "")
 
     @property
     def interface(self) -> str:
@@ -128,8 +144,8 @@ class Plan:
         """The plan as text, a line for each machine, switch and link."""
         lines = []
         for machine in self.machines:
-            interfaces = " ".join(f"{i.name}={i.address}" for i in machine.interfaces)
-            routes = [f"default via {machine.gateway}"] if machine.gateway else []
+            interfaces = " ".join(f"{i.name}={','.join(map(str, i.addresses)) or None}" for i in machine.interfaces)
+            routes = [f"default via {hop}" for hop in (machine.gateway, machine.gateway6) if hop]
             routes += [f"{network} via {hop}" for network, hop in machine.routes]
             labels = [f"{key}={value}" for key, value in machine.labels.items()]
             lines.append(" · ".join([f"{machine.name} {machine.role} {interfaces}", *routes, *labels]))

@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 import pytest
 
+from knet.api.families import IPV4
 from knet.api.objects import Event, Node
 from knet.client.client import Client
 from knet.cluster import kubeconfig
@@ -191,7 +192,7 @@ def test_a_node_becomes_a_part_of_the_pod_network(cluster: Cluster):
         "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n"
     )
     found = cluster.ask(lambda client: client.get(Node, "n1")).metadata.annotations
-    assert (found[MANAGED], found[PUBLIC_IP]) == ("true", "172.18.0.3")
+    assert (found[MANAGED], found[PUBLIC_IP[IPV4]]) == ("true", "172.18.0.3")
     cluster.create_node(2)
     n1.wait_for("add route 10.244.2.0/24")
     n2.wait_for("wrote /run/flannel/subnet.env")

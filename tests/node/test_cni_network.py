@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cni_lab import Machine, Pod, call, encapsulated, underlay_packets
 
+from knet.api.families import IPV4
 from knet.cni import CniError, Plugin, masquerade
 from knet.cni.lease import Lease
 from knet.cni.reconciler import Reconciler
@@ -60,7 +61,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         for number in (1, 2):
             space = namespaces.create("net")
             underlay = Underlay("eth0", f"172.18.0.{number + 2}/24", 1500)
-            machine = Machine.of(number, underlay, space, tmp_path / f"n{number}")
+            machine = Machine.of(number, {IPV4: underlay}, space, tmp_path / f"n{number}")
             machines.append(machine)
             netlink = machine.netlink
             end = VethEnd(f"s1-n{number}")

@@ -6,8 +6,10 @@ import pytest
 from cni_lab import Machine, Pod, call, encapsulated, underlay_packets
 from underlay_sandbox import isolated
 
+from knet.api.families import IPV4, IPV6
 from knet.cni.state import State
 from knet.cni.state import Underlay as Uplink
+from knet.underlay.families import in_families
 from knet.underlay.machine import Machine as Host
 from knet.underlay.plan import WORKER
 from knet.underlay.topology import describe, load
@@ -21,27 +23,33 @@ WAN = "wan,delay=0,bw=50"
 def nodes(underlay: Underlay, directory: Path) -> list[Machine]:
     """The workers n1, n2 … of a running underlay."""
     hosts = [host for host in underlay.machines.values() if host.role == WORKER]
-    return [Machine.of(int(host.name[1:]), _uplink(host), host.namespaces, directory / host.name) for host in hosts]
+    return [Machine.of(int(host.name[1:]), _uplinks(host), host.namespaces, directory / host.name) for host in hosts]
 
 
-def _uplink(host: Host) -> Uplink:
-    return Uplink(host.interface, str(host.spec.interfaces[0].address), 1500)
+def _uplinks(host: Host) -> dict[str, Uplink]:
+    """In all families that it has addresses of."""
+    addresses = host.spec.interfaces[0].addresses
+    return {f"IPv{own.version}": Uplink(host.interface, str(own), 1500) for own in addresses}
 
 
-def sync(machines: list[Machine], backend: str) -> list[State]:
+def sync(machines: list[Machine], backend: str, family: str = IPV4) -> list[State]:
     """What each machine wants and, now, has."""
-    leases = [machine.lease(backend) for machine in machines]
-    wanted = [machine.desired(backend, leases) for machine in machines]
+    leases = [machine.lease(backend, family) for machine in machines]
+    wanted = [machine.desired(backend, leases, family) for machine in machines]
     for machine, state in zip(machines, wanted, strict=True):
-        machine.reconciler.reconcile(state)
+        machine.reconcilers[family].reconcile(state)
     return wanted
 
 
 def wrapped(source: Pod, target: Pod, at: Machine) -> set[bool]:
-    """Whether a connection's packets arrived at the target's machine in the tunnel; the source is seen as itself."""
-    with underlay_packets(at) as packets:
-        assert call(source.space, target.space, target.result.address) == source.result.address
-        return set(encapsulated(packets))
+    """Whether a connection's packets arrived at the target's machine in the tunnel, of each family that they have; the
+    source is seen as itself."""
+    found = set()
+    for own, other in zip(source.result.addresses, target.result.addresses, strict=True):
+        with underlay_packets(at) as packets:
+            assert call(source.space, target.space, other) == own
+            found |= set(encapsulated(packets))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -66,6 +74,37 @@ def test_the_tunnel_is_taken_where_the_backend_needs_it(
         assert wrapped(one, three, at=n3) == {near}
         assert wrapped(one, two, at=n2) == {far}
         assert wrapped(two, three, at=n3) == {far}
+        for machine in machines:
+            machine.close()
+
+
+@pytest.mark.parametrize(
+    ("topology", "backend", "families", "far"),
+    [
+        ("two_racks", "direct-routing", (IPV4, IPV6), True),
+        ("two_racks", "vxlan", (IPV6,), True),
+        (WAN, "vxlan", (IPV6,), True),
+        ("single", "host-gw", (IPV4, IPV6), False),
+    ],
+)
+@isolated
+def test_ipv6_takes_the_same_roads(
+    topology: str, backend: str, families: tuple[str, ...], far: bool, tmp_path: Path
+) -> None:
+    with Underlay(in_families(describe(load(topology, 2)), families), tmp_path) as underlay:
+        n1, n2 = machines = nodes(underlay, tmp_path)
+        for family in families:
+            states = sync(machines, backend, family)
+            again = [
+                machine.reconcilers[family].reconcile(state) for machine, state in zip(machines, states, strict=True)
+            ]
+            assert again == [[], []]
+        one, near, two = n1.add_pod("one"), n1.add_pod("near"), n2.add_pod("two")
+        assert wrapped(one, two, at=n2) == {far}
+        for own, other, gateway in zip(one.result.addresses, near.result.addresses, one.result.gateways, strict=True):
+            assert call(one.space, near.space, other) == own
+            assert call(n1.space, one.space, own) == gateway
+        assert n1.plugin.check(one.space.fds["net"], one.sandbox, n1.subnet) == one.result
         for machine in machines:
             machine.close()
 
@@ -99,7 +138,7 @@ def test_a_machine_that_changes_its_rack_is_reached_the_other_way(tmp_path: Path
 
 
 def _moved(here: Machine, there: Machine) -> State:
-    there.underlay = Uplink(there.interface, "172.18.1.77/24", 1500)
+    there.underlays = {IPV4: Uplink(there.interface, "172.18.1.77/24", 1500)}
     state = here.desired("direct-routing", [there.lease("direct-routing")])
     here.reconciler.reconcile(state)
     return state

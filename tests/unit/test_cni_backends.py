@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from knet.api.families import IPV6
 from knet.cni import hostgw, vxlan
 from knet.cni.lease import VNI, BackendData, Lease, vtep_mac
 from knet.cni.state import State, Underlay
@@ -94,4 +95,20 @@ def test_hostgw_refuses_a_node_behind_a_router_and_says_what_to_do():
         "route 10.244.2.0/24 via 172.18.0.4 dev eth0\n"
         "refused n3: no route to 10.244.3.0/24: host-gw needs 172.18.1.3 on the same link as 172.18.0.3/24 (eth0), "
         "but a router is between them; use the vxlan or the direct-routing backend"
+    )
+
+
+def test_ipv6_has_a_tunnel_of_its_own_with_wider_headers():
+    def lease(number: int) -> Lease:
+        name, subnet = f"n{number}", f"fd00:10:244:{number}::/64"
+        return Lease(name, subnet, f"fd00:172:18::{2 + number}", "vxlan", BackendData(VNI, vtep_mac(name, IPV6)))
+
+    state = vxlan.desired(lease(1), [lease(2)], Underlay("eth0", "fd00:172:18::3/64", 1500))
+    assert str(state) == (
+        "device flannel-v6.1 vxlan id 1 local fd00:172:18::3 dev eth0 dstport 8472 nolearning"
+        " lladdr 5e:c3:da:4d:7c:00 mtu 1430\n"
+        "addr fd00:10:244:1::/128 dev flannel-v6.1\n"
+        "fdb 5e:49:52:3a:ae:2e dev flannel-v6.1 dst fd00:172:18::4 permanent\n"
+        "neigh fd00:10:244:2:: dev flannel-v6.1 lladdr 5e:49:52:3a:ae:2e permanent\n"
+        "route fd00:10:244:2::/64 via fd00:10:244:2:: dev flannel-v6.1 onlink"
     )

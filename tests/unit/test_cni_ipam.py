@@ -78,3 +78,30 @@ def test_another_subnet_starts_its_own_round(tmp_path: Path):
 def test_a_record_somebody_else_made_is_respected(tmp_path: Path):
     (tmp_path / "10.244.1.2").write_text("other\r\neth0")
     assert allocate(Ipam(tmp_path), 1) == ["10.244.1.3"]
+
+
+DUAL = "10.244.1.0/29,fd00:10:244:1::/125"
+
+
+def test_a_sandbox_gets_an_address_of_each_family(tmp_path: Path):
+    ipam = Ipam(tmp_path)
+    assert ipam.allocate(DUAL, "one", "default/web").addresses == ("10.244.1.2", "fd00:10:244:1::2")
+    ipam.allocate(DUAL, "two", "default/db")
+    assert ipam.release("one") == Allocation("10.244.1.2", "one", "default/web", ("fd00:10:244:1::2",))
+    again = Ipam(tmp_path)
+    assert again.held() == [Allocation("10.244.1.3", "two", "default/db", ("fd00:10:244:1::3",))]
+    assert again.allocate(DUAL, "three", "default/web").addresses == ("10.244.1.4", "fd00:10:244:1::4")
+    assert {path.name for path in tmp_path.iterdir()} >= {"last_reserved_ip.0", "last_reserved_ip.1"}
+
+
+def test_it_gets_both_or_none(tmp_path: Path):
+    ipam = Ipam(tmp_path)
+    for number in range(5):
+        ipam.allocate("10.244.1.0/24,fd00::/125", f"s{number}", "default/web")
+    ipam.allocate("10.244.1.0/24,fd00::/125", "s5", "default/web")  # ::7, which no broadcast takes in IPv6
+    with pytest.raises(
+        AddressesExhausted, match=r"for range 1: no IP addresses available in range set: fd00::1-fd00::7"
+    ):
+        ipam.allocate("10.244.1.0/24,fd00::/125", "late", "default/web")
+    assert not (tmp_path / "10.244.1.8").exists()
+    assert ipam.find("late") is None

@@ -87,3 +87,30 @@ def test_vtep_addresses_are_local_unicast_and_tell_nodes_apart():
     macs = {vtep_mac(f"n{number}") for number in range(500)}
     assert len(macs) == 500
     assert all(int(mac[:2], 16) & 3 == 2 for mac in macs)
+
+
+def test_a_node_of_both_families_announces_a_lease_of_each():
+    found = msgspec.convert(
+        {
+            "metadata": {"name": "n2"},
+            "spec": {"podCIDR": "10.244.2.0/24", "podCIDRs": ["10.244.2.0/24", "fd00:10:244:2::/64"]},
+        },
+        Node,
+    )
+    leases = [own_lease(found, "vxlan", address) for address in ("172.18.0.4", "fd00:172:18::4")]
+    written = {key: value for lease in leases if lease for key, value in annotations(lease).items()}
+    assert written.keys() == {
+        FLANNEL + key
+        for key in (
+            "backend-type",
+            "backend-data",
+            "backend-v6-data",
+            "public-ip",
+            "public-ipv6",
+            "kube-subnet-manager",
+        )
+    }
+    announced = node(**{key.removeprefix(FLANNEL).replace("-", "_"): value for key, value in written.items()})
+    announced = msgspec.structs.replace(announced, spec=found.spec)
+    assert [lease_of(announced, family) for family in ("IPv4", "IPv6")] == leases
+    assert lease_of(msgspec.structs.replace(announced, spec=node().spec), "IPv6") is None

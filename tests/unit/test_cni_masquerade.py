@@ -38,3 +38,12 @@ def test_a_jump_that_is_there_is_not_made_again():
 
 def test_without_masquerading_only_forwarding_is_set():
     assert [chain.table for chain in chains("10.244.0.0/16", "10.244.1.0/24", masquerade=False)] == ["filter"]
+
+
+def test_ipv6_has_the_same_rules_but_for_what_is_multicast():
+    nat, forward = chains("fd00:10:244::/56", "fd00:10:244:1::/64")
+    assert (nat.family, forward.family) == ("IPv6", "IPv6")
+    assert nat.rules[4] == (
+        '-A FLANNEL-POSTRTG -s fd00:10:244::/56 ! -d ff00::/8 -m comment --comment "flanneld masq"'
+        " -j MASQUERADE --random-fully"
+    )

@@ -50,3 +50,24 @@ def test_there_is_no_network_until_flanneld_says_so(tmp_path: Path):
 def test_a_file_without_a_subnet_is_refused():
     with pytest.raises(ValueError, match="no line FLANNEL_SUBNET"):
         parse("FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_MTU=1450\n")
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        (
+            NetworkConfig("10.244.0.0/16,fd00:10:244::/56", "10.244.1.0/24,fd00:10:244:1::/64", 1430),
+            "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.1.1/24\n"
+            "FLANNEL_IPV6_NETWORK=fd00:10:244::/56\nFLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64\n"
+            "FLANNEL_MTU=1430\nFLANNEL_IPMASQ=true\n",
+        ),
+        (
+            NetworkConfig("fd00:10:244::/56", "fd00:10:244:1::/64", 1430),
+            "FLANNEL_IPV6_NETWORK=fd00:10:244::/56\nFLANNEL_IPV6_SUBNET=fd00:10:244:1::1/64\n"
+            "FLANNEL_MTU=1430\nFLANNEL_IPMASQ=true\n",
+        ),
+    ],
+)
+def test_the_file_has_lines_for_each_family(config: NetworkConfig, text: str):
+    assert str(config) == text
+    assert parse(text) == config

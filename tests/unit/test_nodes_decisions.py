@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
@@ -37,6 +37,12 @@ def net(third: int) -> IPv4Network:
 )
 def test_the_next_free_range(taken: list[IPv4Network], after: IPv4Network | None, expected: IPv4Network | None) -> None:
     assert free_range(CLUSTER, taken, after) == expected
+
+
+def test_a_node_gets_a_slash_64_of_ipv6() -> None:
+    cluster, taken = IPv6Network("fd00:10:244::/56"), [IPv6Network("fd00:10:244:0:ff00::/72")]
+    assert free_range(cluster, taken, None) == IPv6Network("fd00:10:244:1::/64")
+    assert free_range(cluster, taken, IPv6Network("fd00:10:244:ff::/64")) == IPv6Network("fd00:10:244:1::/64")
 
 
 def node(*conditions: tuple[str, str], taints: tuple[Taint, ...] = (), unschedulable: bool = False) -> Node:

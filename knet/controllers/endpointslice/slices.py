@@ -55,18 +55,19 @@ def plan(service: Service, existing: Iterable[EndpointSlice], wanted: Iterable[M
     changes = Changes([], [], [])
     for key in {**slices, **groups}:
         _plan_group(service, key, slices.get(key, []), groups.get(key, {}), changes)
-    if not groups:
-        _keep_placeholders(service, changes)
+    for family in service.spec.ipFamilies or ("IPv4",):
+        if all(family != group for group, _ports in groups):
+            _keep_placeholder(service, family, changes)
     return _reuse(changes)
 
 
-def _keep_placeholders(service: Service, changes: Changes) -> None:
-    for family in service.spec.ipFamilies or ("IPv4",):
-        right = [row for row in changes.delete if row.addressType == family and _is_placeholder(service, row)]
-        if right:
-            changes.delete.remove(right[0])
-        else:
-            changes.create.append(Create(family, (), ()))
+def _keep_placeholder(service: Service, family: str, changes: Changes) -> None:
+    """An empty slice says that there are no endpoints of a family, which none would not."""
+    right = [row for row in changes.delete if row.addressType == family and _is_placeholder(service, row)]
+    if right:
+        changes.delete.remove(right[0])
+    else:
+        changes.create.append(Create(family, (), ()))
 
 
 def _is_placeholder(service: Service, row: EndpointSlice) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from knet.api.families import of_family
 from knet.api.objects import JSON, EndpointPort, Pod, Service
-from knet.controllers.endpointslice.members import has_address, hostname, pod_ports
+from knet.controllers.endpointslice.members import has_address, hostname, pod_addresses, pod_ports
 from knet.controllers.endpointslice.slices import port_json
 
 #: more addresses than this are cut off, and an annotation says so
@@ -47,9 +48,10 @@ def subsets(service: Service, pods: Iterable[Pod]) -> list[JSON]:
     for pod in pods:
         if not has_address(pod) or (pod.deleting and not publish_all):
             continue
-        address = _Address(
-            pod.status.podIP, hostname(service, pod), pod.spec.nodeName, pod.namespace, pod.name, pod.uid
-        )
+        ip = of_family(pod_addresses(pod), (service.spec.ipFamilies or ("IPv4",))[0])
+        if not ip:  # it has one family, and this is not the Service's
+            continue
+        address = _Address(ip, hostname(service, pod), pod.spec.nodeName, pod.namespace, pod.name, pod.uid)
         # a headless Service may have no ports at all; its addresses still count, for DNS
         without_ports: list[EndpointPort | None] = [None] if service.headless and not service.spec.ports else []
         for port in [*pod_ports(service, pod), *without_ports]:
