@@ -1,0 +1,175 @@
+"""Every road to a Service: kinds of Services × where the client is, and whom the pod behind it sees.
+
+The pod is on n1, and so is the client "here"; "there" is one on n2, "outside" the machine client, which has been told
+to reach Services and pods by way of n1.  What the pod sees does not depend on kube-proxy's mode.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from knet import Cluster
+
+PORTS = [{"port": 80}]
+NODE_PORT, LOCAL_NODE_PORT = 30080, 30081
+#: the pod that has to answer, and one that never may: it is of another Service, with the same ports
+SERVER, DECOY = "web", "decoy"
+CLIENTS = {"here": "n1", "there": "n2"}
+SERVICES = {
+    "cluster-ip": {},
+    "node-port": {"type": "NodePort", "ports": [{"port": 80, "nodePort": NODE_PORT}]},
+    "node-port-local": {
+        "type": "NodePort",
+        "ports": [{"port": 80, "nodePort": LOCAL_NODE_PORT}],
+        "externalTrafficPolicy": "Local",
+    },
+    "balanced": {"type": "LoadBalancer"},
+    "balanced-local": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
+    "headless": {"clusterIP": "None"},
+    "alias": {"type": "ExternalName", "externalName": "cluster-ip.default.svc.cluster.local", "selector": None},
+    "decoy": {"selector": {"app": DECOY}},
+}
+
+
+class Road(NamedTuple):
+    """A URL's host and port (fields in braces are filled in), and by name of the client whom the pod sees."""
+
+    to: str
+    here: str
+    there: str
+    outside: str
+
+
+#: {here} {there} {outside}: the client's own address; {n1} {n2}: the machine's; {bridge}: cni0 of n1, under which n1
+#: sends to its pods; {tunnel}: under which n2 sends to pods of n1; {balancer}: under which who holds the address sends
+ROADS: Mapping[str, Road] = {
+    "ClusterIP": Road("{cluster-ip}", "{here}", "{there}", "{bridge}"),
+    "NodePort, by the pod's machine": Road(f"{{n1}}:{NODE_PORT}", "{bridge}", "{bridge}", "{bridge}"),
+    "NodePort, by another machine": Road(f"{{n2}}:{NODE_PORT}", "{tunnel}", "{tunnel}", "{tunnel}"),
+    "NodePort, Local": Road(f"{{n1}}:{LOCAL_NODE_PORT}", "{here}", "{n2}", "{outside}"),
+    "LoadBalancer": Road("{balanced}", "{bridge}", "{tunnel}", "{balancer}"),
+    "LoadBalancer, Local": Road("{balanced-local}", "{here}", "{there}", "{outside}"),
+    "headless": Road("{headless}", "{here}", "{there}", "{outside}"),
+    "ExternalName": Road("{alias}", "{here}", "{there}", "{bridge}"),
+}
+#: the Services that have a name only, which is looked up wherever the client is
+NAMED = ("headless", "alias")
+
+
+def prepare(cluster: Cluster) -> None:
+    """Make the pods and Services, and tell the client outside how to get to them."""
+    for name, spec in SERVICES.items():
+        body = {"selector": {"app": SERVER}, "ports": PORTS, **spec}
+        body = {key: value for key, value in body.items() if value is not None}
+        cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": body})
+    for name, machine in ((SERVER, "n1"), (DECOY, "n2")):
+        cluster.apply(_pod(name, machine, "traefik/whoami"))
+    for name, machine in CLIENTS.items():
+        cluster.apply(_pod(name, machine, "nicolaka/netshoot", ["sleep", "inf"]))
+    for name in (SERVER, DECOY, *CLIENTS):
+        cluster.wait(f"pod/{name}", "Ready", timeout=120)
+    first = _machine_address(cluster, "n1")
+    for network in ("10.96.0.0/12", "10.244.0.0/16"):
+        cluster.machine("client").run(f"ip route replace {network} via {first}")
+
+
+def _pod(name: str, machine: str, image: str, command: list[str] | None = None) -> dict[str, object]:
+    container = {"name": "c", "image": image, **({"command": command} if command else {})}
+    spec = {"nodeName": machine, "terminationGracePeriodSeconds": 0, "containers": [container]}
+    metadata = {"name": name, "labels": {"app": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """By road and client: the address that the pod saw, or what went wrong instead."""
+    facts = _facts(cluster)
+    found: dict[str, dict[str, str]] = {name: {} for name in ROADS}
+    for place in ("here", "there", "outside"):
+        script = "; ".join(_ask(road.to.format(**facts), outside=place == "outside") for road in ROADS.values())
+        if place == "outside":
+            output = cluster.machine("client").run(script)
+        else:
+            output = cluster.pod(place).run(script)
+        for name, line in zip(ROADS, output.splitlines(), strict=True):
+            found[name][place] = _source(line)
+    return found
+
+
+def expected(cluster: Cluster) -> dict[str, dict[str, str]]:
+    """The table of roads with this cluster's addresses."""
+    facts = _facts(cluster)
+    return {
+        name: {place: getattr(road, place).format(**facts) for place in ("here", "there", "outside")}
+        for name, road in ROADS.items()
+    }
+
+
+def _ask(target: str, outside: bool) -> str:
+    """Prints one line: whoami's answer, or curl's exit code."""
+    name, where = target, target
+    if target in NAMED:
+        where = name = f"{target}.default.svc.cluster.local"
+    if outside and target in NAMED:
+        where = f"$(busybox nslookup -type=a {name} 10.96.0.10 | awk '/^Address:/ {{found = $2}} END {{print found}}')"
+    return f"curl -sS -m 10 http://{where}/api 2>&1 | tr -d '\\n'; echo"
+
+
+def _source(line: str) -> str:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return line
+    return str(answer["remoteAddr"]).rpartition(":")[0] if answer["hostname"] == SERVER else f"by {answer['hostname']}"
+
+
+def _facts(cluster: Cluster) -> dict[str, str]:
+    """What stands for the names in braces."""
+    facts = {name: _machine_address(cluster, name) for name in ("n1", "n2")}
+    facts |= {name: cluster.get(f"pod/{name}")["status"]["podIP"] for name in CLIENTS}
+    facts["outside"] = cluster.machine("client").run("hostname -I").split()[0]
+    facts["bridge"] = _address_of(cluster, "n1", "cni0")
+    vxlan = cluster.status()["config"]["cni"] == "vxlan"
+    facts["tunnel"] = _address_of(cluster, "n2", "flannel.1") if vxlan else facts["n2"]
+    facts["cluster-ip"] = cluster.get("service/cluster-ip")["spec"]["clusterIP"]
+    for name in ("balanced", "balanced-local"):
+        [row] = cluster.get(f"service/{name}")["status"]["loadBalancer"]["ingress"]
+        facts[name] = row["ip"]
+    held_by_1 = f" {facts['balanced']}/" in cluster.machine("n1").run("ip -o addr show dev n1-eth0")
+    facts["balancer"] = facts["bridge"] if held_by_1 else facts["tunnel"]
+    return facts | {name: name for name in NAMED}
+
+
+def _machine_address(cluster: Cluster, name: str) -> str:
+    return next(row["address"] for row in cluster.status()["machines"] if row["name"] == name)
+
+
+def _address_of(cluster: Cluster, machine: str, interface: str) -> str:
+    [link] = json.loads(cluster.machine(machine).run(f"ip -4 -json addr show dev {interface}"))
+    return str(link["addr_info"][0]["local"])
+
+
+#: what a mode leaves in a machine, whatever the Services
+TRACES = {
+    "iptables": "iptables-save -t nat | grep -q KUBE-SVC-",
+    "ipvs": "ip link show kube-ipvs0",
+    "nftables": "nft list table ip kube-proxy",
+}
+
+
+def switch(cluster: Cluster, mode: str) -> None:
+    """Change the mode of the running cluster; back when on every worker it is in force and the others are gone."""
+    cluster.reconfigure(proxy=mode)
+    conditions = [trace if name == mode else f"! {trace}" for name, trace in TRACES.items()]
+    for name in ("n1", "n2"):
+        both = " && ".join(f"{condition} >/dev/null 2>&1" for condition in conditions)
+        cluster.machine(name).run(f"timeout 60 sh -c 'until {both}; do :; done'")
+
+
+def balanced(cluster: Cluster) -> bool:
+    """Whether every load balancer's address is borne by a machine."""
+    lines = [cluster.machine(name).run(f"ip -o addr show dev {name}-eth0") for name in ("n1", "n2")]
+    for name in ("balanced", "balanced-local"):
+        rows = cluster.get(f"service/{name}")["status"]["loadBalancer"].get("ingress") or ()
+        if not rows or not any(f" {rows[0]['ip']}/" in line for line in lines):
+            return False
+    return True

@@ -1,0 +1,30 @@
+"""Every road to a Service with real packets: modes of kube-proxy, switched on a running cluster, × backends × roads.
+
+The table: `service_roads`.  The mode ipvs goes the same roads in the stock kernel: tests/stock/test_roads.py.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from knet import Cluster
+from tests.cluster import service_roads
+from tests.cluster.test_cluster_faults import eventually
+
+MODES = ("iptables", "nftables")
+
+
+@pytest.fixture(scope="module", params=["vxlan", "host-gw"])
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
+        with Cluster(name="roads", workers=2, cni=request.param) as running:
+            service_roads.prepare(running)
+            yield running
+
+
+@pytest.mark.parametrize("mode", [*MODES, MODES[0]])
+def test_the_right_pod_answers_and_sees_the_right_address(cluster: Cluster, mode: str) -> None:
+    service_roads.switch(cluster, mode)
+    eventually(lambda: service_roads.balanced(cluster), "a load balancer is not held yet")
+    assert service_roads.seen(cluster) == service_roads.expected(cluster)
