@@ -9,11 +9,11 @@ Upstream: pkg/proxy/conntrack/cleanup.go.
 
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from knet.kernel.conntrack import Conntrack, Flow
-from knet.proxy.snapshot import Snapshot
+from knet.proxy.snapshot import ServicePortName, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,12 @@ ANY = {4: "0.0.0.0", 6: "::"}
 Frontends = Mapping[Frontend, frozenset[tuple[str, int]]]
 
 
-def udp_frontends(snapshot: Snapshot) -> Frontends:
-    """Where UDP Services are reached on this machine, and what may answer there."""
+def udp_frontends(snapshot: Snapshot, names: Collection[ServicePortName] | None = None) -> Frontends:
+    """Where UDP Services (or those of ``names``) are reached on this machine, and what may answer there."""
     found: dict[Frontend, frozenset[tuple[str, int]]] = {}
-    for port in snapshot.ports.values():
-        if port.protocol != "UDP":
+    for name in snapshot.ports if names is None else names:
+        port = snapshot.ports.get(name)
+        if port is None or port.protocol != "UDP":
             continue
         # all that serve: a flow goes on where it is, whatever policies and hints say of new ones, as with TCP
         answering = frozenset((row.ip, row.port) for row in port.endpoints if row.serving or row.ready)

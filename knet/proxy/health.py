@@ -128,6 +128,7 @@ class Health:
         self._machine = machine
         self._tell = tell
         self._own: list[web.ServerRunner] = []
+        self._answered: dict[int, Snapshot] = {}
         self._checks: dict[int, Mapping[tuple[str, str], HealthCheck]] = {}
         self._open: dict[tuple[str, str], tuple[int, web.ServerRunner]] = {}
         self._local_endpoints: dict[tuple[str, str], int] = {}
@@ -156,6 +157,13 @@ class Health:
     async def synced(self, snapshot: Snapshot) -> None:
         """The rules are in force: answer for what they lead to."""
         self._fresh.updated()
+        before = self._answered.get(snapshot.family, Snapshot({}))
+        self._answered[snapshot.family] = snapshot
+        ports = (row.ports.get(name) for name in snapshot.different(before) for row in (before, snapshot))
+        if any(port is not None and port.health_check_port for port in ports):
+            await self._answer_for(snapshot)
+
+    async def _answer_for(self, snapshot: Snapshot) -> None:
         self._checks[snapshot.family] = snapshot.health_checks
         wanted: dict[tuple[str, str], HealthCheck] = {}
         for checks in self._checks.values():

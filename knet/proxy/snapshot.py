@@ -8,8 +8,8 @@ Upstream: pkg/proxy/serviceport.go, endpointslicecache.go, topology.go.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from knet.api.names import SERVICE_NAME_LABEL
@@ -117,6 +117,9 @@ class Snapshot:
     node_ip: str = ""
     cluster_cidr: str = ""
     family: int = 4
+    #: by which snapshot this one has come from another, and by what: most readers have just seen that one
+    _token: object = field(default_factory=object, init=False, repr=False, compare=False)
+    _step: tuple[object, frozenset[ServicePortName]] | None = field(default=None, init=False, repr=False, compare=False)
 
     def replaced(self, changed: Mapping[ServicePortName, ServicePort | None]) -> "Snapshot":
         """With these ports as they are now, None for one that is gone; this one where nothing is different."""
@@ -129,9 +132,20 @@ class Snapshot:
                 del ports[name]
             else:
                 ports[name] = port
-        if ports.keys() - self.ports.keys():
+        if any(name not in self.ports for name in different):
             ports = {name: ports[name] for name in sorted(ports)}
-        return replace(self, ports=ports)
+        successor = replace(self, ports=ports)
+        object.__setattr__(successor, "_step", (self._token, frozenset(different)))
+        return successor
+
+    def different(self, earlier: "Snapshot") -> Collection[ServicePortName]:
+        """The names of the ports that are not what they were in an earlier snapshot, or of more than these."""
+        if self is earlier:
+            return ()
+        if self._step is not None and self._step[0] is earlier._token:
+            return self._step[1]
+        names = {name for name, port in self.ports.items() if earlier.ports.get(name) is not port}
+        return names | (earlier.ports.keys() - self.ports.keys())
 
     @property
     def health_checks(self) -> Mapping[tuple[str, str], HealthCheck]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from knet.kernel.conntrack import Conntrack
 from knet.kernel.rules import RulesError
-from knet.proxy.conntrack_cleanup import Frontends, clean, udp_frontends
+from knet.proxy.conntrack_cleanup import clean, udp_frontends
 from knet.proxy.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,8 @@ class Syncer:
         self._snapshot = snapshot
         self._period = period
         self._changed = asyncio.Event()
-        self._frontends: Frontends = {}
+        #: for which conntrack holds no stale flows
+        self._cleaned = Snapshot({})
 
     def changed(self, *_: object) -> None:
         """A Service or an EndpointSlice changed (an informer's subscriber)."""
@@ -102,9 +103,9 @@ class Syncer:
             while self._others:
                 await self._others[0].remove()
                 self._others.pop(0)
-            frontends = udp_frontends(snapshot)
-            clean(conntrack, self._frontends, frontends)
-            self._frontends = frontends
+            changed = snapshot.different(self._cleaned)
+            clean(conntrack, udp_frontends(self._cleaned, changed), udp_frontends(snapshot, changed))
+            self._cleaned = snapshot
             for observer in self._observers:
                 await observer.synced(snapshot)
         except (RulesError, OSError) as error:

@@ -78,14 +78,12 @@ class Desired:
         replaced: list[tuple[Owner, Claims, Claims]] = []
         if before.node_ip != snapshot.node_ip:
             replaced.append((_MACHINE, _node_ports(before), _node_ports(snapshot)))
-        appeared = 0
-        for name, port in ports.items():
-            old = before.ports.get(name)
-            if old is not port and (old != port or old_scope != scope):
-                replaced.append((name, claims(old, old_scope) if old else {}, claims(port, scope)))
-                appeared += old is None
-        if len(before.ports) + appeared != len(ports):
-            replaced += [(name, claims(old, old_scope), {}) for name, old in before.ports.items() if name not in ports]
+        names = snapshot.different(before) if scope == old_scope else {**ports, **before.ports}
+        for name in names:
+            old, port = before.ports.get(name), ports.get(name)
+            if old != port or scope != old_scope:
+                gone, new = claims(old, old_scope) if old else {}, claims(port, scope) if port else {}
+                replaced.append((name, gone, new))
         self._snapshot = snapshot
         change = self._replace(replaced)
         if change.chains or change.stale_chains:
