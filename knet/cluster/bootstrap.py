@@ -21,6 +21,7 @@ from knet.cluster import channel
 from knet.cluster.addons import cluster_dns, corefile, ingress_nginx, storage_class
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
+from knet.cluster.lab.definitions import definitions
 
 #: seconds between questions to the DNS while kube-proxy and the DNS pod come up
 ASK_EVERY = 0.02
@@ -69,7 +70,7 @@ class Bootstrap:
         with suppress(AlreadyExists):  # it is there, and may have been changed since
             await self._client.raw("POST", CONFIGMAPS.path(SYSTEM_NAMESPACE), corefile())
         extra = ingress_nginx() if self._options.ingress == "nginx" else []
-        for manifest in (*cluster_dns(self._options.dns_ip), storage_class(), *extra):
+        for manifest in (*cluster_dns(self._options.dns_ip), storage_class(), *definitions(), *extra):
             await apply(self._client, manifest)
         etcd = "etcd · " if self._options.store == "etcd" else ""
         self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")

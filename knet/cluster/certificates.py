@@ -54,7 +54,7 @@ def issue(
     admin = authority.sign(who.user, who.groups)
     host = f"https://127.0.0.1:{port}"
     kubeconfig.write(state.admin_kubeconfig, kubeconfig.render(config.name, host, authority.pem, admin))
-    for component in ("kube-controller-manager", "kube-scheduler"):
+    for component in ("kube-controller-manager", "kube-scheduler", "knet-underlay"):
         kubeconfig_for(control_plane, component)
     for machine in workers:
         for component in ("kubelet", "kube-proxy", "flanneld", "kube-network-policies", "speaker", "admin"):

@@ -5,8 +5,9 @@ send, one receive.  `Message` is what the supervisor tells whoever brought it up
 control socket are plain dicts, looked up in one table (`knet.cluster.supervisor`).
 """
 
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,8 @@ from knet.api.objects import JSON
 from knet.cluster.errors import KnetError
 
 MAX_MESSAGE = 1 << 17
+#: largest answer that goes as a packet, whatever the kernel's buffers are
+MAX_PACKET = 1 << 16
 MAX_FDS = 16
 
 #: a request in, an answer and descriptors out; the descriptors stay the handler's
@@ -71,7 +74,27 @@ def listen(path: Path) -> socket.socket:
     return sock
 
 
-def request(path: Path, message: JSON, timeout: float = 10) -> tuple[JSON, list[int]]:
+def _pack(answer: JSON, fds: Sequence[int]) -> tuple[bytes, list[int]]:
+    """An answer as one packet.  What is too large for that goes through memory, as one descriptor more."""
+    data = msgspec.json.encode(answer)
+    if len(data) <= MAX_PACKET:
+        return data, list(fds)
+    memory = os.memfd_create("answer", os.MFD_CLOEXEC)
+    with open(memory, "wb", closefd=False) as file:
+        file.write(data)
+    return b"", [*fds, memory]
+
+
+def _unpack(data: bytes, fds: Sequence[int]) -> tuple[JSON, list[int]]:
+    if data:
+        return msgspec.json.decode(data), list(fds)
+    *others, memory = fds
+    with open(memory, "rb") as file:
+        file.seek(0)
+        return msgspec.json.decode(file.read()), others
+
+
+def request(path: Path | str, message: JSON, timeout: float = 10) -> tuple[JSON, list[int]]:
     """Ask a cluster's supervisor; its answer and the descriptors that came with it.
 
     Raises KnetError with the supervisor's own words if it refuses, or if nobody answers.
@@ -84,12 +107,12 @@ def request(path: Path, message: JSON, timeout: float = 10) -> tuple[JSON, list[
             data, fds, _, _ = socket.recv_fds(sock, MAX_MESSAGE, MAX_FDS)
         except OSError as error:
             raise KnetError(f"the supervisor does not answer on {path} ({error})") from None
-    if not data:
+    if not data and not fds:
         raise KnetError(f"the supervisor closed {path} without an answer")
-    answer: JSON = msgspec.json.decode(data)
+    answer, others = _unpack(data, fds)
     if "error" in answer:
         raise KnetError(str(answer["error"]))
-    return answer, list(fds)
+    return answer, others
 
 
 def serve_one(listener: socket.socket, handle: Handler) -> None:
@@ -102,6 +125,11 @@ def serve_one(listener: socket.socket, handle: Handler) -> None:
             if not data:
                 return
             answer, fds = handle(msgspec.json.decode(data))
-            socket.send_fds(connection, [msgspec.json.encode(answer)], fds)
+            packet, passed = _pack(answer, fds)
+            try:
+                socket.send_fds(connection, [packet], passed)
+            finally:
+                for memory in passed[len(fds) :]:
+                    os.close(memory)
         except (OSError, msgspec.DecodeError):
             return  # the client left, or was none of ours; nothing was changed

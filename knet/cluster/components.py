@@ -11,6 +11,8 @@ from knet.cni import isolation
 from knet.underlay.machine import Machine
 
 API_PORT = 6443
+#: the component that asks the supervisor, and the address, on its machine alone, where that answers
+UNDERLAY, SUPERVISOR = "knet-underlay", "\0knet-supervisor"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ IDENTITIES = {
         "system:serviceaccount:kube-system:kube-network-policies", ("system:serviceaccounts",)
     ),
     "speaker": Identity("system:serviceaccount:kube-system:speaker", ("system:serviceaccounts",)),
+    "knet-underlay": Identity("system:serviceaccount:kube-system:knet-underlay", ("system:serviceaccounts",)),
     "admin": Identity("kubernetes-admin", ("kubeadm:cluster-admins",)),
 }
 
@@ -111,6 +114,16 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "config": config.scheduler_config,
             "timing": config.timing,
         },
+    )
+
+
+def lab(state: StateDir, machine: Machine) -> Component:
+    """What shows the network as objects, once the cluster is ready, on the control-plane machine."""
+    return Component(
+        UNDERLAY,
+        machine.name,
+        "knet.cluster.lab.main",
+        {"kubeconfig": str(state.kubeconfig(machine.name, UNDERLAY)), "supervisor": SUPERVISOR},
     )
 
 

@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ import setproctitle
 from knet.api.objects import JSON
 from knet.cluster import certificates, channel, components
 from knet.cluster.channel import Message
-from knet.cluster.components import API_PORT, Component
+from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.membership import Membership
@@ -48,6 +49,8 @@ from knet.underlay.view import LocalView
 #: seconds before a component that died is started again: doubled from the first to the second, forgotten once it
 #: has lived for so long as the third
 RESTART = (0.05, 5.0, 10.0)
+#: requests that may change what is shown of the network
+CHANGES = ("change_link", "reset_link", "partition", "heal", "power", "join", "leave")
 #: seconds for everything from the first process to Ready
 UP_DEADLINE = 90
 
@@ -92,6 +95,9 @@ class Supervisor:
         self._underlay: Underlay | None = None
         self._pool = ""
         self._report: socket.socket | None = None
+        self._door: socket.socket | None = None
+        self._wake = -1
+        self._life = uuid.uuid4().hex
         self._own = Namespaces.of("self", ("pid",))
         self._ready = False
 
@@ -107,9 +113,8 @@ class Supervisor:
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
         workers = [row for row in self._underlay.machines.values() if row.role == WORKER]
-        [control_plane] = [row for row in self._underlay.machines.values() if row.role == CONTROL_PLANE]
         port = self._listen.getsockname()[1]
-        certificates.issue(self.config, self.state, port, control_plane, workers)
+        certificates.issue(self.config, self.state, port, self._control_plane, workers)
         try:
             self._zygote.wait_ready()
         except ConnectionError as error:
@@ -128,9 +133,28 @@ class Supervisor:
         extra = {option: [_appending(path)] for option, path in component.appends.items()}
         for option, address in component.listens.items():
             extra[option] = [_listening_unix(machine, address).detach()]
+        if component.name == UNDERLAY:
+            self._serve_on(machine)
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            extra["wake_fds"] = [self._wake]
         if component.name == "kube-apiserver":
             extra["listen_fds"] = [self._listen.fileno(), _listening(machine, API_PORT).detach()]
         return extra
+
+    def _serve_on(self, machine: Machine) -> None:
+        """Answer requests that come from a machine, too: its root's are root's."""
+        if self._door is not None:
+            self._selector.unregister(self._door)
+            self._door.close()
+        self._door = _listening_unix(machine, SUPERVISOR, socket.SOCK_SEQPACKET)
+        answer = functools.partial(channel.serve_one, self._door, self._answer)
+        self._selector.register(self._door, selectors.EVENT_READ, answer)
+
+    @property
+    def _control_plane(self) -> Machine:
+        assert self._underlay is not None
+        [machine] = [row for row in self._underlay.machines.values() if row.role == CONTROL_PLANE]
+        return machine
 
     def _check(self, plan: Plan) -> None:
         validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
@@ -177,6 +201,8 @@ class Supervisor:
             self._fail(Breakdown(message.error))
         elif message.ready:
             self._ready = True
+            component = components.lab(self.state, self._control_plane)
+            self._start(Running(component, extra=self._descriptors(component)))
             self._say(Message(ready=True, seconds=self._elapsed()))
         else:
             self._tell(message.step, message.text)
@@ -341,7 +367,10 @@ class Supervisor:
         if operation is None or self._underlay is None:
             return {"error": f"unknown request {name!r}" if operation is None else "the cluster is still coming up"}, []
         try:
-            return operation(**arguments)
+            answer = operation(**arguments)
+            if self._wake >= 0 and name in CHANGES:
+                os.eventfd_write(self._wake, 1)
+            return answer
         except (KnetError, TopologyError, LinkError) as error:
             return {"error": str(error)}, []
         except OSError as error:  # of the kernel's; what it means for the machine is in the operation's hands
@@ -355,6 +384,7 @@ class Supervisor:
             "config": msgspec.to_builtins(self.config),
             "ready": self._ready,
             "uptime": now - self.started,
+            "life": self._life,
             "machines": [
                 {
                     "name": row.name,
@@ -496,10 +526,8 @@ class Supervisor:
         plan, joining = join(self._underlay.plan, Joining(**wanted))
         self._check(plan)
         self._underlay.become(plan)
-        machines = self._underlay.machines.values()
-        [control_plane] = [row for row in machines if row.role == CONTROL_PLANE]
         machine = self._underlay.machines[joining.name]
-        certificates.issue(self.config, self.state, self._listen.getsockname()[1], control_plane, [machine])
+        certificates.issue(self.config, self.state, self._listen.getsockname()[1], self._control_plane, [machine])
         for component in components.node(self.config, self.state, machine):
             self._start(Running(component, extra=self._descriptors(component)))
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
@@ -537,9 +565,9 @@ def _listening(machine: Machine, port: int) -> socket.socket:
     return sock
 
 
-def _listening_unix(machine: Machine, address: str) -> socket.socket:
+def _listening_unix(machine: Machine, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
     with entered(machine.namespaces.only("net")):
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_UNIX, kind)
     sock.bind(address)
     sock.listen(4096)
     return sock

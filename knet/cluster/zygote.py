@@ -35,6 +35,7 @@ PRELOAD = (
     "knet.cni.main",
     "knet.speaker.main",
     "knet.cluster.bootstrap",
+    "knet.cluster.lab.main",
 )
 
 _PID = struct.Struct("!i")

@@ -16,7 +16,7 @@ from knet.kernel.qdiscs import Impairment
 NONE = Impairment()
 
 #: an option's value, as a topology, a command line or an object may say it
-Value = str | float
+Value = str | int | float
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(us|usec|usecs|ms|msec|msecs|s|sec|secs)")
 _SECONDS = {"u": 1e-6, "m": 1e-3, "s": 1.0}

@@ -20,7 +20,7 @@ class Sending:
 
     node: str
     interface: str
-    options: Mapping[str, str | float] = field(default_factory=dict)
+    options: Mapping[str, str | int | float] = field(default_factory=dict)
     """the link options in force (`knet.underlay.impairment.OPTIONS`)"""
     impairment: str = ""
     """the same in words"""

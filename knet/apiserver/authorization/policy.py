@@ -239,6 +239,10 @@ ADDON_ROLES: Mapping[str, tuple[Rule, ...]] = {
     "kubeadm:get-nodes": (rule("get", "core", "nodes"),),
     # ours says on its Node what it cannot reach
     "knet:flannel": (EVENTS,),
+    "knet:underlay": (
+        rule(f"{READ} create delete patch", "lab.knet.io", "links machines"),
+        rule("patch", "lab.knet.io", "links/status machines/status"),
+    ),
     "knet:speaker": (
         rule("list watch", "core", "nodes services"),
         rule("list watch", "discovery.k8s.io", "endpointslices"),
@@ -294,6 +298,7 @@ ADDON_BINDINGS: Mapping[str, tuple[str, Whom]] = {
     "flannel": ("flannel", Whom(accounts=("kube-flannel/flannel",))),
     "knet:flannel": ("knet:flannel", Whom(accounts=("kube-flannel/flannel",))),
     "kube-network-policies": ("kube-network-policies", Whom(accounts=("kube-system/kube-network-policies",))),
+    "knet:underlay": ("knet:underlay", Whom(accounts=("kube-system/knet-underlay",))),
     "knet:speaker": ("knet:speaker", Whom(accounts=("kube-system/speaker",))),
     "kubeadm:cluster-admins": ("cluster-admin", Whom(groups=("kubeadm:cluster-admins",))),
     "kubeadm:get-nodes": ("kubeadm:get-nodes", _JOINING),
