@@ -20,7 +20,16 @@ from knet import __version__
 from knet.api.objects import JSON
 from knet.cluster import channel, launch, preflight
 from knet.cluster.channel import Message
-from knet.cluster.config import CNI_BACKENDS, DEFAULT_NAME, INGRESS_CONTROLLERS, POLICY_MODES, PROXY_MODES, STORES
+from knet.cluster.config import (
+    CNI_BACKENDS,
+    DEFAULT_NAME,
+    INGRESS_CONTROLLERS,
+    OPTIONAL,
+    POLICY_MODES,
+    PROXY_MODES,
+    STORES,
+    ClusterConfig,
+)
 from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
@@ -50,6 +59,12 @@ out = Console(highlight=False, soft_wrap=True)
 Name = Annotated[
     str, typer.Option("--name", "-n", envvar="KNET_NAME", metavar="NAME", help="Which cluster.", show_default=True)
 ]
+
+
+Controllers = typer.Option(
+    "--controllers", metavar="LIST", help="As kube-controller-manager's: '*,-deployment-controller' is all but one."
+)
+Without = typer.Option("--without", metavar="LIST", help=f"Components that are not started: of {', '.join(OPTIONAL)}.")
 
 
 def _choice(values: tuple[str, ...]) -> str:
@@ -111,6 +126,8 @@ def up(
     scheduler_config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration: profiles and their plugins.")
     ] = None,
+    controllers: Annotated[str | None, Controllers] = None,
+    without: Annotated[str | None, Without] = None,
 ) -> None:
     """Bring a cluster up, or resume one that was taken down.
 
@@ -324,9 +341,38 @@ def proxy(
     given = {"proxy": mode, "ipvs_scheduler": ipvs_scheduler}
     if changes := {option: value for option, value in given.items() if value is not None}:
         _up(name)
-        for component in launch.reconfigure(name, changes):
-            out.print(f"{component} restarted")
+        _reconfigure(name, changes)
     out.print(f"kube-proxy mode: [bold]{_ask(name, {'op': 'status'})['config']['proxy']}[/]")
+
+
+@app.command()
+def components(
+    name: Name = DEFAULT_NAME,
+    controllers: Annotated[str | None, Controllers] = None,
+    without: Annotated[str | None, Without] = None,
+) -> None:
+    """Components and controllers: what runs and what is switched off; or switch some off, or on again (`*`, `""`)."""
+    changes = {"controllers": controllers, "without": without}
+    if given := {key: value for key, value in changes.items() if value is not None}:
+        _up(name)
+        _reconfigure(name, given)
+        return
+    from knet.controllers.main import CONTROLLERS
+
+    config = msgspec.convert(_ask(name, {"op": "status"})["config"], ClusterConfig)
+    off = config.switched_off()
+    manager = "kube-controller-manager"
+    for title, names in (("COMPONENT", OPTIONAL), ("CONTROLLER", tuple(CONTROLLERS))):
+        table = _table(title, "STATE")
+        for row in names:
+            table.add_row(row, "off" if row in off or (title == "CONTROLLER" and manager in off) else "on")
+        out.print(table)
+        out.print()
+
+
+def _reconfigure(name: str, changes: dict[str, Any]) -> None:
+    for component, what in launch.reconfigure(name, changes).items():
+        out.print(f"{component} {what}")
 
 
 node = typer.Typer(no_args_is_help=True, help="Machines that join and leave while the cluster runs.")

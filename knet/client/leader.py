@@ -20,10 +20,15 @@ log = logging.getLogger(__name__)
 LEASE_DURATION, RENEW_DEADLINE, RETRY_PERIOD = 15, 10, 2
 #: seconds before the second attempt, doubled up to RETRY_PERIOD: an API server that is just starting is found at once
 FIRST_PAUSE = 0.05
+#: seconds that the end of a component waits for
+RELEASE_DEADLINE = 1
 
 
 class LeaderElector:
-    """``acquire`` returns once we lead; ``hold`` renews and returns only when leadership was lost."""
+    """``acquire`` returns once we lead; ``hold`` renews and returns only when leadership was lost.
+
+    ``release`` is for an orderly end: whoever waits need not wait until the lease has expired.
+    """
 
     def __init__(self, client: Client, name: str, identity: str, namespace: str = SYSTEM_NAMESPACE) -> None:
         self._client = client
@@ -45,6 +50,18 @@ class LeaderElector:
             if await self._try():
                 deadline = asyncio.get_running_loop().time() + RENEW_DEADLINE
         log.error("failed to renew lease %s/%s: leaderelection lost", self._namespace, self._name)
+
+    async def release(self) -> None:
+        """Give the lease up if we hold it; only tried, because we are about to end."""
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": rfc3339_micro()}
+        try:
+            async with asyncio.timeout(RELEASE_DEADLINE):
+                lease = await self._client.get(Lease, self._name, self._namespace)
+                if lease.spec.holderIdentity == self._identity:
+                    patch = {"metadata": {"resourceVersion": lease.metadata.resourceVersion}, "spec": spec}
+                    await self._client.patch(Lease, self._name, patch, self._namespace)
+        except (ApiError, Unavailable, TimeoutError) as error:
+            log.info("lease %s/%s not released: %s", self._namespace, self._name, error)
 
     async def _try(self) -> bool:
         try:

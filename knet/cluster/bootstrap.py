@@ -27,10 +27,18 @@ from knet.cluster.lab.definitions import definitions
 ASK_EVERY = 0.02
 #: seconds after which the cluster is left as it is, with a word about its DNS
 DNS_DEADLINE = 15
+#: components of the control plane, as they are told of
+_PARTS = {"kube-controller-manager": "controllers", "kube-scheduler": "scheduler"}
+#: without whom there is no pod network, and no cluster DNS
+_NETWORK = ("kube-controller-manager", "node-ipam-controller")
+_DNS = (
+    *("kube-scheduler", "kube-proxy", "deployment-controller", "replicaset-controller", "endpointslice-controller"),
+    *("serviceaccount-controller", "root-ca-certificate-publisher-controller"),
+)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """``listen_fds``: the socket that progress is told on. ``deadline`` in seconds."""
+    """``listen_fds``: the socket that progress is told on. ``deadline`` in seconds.  ``off``: what does not run."""
 
     kubeconfig: str
     nodes: list[str]
@@ -39,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     store: str
     deadline: float
     listen_fds: list[int]
+    off: list[str] = []
 
 
 class Bootstrap:
@@ -73,9 +82,14 @@ class Bootstrap:
         for manifest in (*cluster_dns(self._options.dns_ip), storage_class(), *definitions(), *extra):
             await apply(self._client, manifest)
         etcd = "etcd · " if self._options.store == "etcd" else ""
-        self._tell("control", f"{etcd}kube-apiserver · controllers · scheduler")
+        parts = [word for name, word in _PARTS.items() if name not in self._options.off]
+        self._tell("control", etcd + " · ".join(["kube-apiserver", *parts]))
         await self._nodes()
-        self._tell("nodes", " · ".join(f"{name} Ready" for name in self._options.nodes))
+        word = "registered" if self._lacks(*_NETWORK) else "Ready"
+        self._tell("nodes", " · ".join(f"{name} {word}" for name in self._options.nodes))
+        if lacking := self._lacks(*_NETWORK, *_DNS):
+            self._tell("dns", f"not waited for: {', '.join(lacking)} off")
+            return
         try:
             async with asyncio.timeout(DNS_DEADLINE):
                 await self._dns()
@@ -85,8 +99,11 @@ class Bootstrap:
         else:
             self._tell("dns", f"kube-dns {self._options.dns_ip} answering")
 
+    def _lacks(self, *names: str) -> list[str]:
+        return [name for name in names if name in self._options.off]
+
     async def _nodes(self) -> None:
-        """Wait until every node is Ready, by a heartbeat of this life of the cluster."""
+        """Wait until every node is Ready (or there, if nobody gives it a network), by a heartbeat of this life."""
         nodes = Informer(self._client, Node)
         leases = Informer(self._client, Lease, namespace=NODE_LEASE_NAMESPACE)
         changed = asyncio.Event()
@@ -104,7 +121,9 @@ class Bootstrap:
 
     def _alive(self, nodes: "Informer[Node]", leases: "Informer[Lease]", name: str) -> bool:
         node, lease = nodes.get("", name), leases.get(NODE_LEASE_NAMESPACE, name)
-        if node is None or lease is None or not node.ready or not lease.spec.renewTime:
+        if node is None or lease is None or not lease.spec.renewTime:
+            return False
+        if not node.ready and not self._lacks(*_NETWORK):
             return False
         return datetime.fromisoformat(lease.spec.renewTime) >= self._started
 

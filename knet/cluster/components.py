@@ -8,7 +8,9 @@ from knet.cluster import etcd
 from knet.cluster.config import ClusterConfig
 from knet.cluster.state import StateDir
 from knet.cni import isolation
+from knet.controllers.selection import words
 from knet.underlay.machine import Machine
+from knet.underlay.plan import CONTROL_PLANE, WORKER
 
 API_PORT = 6443
 #: the component that asks the supervisor, and the address, on its machine alone, where that answers
@@ -63,8 +65,14 @@ def identity(component: str, machine: str) -> Identity:
     return IDENTITIES[component]
 
 
-def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
-    """The components of the control-plane machine, in the order in which they start; ``config`` names all pools."""
+def wanted(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
+    """The components of a machine, in the order in which they start; ``config`` names all pools."""
+    rows = {CONTROL_PLANE: _control_plane, WORKER: _node}.get(machine.role)
+    off = words(config.without)
+    return [row for row in rows(config, state, machine) if row.name not in off] if rows else []
+
+
+def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
 
     def kubeconfig(component: str) -> str:
         return str(state.kubeconfig(machine.name, component))
@@ -102,6 +110,7 @@ def control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> I
             "signing_cert_file": str(state.pki / "ca.crt"),
             "signing_key_file": str(state.pki / "ca.key"),
             "load_balancer_pool": config.lb_pool,
+            "controllers": words(config.controllers),
         },
     )
     yield Component(
@@ -127,8 +136,7 @@ def lab(state: StateDir, machine: Machine) -> Component:
     )
 
 
-def node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
-    """The components of a worker."""
+def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
 
     def kubeconfig(component: str) -> str:
         return str(state.kubeconfig(machine.name, component))

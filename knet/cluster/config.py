@@ -11,6 +11,7 @@ from knet.api.load_balancers import AddressPool
 from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
+from knet.controllers.selection import selected, words
 from knet.kernel.ipvs import SCHEDULERS
 
 CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
@@ -32,13 +33,17 @@ CHANGEABLE = (
     "policy",
     "lb_pool",
     "ingress",
+    "controllers",
+    "without",
     "audit_log",
     "audit_policy",
     "scheduler_plugin",
     "scheduler_config",
 )
 #: options that may change while the cluster is up: components that get others by it are restarted
-LIVE = ("proxy", "ipvs_scheduler")
+LIVE = ("proxy", "ipvs_scheduler", "controllers", "without")
+#: components that a cluster may do without, for somebody else's in their place
+OPTIONAL = ("kube-controller-manager", "kube-scheduler", "kube-proxy")
 #: options that name a file of the user's, which components read by its absolute path
 FILES = ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 
@@ -59,6 +64,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
     ``scheduler_plugin`` is a Python file and ``scheduler_config`` a KubeSchedulerConfiguration; "" for none.
+    ``controllers`` is what kube-controller-manager takes as --controllers; ``without`` names components of `OPTIONAL`
+    that are not to be started, with commas.
     """
 
     name: str = DEFAULT_NAME
@@ -82,6 +89,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_policy: str = ""
     scheduler_plugin: str = ""
     scheduler_config: str = ""
+    controllers: str = "*"
+    without: str = ""
 
     def check(self) -> "ClusterConfig":
         """This config if it is sound; KnetError with one line if not."""
@@ -130,7 +139,23 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         if self.audit_log and (not log.parent.is_dir() or log.is_relative_to("/run")):
             raise KnetError(f"--audit-log {log}: choose a file in a directory that exists, and not below /run.")
         self.audit_rules()
+        self.switched_off()
         return self
+
+    def switched_off(self) -> list[str]:
+        """Components and controllers that do not run; KnetError for a name that is none."""
+        off = words(self.without)
+        if unknown := [name for name in off if name not in OPTIONAL]:
+            raise KnetError(f"--without {unknown[0]}: a cluster can do without {', '.join(OPTIONAL)}.")
+        if self.controllers == "*":
+            return off
+        from knet.controllers.main import CONTROLLERS  # costs 0.1 s, which an ordinary `knet up` need not wait
+
+        try:
+            running = selected(words(self.controllers), CONTROLLERS)
+        except ValueError as error:
+            raise KnetError(f"--controllers {self.controllers}: {error}.") from None
+        return off + [name for name in CONTROLLERS if name not in running]
 
     def audit_rules(self) -> dict[str, Any] | None:
         """The audit policy as JSON data, None where none is given; KnetError if it is not sound."""

@@ -70,10 +70,11 @@ def configure(name: str, given: Mapping[str, Any]) -> tuple[ClusterConfig, Recor
     return msgspec.structs.replace(record.config, **changed), record
 
 
-def reconfigure(name: str, changes: Mapping[str, Any]) -> list[str]:
+def reconfigure(name: str, changes: Mapping[str, Any]) -> dict[str, str]:
     """Change options (of `knet.cluster.config.LIVE`) of a cluster that is up, and keep them for the next ``up``.
 
-    The components that were restarted for it, as NAME@MACHINE.  KnetError or FeatureMissing where it cannot be.
+    What became of components for it, by NAME@MACHINE: started, stopped or restarted.  KnetError or FeatureMissing where
+    it cannot be.
     """
     state = StateDir(name)
     record = state.read()
@@ -85,7 +86,7 @@ def reconfigure(name: str, changes: Mapping[str, Any]) -> list[str]:
     preflight.check(config)
     answer, _ = channel.request(state.control, {"op": "configure", **changes})
     state.write(msgspec.structs.replace(record, config=config))
-    return list(answer["restarted"])
+    return dict(answer["became"])
 
 
 def up(name: str, given: Mapping[str, Any], progress: Progress) -> Running:

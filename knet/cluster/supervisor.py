@@ -28,7 +28,7 @@ from knet.api.objects import JSON
 from knet.cluster import certificates, channel, components
 from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
-from knet.cluster.config import ClusterConfig
+from knet.cluster.config import OPTIONAL, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
 from knet.cluster.membership import Membership
 from knet.cluster.pools import default_pool
@@ -67,6 +67,8 @@ class Running:
     due: float | None = None
     #: one-shot components are not started again
     once: bool = False
+    #: switched off: nor is this one, unless it is switched on before it has ended
+    off: bool = False
     #: descriptors for it, by the option that tells their numbers
     extra: dict[str, list[int]] = field(default_factory=dict)
 
@@ -120,8 +122,12 @@ class Supervisor:
         except ConnectionError as error:
             raise Breakdown(str(error)) from None
         for component in self._wanted():
-            self._start(Running(component, extra=self._descriptors(component)))
+            self._begin(Running(component))
         self._bootstrap(workers)
+
+    def _begin(self, running: Running) -> None:
+        running.extra = self._descriptors(running.component)
+        self._start(running)
 
     def _descriptors(self, component: Component) -> dict[str, list[int]]:
         """What is opened for a component on its machine, by the option that tells it the numbers.
@@ -163,10 +169,10 @@ class Supervisor:
         """What has to run by the config as it is now, in the order in which it starts."""
         assert self._underlay is not None
         config = msgspec.structs.replace(self.config, lb_pool=self._pool)
-        for role, rows in ((CONTROL_PLANE, components.control_plane), (WORKER, components.node)):
+        for role in (CONTROL_PLANE, WORKER):
             for machine in self._underlay.machines.values():
                 if machine.role == role:
-                    yield from rows(config, self.state, machine)
+                    yield from components.wanted(config, self.state, machine)
 
     def _bootstrap(self, workers: list[Machine]) -> None:
         """Start the one-shot component that applies the add-ons and waits until the cluster answers."""
@@ -183,6 +189,7 @@ class Supervisor:
                 "ingress": self.config.ingress,
                 "store": self.config.store,
                 "deadline": UP_DEADLINE,
+                "off": self.config.switched_off(),
             },
         )
         self._start(Running(component, once=True, extra={"listen_fds": [theirs.fileno()]}))
@@ -253,8 +260,10 @@ class Supervisor:
 
     def _ended(self, running: Running, code: int) -> None:
         running.pid = 0
-        if running.once:
+        if running.once or running.off:
             del self._running[running.component.title]
+            if running.off:
+                self._close(running)
             return
         assert self._underlay is not None
         if self._underlay.power(running.component.machine) == OFF:
@@ -409,6 +418,7 @@ class Supervisor:
                     "log": str(self.state.log(row.component.name, row.component.machine)),
                 }
                 for row in self._running.values()
+                if not row.off
             ],
             "links": msgspec.to_builtins(self._underlay.links()),
             "partitions": self._underlay.partitions,
@@ -492,9 +502,8 @@ class Supervisor:
         self._underlay.boot(machine)
         for running in self._components_of(machine):
             self._close(running)
-            running.extra = self._descriptors(running.component)
             running.delay = RESTART[0]
-            self._start(running)
+            self._begin(running)
 
     def _close(self, running: Running) -> None:
         """Let go of what was opened for a component."""
@@ -505,18 +514,32 @@ class Supervisor:
         return [row for row in self._running.values() if row.component.machine == machine]
 
     def _configure(self, **changes: Any) -> tuple[JSON, list[int]]:
-        """Go on with other options: components that get others by it are restarted; which ones."""
+        """Go on with other options: what becomes of components by it, by name: started, stopped or restarted."""
         if not self._ready:
             raise KnetError("the cluster is still coming up")
         self.config = msgspec.structs.replace(self.config, **changes).check()
-        restarted = []
-        for component in self._wanted():
-            running = self._running[component.title]
-            if running.component.options != component.options:
+        wanted = {component.title: component for component in self._wanted()}
+        became = {}
+        optional = [row for row in self._running.values() if row.component.name in OPTIONAL and not row.off]
+        for running in [row for row in optional if row.component.title not in wanted]:
+            running.off, became[running.component.title] = True, "stopped"
+            if running.pid:
+                os.kill(running.pid, signal.SIGTERM)
+            else:
+                self._ended(running, 0)
+        for title, component in wanted.items():
+            running = self._running.get(title) or Running(component, off=True)
+            if running.off:
+                running.off, running.component, became[title] = False, component, "started"
+                if self._underlay is not None and self._underlay.power(component.machine) == OFF:
+                    self._running[title] = running  # begins when the machine boots
+                elif title not in self._running:
+                    self._begin(running)
+            elif running.component.options != component.options:
                 running.component = component
-                self._restart(component.title)
-                restarted.append(component.title)
-        return {"restarted": restarted}, []
+                self._restart(title)
+                became[title] = "restarted"
+        return {"became": became}, []
 
     def _join(self, **wanted: Any) -> tuple[JSON, list[int]]:
         """A new worker: plugged in, given its certificates, its components started; where it has been plugged in."""
@@ -528,8 +551,8 @@ class Supervisor:
         self._underlay.become(plan)
         machine = self._underlay.machines[joining.name]
         certificates.issue(self.config, self.state, self._listen.getsockname()[1], self._control_plane, [machine])
-        for component in components.node(self.config, self.state, machine):
-            self._start(Running(component, extra=self._descriptors(component)))
+        for component in components.wanted(self.config, self.state, machine):
+            self._begin(Running(component))
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
         return {"switch": joining.switch, "address": machine.address}, []
 

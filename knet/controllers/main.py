@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,6 +37,7 @@ from knet.controllers import (
     volumes,
 )
 from knet.controllers.context import Context
+from knet.controllers.selection import selected
 
 NAME = "kube-controller-manager"
 
@@ -78,7 +79,7 @@ CONTROLLERS: dict[str, Build] = {
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """``controllers``: names of `CONTROLLERS` to run, all where it is empty (upstream's --controllers).
+    """``controllers``: which of `CONTROLLERS` are to run, in the words of `knet.controllers.selection`.
 
     ``account_key_file`` signs the tokens of service accounts; without one, Secrets get none.  ``signing_cert_file``
     and ``signing_key_file`` (--cluster-signing-…) are those of the authority that signs CertificateSigningRequests.
@@ -87,7 +88,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kubeconfig: str
     cluster_cidr: str = CLUSTER_CIDR
     timing: str = "lab"
-    controllers: list[str] = []
+    controllers: tuple[str, ...] = ("*",)
     account_key_file: str = ""
     signing_cert_file: str = ""
     signing_key_file: str = ""
@@ -113,26 +114,25 @@ async def serve(options: Options) -> None:
         )
         controllers = build_all(context, options.controllers)
         leader = LeaderElector(client, NAME, socket.gethostname())
-        async with asyncio.TaskGroup() as group:
-            # caches fill while we wait for the lead: a standby takes over without a list
-            group.create_task(context.informers.run())
-            await leader.acquire()
-            await context.informers.synced()
-            group.create_task(context.run_recorders())
-            for controller in controllers:
-                group.create_task(controller.run())
-            await leader.hold()
-            raise SystemExit("leaderelection lost")
+        try:
+            async with asyncio.TaskGroup() as group:
+                # caches fill while we wait for the lead: a standby takes over without a list
+                group.create_task(context.informers.run())
+                await leader.acquire()
+                await context.informers.synced()
+                group.create_task(context.run_recorders())
+                for controller in controllers:
+                    group.create_task(controller.run())
+                await leader.hold()
+                raise SystemExit("leaderelection lost")
+        finally:
+            await leader.release()
 
 
-def build_all(context: Context, names: list[str]) -> list[Controller]:
-    """The controllers of those names; ValueError for a name that is none."""
-    unknown = set(names) - set(CONTROLLERS)
-    if unknown:
-        raise ValueError(f"unknown controllers: {', '.join(sorted(unknown))}")
+def build_all(context: Context, asked: Sequence[str]) -> list[Controller]:
+    """The controllers that are asked for, in the words of --controllers; ValueError for a name that is none."""
     made: list[Controller] = []
-    for name, build in CONTROLLERS.items():
-        if not names or name in names:
-            built = build(context)
-            made += built if isinstance(built, list) else [built]
+    for name in selected(asked, CONTROLLERS):
+        built = CONTROLLERS[name](context)
+        made += built if isinstance(built, list) else [built]
     return made

@@ -50,12 +50,15 @@ async def serve(options: Options) -> None:
         scheduler = Scheduler(client, informers, events, frameworks, cluster, waits)
         lease = NAME if options.scheduler_name == DEFAULT_SCHEDULER else options.scheduler_name
         leader = LeaderElector(client, lease, socket.gethostname())
-        async with asyncio.TaskGroup() as group:
-            group.create_task(informers.run())
-            await leader.acquire()
-            await informers.synced()
-            for recorder in events.values():
-                group.create_task(recorder.run())
-            group.create_task(scheduler.run())
-            await leader.hold()
-            raise SystemExit("leaderelection lost")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(informers.run())
+                await leader.acquire()
+                await informers.synced()
+                for recorder in events.values():
+                    group.create_task(recorder.run())
+                group.create_task(scheduler.run())
+                await leader.hold()
+                raise SystemExit("leaderelection lost")
+        finally:
+            await leader.release()
