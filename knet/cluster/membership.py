@@ -1,4 +1,4 @@
-"""Machines that join and leave a running cluster: what is remembered of it, and what a user's side has to do.
+"""Machines that join and leave a running cluster: what a user's side has to do.
 
 The supervisor plugs a machine in or pulls it out (`knet.cluster.supervisor`).  Before a machine leaves, its pods are
 moved as ``kubectl drain`` moves them; after it, its Node is deleted, and with it what the others know of its pods.
@@ -7,10 +7,8 @@ moved as ``kubectl drain`` moves them; after it, its Node is deleted, and with i
 import asyncio
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import orjson
 
 from knet.api.names import MIRROR_ANNOTATION
@@ -22,39 +20,12 @@ from knet.cluster import channel, operations
 from knet.cluster.errors import KnetError
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
-from knet.underlay.membership import Joining, join, leave
-from knet.underlay.plan import Plan
 
 #: seconds: until a new machine's Node is Ready; until all pods have left one, graces included; and, as ``kubectl
 #: drain`` has it, between attempts to evict a pod that its disruption budget protects
 JOIN_DEADLINE, DRAIN_DEADLINE, EVICT_AGAIN = 60, 120, 5
 
 Told = Callable[[str], None]
-
-
-class Membership(msgspec.Struct, frozen=True):
-    """How a cluster's machines differ from its topology's: STATE/membership.json."""
-
-    steps: tuple[Joining | str, ...] = ()
-    """what happened, in this order: a machine that joined, or the name of one that left"""
-
-    @classmethod
-    def read(cls, path: Path) -> "Membership":
-        return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
-
-    def write(self, path: Path) -> None:
-        partial = path.with_suffix(".new")
-        partial.write_bytes(msgspec.json.encode(self))
-        partial.replace(path)
-
-    def applied(self, plan: Plan) -> Plan:
-        """The topology's plan as it has become; TopologyError where the topology was changed and does not fit."""
-        for step in self.steps:
-            plan = leave(plan, step) if isinstance(step, str) else join(plan, step)[0]
-        return plan
-
-    def then(self, step: Joining | str) -> "Membership":
-        return Membership((*self.steps, step))
 
 
 async def add(client: Client, state: StateDir, name: str, **options: Any) -> JSON:

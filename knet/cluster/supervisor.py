@@ -30,7 +30,6 @@ from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import OPTIONAL, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
-from knet.cluster.membership import Membership
 from knet.cluster.pools import default_pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
@@ -39,7 +38,7 @@ from knet.kernel.inhabitants import end_all
 from knet.kernel.namespaces import Namespaces, entered
 from knet.underlay import validate
 from knet.underlay.machine import Machine
-from knet.underlay.membership import Joining, join, leave
+from knet.underlay.membership import Joining, Membership, join, leave
 from knet.underlay.plan import CONTROL_PLANE, WORKER, Plan, TopologyError
 from knet.underlay.state import OFF, LinkError
 from knet.underlay.topology import describe, load

@@ -1,4 +1,5 @@
-"""Machines that join a network, and leave it: from one `Plan` to the next.  Pure.
+"""Machines that join a network, and leave it: from one `Plan` to the next.  Pure, but for
+the file that remembers it.
 
 A worker that joins is plugged into a switch beside others and configured like its neighbours there: their subnet,
 gateway, routes and labels (so, their rack).
@@ -8,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Interface
 from itertools import islice
+from pathlib import Path
+
+import msgspec
 
 from knet.underlay.plan import WORKER, Interface, LinkSpec, MachineSpec, Plan, Port, TopologyError
 
@@ -118,3 +122,28 @@ def _port_number(interface: str) -> int:
 
 def _mtu(plan: Plan, beside: Interface) -> int:
     return next(link.mtu for link in plan.links for end in link.ends if end.interface == beside.name)
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """How a cluster's machines differ from its topology's: STATE/membership.json."""
+
+    steps: tuple[Joining | str, ...] = ()
+    """what happened, in this order: a machine that joined, or the name of one that left"""
+
+    @classmethod
+    def read(cls, path: Path) -> "Membership":
+        return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
+
+    def write(self, path: Path) -> None:
+        partial = path.with_suffix(".new")
+        partial.write_bytes(msgspec.json.encode(self))
+        partial.replace(path)
+
+    def applied(self, plan: Plan) -> Plan:
+        """The topology's plan as it has become; TopologyError where the topology was changed and does not fit."""
+        for step in self.steps:
+            plan = leave(plan, step) if isinstance(step, str) else join(plan, step)[0]
+        return plan
+
+    def then(self, step: Joining | str) -> "Membership":
+        return Membership((*self.steps, step))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from knet.kernel import mounts
-from knet.kernel.libc import prctl
+from knet.kernel.libc import call
 from knet.kernel.namespaces import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS, unshare
 
 _PR_SET_PDEATHSIG = 1
@@ -28,7 +28,7 @@ def isolated(body: Callable[..., None]) -> Callable[..., None]:
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             os.close(reading)
             _leave_for_good(lambda: _as_first_process(lambda: body(*arguments, **named)), writing)
         os.close(writing)
@@ -47,7 +47,7 @@ def _as_first_process(body: Callable[[], None]) -> None:
     if child:
         os.waitpid(child, 0)
         return
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     mounts.make_private()
     mounts.proc("/proc")
     body()

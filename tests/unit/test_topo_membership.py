@@ -2,8 +2,7 @@
 
 import pytest
 
-from knet.cluster.membership import Membership
-from knet.underlay.membership import Joining, join, leave
+from knet.underlay.membership import Joining, Membership, join, leave
 from knet.underlay.plan import Plan, TopologyError
 from knet.underlay.topology import describe, load
 from knet.underlay.validate import check
