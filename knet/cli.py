@@ -327,7 +327,7 @@ def logs(
 
 @app.command()
 def restart(component: Annotated[str, typer.Argument(metavar="COMPONENT@MACHINE")], name: Name = DEFAULT_NAME) -> None:
-    """Restart a component (`knet restart flanneld@n1`); pods keep running."""
+    """Restart a component (`knet restart kube-proxy@n1`); pods keep running."""
     _ask(name, {"op": "restart", "component": component})
 
 

@@ -94,7 +94,7 @@ class Bootstrap:
             async with asyncio.timeout(DNS_DEADLINE):
                 await self._dns()
         except TimeoutError:  # a network that is broken on purpose is a lab, too: two_racks with host-gw
-            where = f"knet logs flanneld@{self._options.nodes[0]}"
+            where = f"knet logs network-agent@{self._options.nodes[0]}"
             self._tell("dns", f"no answer from {self._missing}; is the pod network whole? {where}")
         else:
             self._tell("dns", f"kube-dns {self._options.dns_ip} answering")

@@ -1,6 +1,6 @@
 """Which component runs where, with which identity and options: one table, read by the supervisor."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,41 +174,39 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
         },
     )
     yield Component(
-        "flanneld",
+        "network-agent",
         machine.name,
+        "knet.cluster.agent",
+        {"parts": [{"module": module, "options": row} for module, row in _parts(config, machine, kubeconfig)]},
+        listens={"listen_fds": isolation.ADDRESS},
+    )
+
+
+def _parts(
+    config: ClusterConfig, machine: Machine, kubeconfig: Callable[[str], str]
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """What a worker's network agent consists of."""
+    common = {"node_name": machine.name, "timing": config.timing}
+    yield (
         "knet.cni.main",
         {
+            **common,
             "kubeconfig": kubeconfig("flanneld"),
-            "node_name": machine.name,
             "backend": config.cni,
             "mtu": config.mtu,
             "public_ip": machine.address,
             "interface": machine.interface,
             "cluster_cidr": config.cluster_cidr,
-            "timing": config.timing,
         },
     )
     if config.policy != "none":
-        yield Component(
-            "kube-network-policies",
-            machine.name,
-            "knet.policy.main",
-            {
-                "kubeconfig": kubeconfig("kube-network-policies"),
-                "node_name": machine.name,
-                "timing": config.timing,
-            },
-            listens={"listen_fds": isolation.ADDRESS},
-        )
-    yield Component(
-        "speaker",
-        machine.name,
+        yield "knet.policy.main", {**common, "kubeconfig": kubeconfig("kube-network-policies")}
+    yield (
         "knet.speaker.main",
         {
+            **common,
             "kubeconfig": kubeconfig("speaker"),
-            "node_name": machine.name,
             "node_ip": machine.address,
             "interface": machine.interface,
-            "timing": config.timing,
         },
     )

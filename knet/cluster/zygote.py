@@ -33,7 +33,9 @@ PRELOAD = (
     "knet.kubelet.main",
     "knet.proxy.main",
     "knet.cni.main",
+    "knet.policy.main",
     "knet.speaker.main",
+    "knet.cluster.agent",
     "knet.cluster.bootstrap",
     "knet.cluster.lab.main",
 )

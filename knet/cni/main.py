@@ -21,7 +21,6 @@ from knet.api.families import IPV4, IPV6, family_of, of_family, ranges, split
 from knet.api.objects import Node
 from knet.api.timing import PROFILES
 from knet.client.client import ApiError, Client, Unavailable
-from knet.client.component import run
 from knet.client.events import EventRecorder
 from knet.client.informer import Informer
 from knet.cni import hostgw, masquerade, vxlan
@@ -69,14 +68,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """profile of `knet.api.timing`"""
 
 
-def main(options: Options) -> None:
-    """Run until SIGTERM."""
-    if options.backend not in BACKENDS:
-        raise SystemExit(f"flanneld: unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
-    run("flanneld", lambda: _serve(options))
-
-
-async def _serve(options: Options) -> None:
+async def serve(options: Options) -> None:
+    """Run until cancelled."""
     client = Client.from_kubeconfig(options.kubeconfig, user_agent="flanneld")
     with Netlink() as netlink:
         async with client, asyncio.TaskGroup() as tasks:

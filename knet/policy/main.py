@@ -1,4 +1,4 @@
-"""The process kube-network-policies: one on each worker, in that machine's namespaces."""
+"""kube-network-policies: one on each worker, in that machine's namespaces."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ import socket
 import msgspec
 
 from knet.api.timing import PROFILES
-from knet.client import Client, component
+from knet.client import Client
 from knet.kernel import sysctl
 from knet.policy.announced import Announced
 from knet.policy.enforcer import Enforcer
@@ -22,12 +22,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timing: str = "lab"
 
 
-def main(options: Options) -> None:
-    """Run until SIGTERM.  The rules stay when it ends."""
-    component.run("kube-network-policies", lambda: _serve(options))
-
-
-async def _serve(options: Options) -> None:
+async def serve(options: Options) -> None:
+    """Run until cancelled.  The rules stay when it ends."""
     _prepare_kernel()
     async with Client.from_kubeconfig(options.kubeconfig, "kube-network-policies") as client:
         period = PROFILES[options.timing].proxy_sync

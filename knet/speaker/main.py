@@ -1,9 +1,9 @@
-"""The process speaker: one on each worker, in that machine's namespaces."""
+"""The speaker: one on each worker, in that machine's namespaces."""
 
 import msgspec
 
 from knet.api.timing import PROFILES
-from knet.client import Client, component
+from knet.client import Client
 from knet.kernel.netlink import Netlink
 from knet.speaker.speaker import Speaker
 
@@ -18,12 +18,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     timing: str = "lab"
 
 
-def main(options: Options) -> None:
-    """Run until SIGTERM, and give up what is held; killed, it leaves its addresses to its successor."""
-    component.run("speaker", lambda: _serve(options))
-
-
-async def _serve(options: Options) -> None:
+async def serve(options: Options) -> None:
+    """Run until cancelled, and give up what is held; killed, it leaves its addresses to its successor."""
     interval = PROFILES[options.timing].load_balancer_advertisement_interval
     with Netlink() as netlink:
         async with Client.from_kubeconfig(options.kubeconfig, "speaker") as client:

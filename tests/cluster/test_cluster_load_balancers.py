@@ -113,15 +113,15 @@ def test_a_killed_speaker_loses_nothing(cluster: Cluster) -> None:
     cluster.apply(_service("killed"))
     address = _address(cluster, "killed")
     holder = _holder(cluster, address)
-    [speaker] = [r for r in cluster.status()["components"] if (r["name"], r["machine"]) == ("speaker", holder)]
-    os.kill(host_pid(cluster, speaker["pid"]), signal.SIGKILL)
+    [agent] = [r for r in cluster.status()["components"] if (r["name"], r["machine"]) == ("network-agent", holder)]
+    os.kill(host_pid(cluster, agent["pid"]), signal.SIGKILL)
     assert f" {address}/32 " in cluster.machine(holder).run("ip -o addr"), "the kernel goes on answering"
 
     def restarted() -> bool:
         rows = {(row["name"], row["machine"]): row for row in cluster.status()["components"]}
-        return bool(rows["speaker", holder]["restarts"] > speaker["restarts"])
+        return bool(rows["network-agent", holder]["restarts"] > agent["restarts"])
 
-    eventually(restarted, "the speaker did not come back")
+    eventually(restarted, "the agent did not come back")
     assert _holder(cluster, address) == holder
     cluster.delete("service/killed")
 

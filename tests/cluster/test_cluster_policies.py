@@ -262,7 +262,7 @@ def test_a_new_pod_is_isolated_before_its_first_packet(cluster: Cluster, pods: d
     for name in names[:4]:
         run(cluster, "x", name, eager, {})
     for row in cluster.status()["components"]:
-        if row["name"] == "kube-network-policies":
+        if row["name"] == "network-agent":
             cluster.machine(row["machine"]).run(f"kill -9 {row['pid']}")
     for name in names[4:]:
         run(cluster, "x", name, eager, {})

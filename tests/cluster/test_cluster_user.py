@@ -203,11 +203,11 @@ def test_delay_is_applied_or_refused_by_the_modules_name(cluster: Cluster) -> No
 
 def test_status_list_logs_kubeconfig_and_shell(cluster: Cluster) -> None:
     status = knet("status", "--name", NAME).stdout
-    for word in ("cp1", "kube-apiserver", "kubelet", "flanneld", "running"):
+    for word in ("cp1", "kube-apiserver", "kubelet", "network-agent", "running"):
         assert word in status
     assert json.loads(knet("status", "--name", NAME, "--json").stdout)["ready"] is True
     assert re.search(rf"^{NAME} +up ", knet("list").stdout, re.MULTILINE)
-    assert "cni" in knet("logs", "--name", NAME, "flanneld@n1").stdout
+    assert "cni" in knet("logs", "--name", NAME, "network-agent@n1").stdout
     assert "current-context: user" in knet("kubeconfig", "--name", NAME).stdout
     assert "1 packets transmitted, 1 received" in knet("shell", "--name", NAME, "-c", "n1 ping -c1 n2").stdout
     assert "n1" in knet("shell", "--name", NAME, "-c", "nodes").stdout
