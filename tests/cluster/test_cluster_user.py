@@ -118,7 +118,7 @@ def test_an_unknown_image_says_how_to_add_it(cluster: Cluster) -> None:
     kubectl("run", "odd", "--image", "example.org/no/such:1")
     kubectl("wait", "pod/odd", "--for", "jsonpath={.status.containerStatuses[0].state.waiting.reason}=ImagePullBackOff",
             "--timeout", "30s")  # fmt: skip
-    assert "--images" in kubectl("describe", "pod", "odd")
+    assert "add a row" in kubectl("describe", "pod", "odd")
     kubectl("delete", "pod", "odd")
 
 
