@@ -440,7 +440,7 @@ def drops(
             for row in found:
                 ends = f"{row.source} → {row.destination}"
                 out.print(f"{time.strftime('%X')}  {row.machine}  {ends}  [bold]{row.port}[/]  {row.by}")
-        table = _table("MACHINE", "LAST", "PACKETS", "FROM", "TO", "PORT", "REFUSED BY")
+        table = _table("MACHINE", "LAST", "PACKETS", "FROM", "TO", "PORT", "NOT ALLOWED BY")
         for row in found:
             last, packets = f"{row.drop.seconds:.0f} s ago", str(row.drop.packets)
             table.add_row(row.machine, last, packets, row.source, row.destination, row.port, row.by)

@@ -1,6 +1,6 @@
 """NetworkPolicies' rules in a real kernel: what it takes, what it lets pass, what it says about the rest.
 
-The machine and its pods: `tests/node/proxy_harness.py`.
+The machine and its pods: `tests/node/proxy_harness.py`; policies for them: `tests/node/policy_harness.py`.
 """
 
 import asyncio
@@ -12,53 +12,38 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
-from proxy_harness import CLIENT, NODE, OUTSIDER, PATIENCE, VIP, WEB_1, WEB_2, Lab, made, snapshot, udp_socket
 
-from knet.api.networking import NetworkPolicy
 from knet.kernel import nft
 from knet.kernel.namespaces import Namespaces, create, run_in
 from knet.kernel.nflog import Nflog, NflogError
-from knet.policy import policies, transaction
+from knet.policy import transaction
 from knet.policy.applier import Applier
-from knet.policy.compile import Compiler
 from knet.policy.drops import Drop, logged, remembered
-from knet.policy.population import NarrowPod, Population, endpoint
-from knet.policy.table import FAMILY, LOG_GROUP, NAME, Table
+from knet.policy.table import FAMILY, LOG_GROUP, NAME
+from tests.node.policy_harness import CLIENTS, DENY, WEBS, compiled, enforce
+from tests.node.proxy_harness import (
+    CLIENT,
+    NODE,
+    OUTSIDER,
+    PATIENCE,
+    VIP,
+    WEB_1,
+    WEB_2,
+    Lab,
+    made,
+    snapshot,
+    udp_socket,
+)
 from tests.unit.policy_model import Cluster
 from tests.unit.test_policy_truth import clusters, table
 
 pytestmark = pytest.mark.root
 
-PODS = {
-    "web-1": (WEB_1, {"app": "web"}),
-    "web-2": (WEB_2, {"app": "web"}),
-    "client": (CLIENT, {"app": "client"}),
-}
-DENY = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 WEB_1_V6, CLIENT_V6 = "fd00:10:244:1::2", "fd00:10:244:1::4"
 #: long enough for a packet that is let pass
 SOON = 0.3
-
-
-def compiled(*specs: dict[str, Any]) -> Table:
-    """The table for the harness' pods and policies of these names: p0, p1 …"""
-    pods = [
-        {
-            "metadata": {"namespace": "default", "name": name, "labels": labels},
-            "spec": {"nodeName": "n1", "containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]},
-            "status": {"podIPs": [{"ip": address}, {"ip": f"fd00:10:244:1::{address.rpartition('.')[2]}"}]},
-        }
-        for name, (address, labels) in PODS.items()
-    ]
-    found = (endpoint(msgspec.convert(pod, NarrowPod), "n1") for pod in pods)
-    population = Population([row for row in found if row is not None], {"default": {}})
-    rows = [
-        {"metadata": {"namespace": "default", "name": f"p{number}"}, "spec": spec} for number, spec in enumerate(specs)
-    ]
-    return Compiler().table([policies.read(msgspec.convert(row, NetworkPolicy)) for row in rows], population)
 
 
 @pytest.fixture
@@ -66,10 +51,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     with made("iptables", tmp_path) as lab:
         lab.apply(snapshot(WEB_1, WEB_2))
         yield lab
-
-
-def enforce(lab: Lab, *specs: dict[str, Any]) -> None:
-    run_in(lab.node, lambda: asyncio.run(Applier().apply(compiled(*specs))))
 
 
 def reaches(lab: Lab, source: Namespaces, address: str, port: int = 8080) -> bool:
@@ -103,13 +84,11 @@ def test_pods_on_one_bridge_are_kept_apart_and_their_machine_is_not(lab: Lab):
 
 def test_what_is_allowed_passes_by_services_too(lab: Lab):
     client, web = lab.pods["client"], lab.pods["web-1"]
-    clients = {"podSelector": {"matchLabels": {"app": "client"}}}
-    webs = {"podSelector": {"matchLabels": {"app": "web"}}}
     enforce(
         lab,
         DENY,
-        {**webs, "ingress": [{"from": [clients], "ports": [{"port": "http"}]}]},
-        {**clients, "policyTypes": ["Egress"], "egress": [{"to": [webs], "ports": [{"port": 8000, "endPort": 8080}]}]},
+        {**WEBS, "ingress": [{"from": [CLIENTS], "ports": [{"port": "http"}]}]},
+        {**CLIENTS, "policyTypes": ["Egress"], "egress": [{"to": [WEBS], "ports": [{"port": 8000, "endPort": 8080}]}]},
     )
     assert reaches(lab, client, WEB_1)
     assert lab.connect(client, VIP)[1] == CLIENT  # a policy sees the pod behind the Service
@@ -164,11 +143,10 @@ def connects_v6(source: Namespaces, port: int) -> bool:
 
 def test_blocks_of_addresses_have_holes(lab: Lab):
     block = {"ipBlock": {"cidr": "172.18.0.0/16", "except": ["172.18.0.48/30"]}}
-    webs = {"podSelector": {"matchLabels": {"app": "web"}}}
-    enforce(lab, {**webs, "ingress": [{"from": [block]}]})
+    enforce(lab, {**WEBS, "ingress": [{"from": [block]}]})
     assert not reaches(lab, lab.outsider, WEB_1)
     block["ipBlock"]["except"] = ["172.18.0.52/30"]
-    enforce(lab, {**webs, "ingress": [{"from": [block]}]})
+    enforce(lab, {**WEBS, "ingress": [{"from": [block]}]})
     assert reaches(lab, lab.outsider, WEB_1)
     assert not reaches(lab, lab.pods["client"], WEB_1)
 
@@ -187,7 +165,7 @@ def test_connections_outlive_the_policy_that_would_forbid_them(lab: Lab):
 
 
 def test_what_is_dropped_can_be_named(lab: Lab):
-    enforce(lab, DENY, {"podSelector": {"matchLabels": {"app": "web"}}})
+    enforce(lab, DENY, WEBS)
     client = lab.pods["client"]
     log = run_in(lab.node, lambda: Nflog(LOG_GROUP))
     try:
