@@ -4,6 +4,7 @@ On disk too (the machine's /run), so that one that was killed and started anew k
 """
 
 import logging
+from collections.abc import Container
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ class Announced:
         self._rows: dict[Key, Endpoint] = {}
         for path in directory.iterdir():
             try:
-                self._keep(msgspec.json.decode(path.read_bytes(), type=NarrowPod))
+                self._hold(msgspec.json.decode(path.read_bytes(), type=NarrowPod))
             except msgspec.DecodeError:  # we ended in the middle of writing it; its pod did not start
                 path.unlink()
 
@@ -42,16 +43,21 @@ class Announced:
 
     def add(self, pod: NarrowPod) -> None:
         """The kubelet's word."""
-        for key in self._keep(pod):
+        for key in self._hold(pod):
             self.drop(key)
         self._path(Key(pod.namespace, pod.name)).write_bytes(msgspec.json.encode(pod))
+
+    def keep(self, keys: Container[Key]) -> None:
+        """Of those who were announced to a former life, forget all but these: the others have gone meanwhile."""
+        for key in [key for key in self._rows if key not in keys]:
+            self.drop(key)
 
     def drop(self, key: Key) -> None:
         """The API server shows the pod as it is, or has it no more."""
         if self._rows.pop(key, None) is not None:
             self._path(key).unlink(missing_ok=True)
 
-    def _keep(self, pod: NarrowPod) -> list[Key]:
+    def _hold(self, pod: NarrowPod) -> list[Key]:
         """The keys of those that had its addresses before."""
         found = endpoint(pod, self._node_name)
         if found is None:

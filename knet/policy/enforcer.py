@@ -69,10 +69,22 @@ class Enforcer:
             await self._pods.synced.wait()
             await self._spaces.synced.wait()
             log.info("caches are synced: %d policies, %d pods", len(self._policies), len(self._pods))
-            self._changed.set()
+            self._announced.keep({key_of(pod) for pod in self._pods.list()})
             self._decided.set()
-            while True:
-                await self._sync(repair=not await self._change())
+            await self._keep_true()
+
+    async def _keep_true(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._sync(repair=False)
+        repair_at = loop.time() + self._period
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(repair_at):
+                    await self._changed.wait()
+            due = loop.time() >= repair_at
+            if due:
+                repair_at = loop.time() + self._period
+            await self._sync(repair=due)
 
     async def admit(self, pod: NarrowPod) -> None:
         """Return when the pod, which is about to start here, is isolated as policies say.  ValueError: no address."""
@@ -84,12 +96,6 @@ class Enforcer:
         self._admitted.append(done)
         self._changed.set()
         await done
-
-    async def _change(self) -> bool:
-        """True after a change, False when it is time to look after what is there."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), self._period)
-        return self._changed.is_set()
 
     async def _sync(self, repair: bool) -> None:
         loop = asyncio.get_running_loop()

@@ -67,7 +67,8 @@ class Endpoint(NamedTuple):
 def endpoint(pod: NarrowPod, node_name: str) -> Endpoint | None:
     """The pod's part in the network; None while it has none, and when it has none any more."""
     spec, status = pod.spec, pod.status
-    if spec.hostNetwork or not status.podIPs or pod.over:
+    addresses = tuple(address for row in status.podIPs if (address := _canonical(row.ip)))
+    if spec.hostNetwork or not addresses or pod.over:
         return None
     running = (*spec.containers, *(row for row in spec.initContainers if row.restartPolicy == "Always"))
     named = {
@@ -80,10 +81,18 @@ def endpoint(pod: NarrowPod, node_name: str) -> Endpoint | None:
         namespace=pod.namespace,
         name=pod.name,
         labels=tuple(sorted(pod.metadata.labels.items())),
-        addresses=tuple(str(ip_address(row.ip)) for row in status.podIPs),
+        addresses=addresses,
         ports=tuple(sorted(named)),
         local=spec.nodeName == node_name,
     )
+
+
+def _canonical(address: str) -> str:
+    """As the kernel lists it; "" for what is none: a status may say anything."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return ""
 
 
 class Group(NamedTuple):

@@ -175,6 +175,13 @@ def test_what_leaves_stays_isolated_and_is_nobodys_peer() -> None:
     assert not table(BOTH[1:], WEB._replace(leaving=True), heir)  # its address is another's already
 
 
+def test_an_address_that_is_none_isolates_nobody() -> None:
+    assert pod("odd", "nowhere") is None
+    odd = pod("odd", "nowhere", "FD00::0A", app="web")
+    assert odd is not None
+    assert odd.addresses == ("fd00::a",)
+
+
 def test_both_families_have_their_sets() -> None:
     both = table(BOTH, pod("web", "10.244.1.2", "fd00:10:244:1::2", app="web"), FRIEND)
     assert both.sets["ingress-ipv6"].elements == {"fd00:10:244:1::2 : goto ingress-of-a411226e"}
