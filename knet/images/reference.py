@@ -3,6 +3,7 @@
 Grammar and defaults: https://github.com/distribution/reference
 """
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class Reference:
         return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Reference:
     """``nginx`` is docker.io/library/nginx:latest; raises InvalidReference.
 

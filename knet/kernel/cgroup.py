@@ -59,15 +59,15 @@ class Hierarchies:
         if self.unified:
             _delegate(self.account, Path(path).parts[:-1])
         for root in self.distinct if limits != Limits() else [self.account]:
-            (root / path).mkdir(parents=True, exist_ok=True)
+            os.makedirs(f"{root}/{path}", exist_ok=True)
         for controller, file, value in settings(limits, self.unified):
             if controller in self.roots:
                 (self.roots[controller] / path / file).write_text(value)
 
     def process_files(self, path: str) -> tuple[str, ...]:
         """The files into which a process writes its pid (or 0, for itself) to join the group."""
-        there = [root / path for root in self.distinct if (root / path).is_dir()]
-        return tuple(str(directory / "cgroup.procs") for directory in there)
+        there = [f"{root}/{path}" for root in self.distinct if os.path.isdir(f"{root}/{path}")]
+        return tuple(f"{directory}/cgroup.procs" for directory in there)
 
     def join(self, path: str, pid: int) -> None:
         """Move a process into a group; one that is gone, or a group that is, is nobody's loss."""

@@ -31,11 +31,9 @@ def capacity(allocatable: Mapping[str, str]) -> Needs:
 
 def reject(wanted: Needs, others: Iterable[Needs], there: Needs) -> tuple[str, str] | None:
     """(reason, message) why a pod cannot be on this node beside ``others`` (those not finished), or None."""
-    used = Needs(0, 0, 0)
-    for other in others:
-        used = Needs(used.cpu + other.cpu, used.memory + other.memory, used.pods + other.pods)
-    for name, need, taken, most in zip(Needs._fields, wanted, used, there, strict=True):
-        if need and taken + need > most:
+    others = tuple(others)
+    for index, (name, need, most) in enumerate(zip(Needs._fields, wanted, there, strict=True)):
+        if need and (taken := sum(other[index] for other in others)) + need > most:
             figures = f"requested: {need}, used: {taken}, capacity: {most}"
             return f"OutOf{name}", f"Node didn't have enough resource: {name}, {figures}"
     return None
@@ -43,8 +41,10 @@ def reject(wanted: Needs, others: Iterable[Needs], there: Needs) -> tuple[str, s
 
 def port_taken(pod: Pod, others: Iterable[Pod]) -> tuple[str, str] | None:
     """(reason, message) where a pod asks for a port of the machine that one of ``others`` (not finished) has."""
+    if not (wanted := host_ports(pod)):
+        return None
     taken = [port for other in others for port in host_ports(other)]
-    if any(port.conflicts(other) for port in host_ports(pod) for other in taken):
+    if any(port.conflicts(other) for port in wanted for other in taken):
         return "NodePorts", "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports"
     return None
 

@@ -289,31 +289,40 @@ def downward(pod: Pod, volume: DownwardAPIVolume, mode: int | None, facts: Facts
 
 def write(place: Path, content: Content) -> None:
     """Show exactly these files below ``place``, exchanged in one rename; nothing happens if they are there already."""
-    place.mkdir(parents=True, exist_ok=True)
+    top = str(place)
+    os.makedirs(top, exist_ok=True)
     data = place / "..data"
     if _written(data, content):
         return
-    generation = place / time.strftime(f"..%Y_%m_%d_%H_%M_%S.{time.time_ns() % 10**9}", time.gmtime())
+    generation = time.strftime(f"..%Y_%m_%d_%H_%M_%S.{time.time_ns() % 10**9}", time.gmtime())
+    os.mkdir(f"{top}/{generation}")
     for name, file in content.items():
-        path = generation / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.content)
-        path.chmod(file.mode)
-    generation.mkdir(exist_ok=True)
-    before = os.readlink(data) if data.is_symlink() else ""
-    fresh = place / "..data_tmp"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(generation.name)
-    fresh.rename(data)
+        _write_file(f"{top}/{generation}/{name}", file)
+    there = set(os.listdir(top))
+    before = os.readlink(data) if data.name in there else ""
+    fresh = f"{top}/..data_tmp"
+    if "..data_tmp" in there:
+        os.unlink(fresh)
+    os.symlink(generation, fresh)
+    os.rename(fresh, data)
     wanted = {name.split("/")[0] for name in content}
-    for entry in list(place.iterdir()):
-        if not entry.name.startswith("..") and entry.name not in wanted:
-            entry.unlink()
-    for name in wanted:
-        if not (place / name).is_symlink():
-            (place / name).symlink_to(f"..data/{name}")
+    for name in there - wanted:
+        if not name.startswith(".."):
+            os.unlink(f"{top}/{name}")
+    for name in wanted - there:
+        os.symlink(f"..data/{name}", f"{top}/{name}")
     if before:
         shutil.rmtree(place / before, ignore_errors=True)
+
+
+def _write_file(path: str, file: File) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file.mode)
+    try:
+        os.fchmod(fd, file.mode)  # whatever our umask is
+        os.write(fd, file.content)
+    finally:
+        os.close(fd)
 
 
 def _written(data: Path, content: Content) -> bool:

@@ -42,8 +42,8 @@ NETWORK_NOT_READY = (
 )
 #: seconds between attempts to set volumes or a sandbox up: doubled from the first to the second
 RETRY = (0.5, 8.0)
-#: seconds for which a pod on its way up need not report between two steps
-BUSY = 0.05
+#: seconds for which a pod on its way up need not report between two steps (`statuses` would wait as long)
+BUSY = 0.4
 #: seconds after which volumes are compared with the objects they show
 REFRESH = 60.0
 

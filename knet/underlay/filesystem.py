@@ -2,8 +2,9 @@
 
 Of its own it has ``/run`` (so iptables' lock is one per machine), ``/sys`` (of its network namespace), ``/etc/hosts``,
 ``/etc/resolv.conf``, and, as bind mounts of the cluster's state directory, the directories in which a Node keeps its
-state.  The places to mount these over exist only in the machine: its ``/var/lib`` and ``/var/log`` are overlays over
-the host's.  So nothing is created on the host, and nobody who removes an empty directory there unmounts a machine's.
+state; pods' addresses are kept in memory.  The places to mount these over exist only in the machine: its ``/var/lib``
+and ``/var/log`` are overlays over the host's.  So nothing is created on the host, and nobody who removes an empty
+directory there unmounts a machine's.
 """
 
 import os
@@ -19,9 +20,11 @@ from knet.underlay.plan import CONTROL_PLANE, ROUTER, WORKER, MachineSpec, Plan
 NODE_DIRECTORIES = {
     "/var/lib/kubelet": "kubelet",
     "/var/log/pods": "pods",
-    "/var/lib/cni": "cni",
     "/var/lib/local-volumes": "volumes",
 }
+
+#: a tmpfs: whose address is whose, which no sandbox outlives, in a file for each
+VOLATILE = "/var/lib/cni"
 
 _MS_MOVE = 0x2000
 
@@ -73,6 +76,9 @@ class Home:
         for target, name in self._directories():
             os.makedirs(target, exist_ok=True)
             mounts.bind(f"/run/state/machines/{self.machine.name}/{name}", target)
+        if self._directories():
+            os.makedirs(VOLATILE, exist_ok=True)
+            mounts.tmpfs(VOLATILE)
         mounts.unmount("/run/state")
         os.rmdir("/run/state")
 

@@ -128,8 +128,7 @@ class Containers:
     async def start(self, config: ContainerConfig, paths: PodPaths, sandbox: Sandbox) -> Running:
         """Start a container; raises StartError (and has recorded that as its end), ShimLost, or OSError."""
         directory = paths.container(config.name)
-        directory.mkdir(parents=True, exist_ok=True)
-        log_file = paths.log(config.name, config.number)
+        os.makedirs(directory, exist_ok=True)
         group = self._create_group(config, paths)
         record = Record(
             id=f"{paths.identity.uid.replace('-', '')[:16]}{time.time_ns():016x}".ljust(64, "0")[:64],
@@ -151,7 +150,7 @@ class Containers:
             logs_as_message=config.logs_as_message,
         )
         write_record(directory, record)
-        message = self._message(config, paths, record, log_file)
+        message = self._message(config, paths, record)
         fds = [sandbox.namespaces.fds[kind] for kind in KINDS]
         processes = Namespaces.of(config.beside, ("pid",)) if config.beside else Namespaces({})
         try:
@@ -190,7 +189,7 @@ class Containers:
             return ""
         return group
 
-    def _message(self, config: ContainerConfig, paths: PodPaths, record: Record, log_file: Path) -> dict[str, Any]:
+    def _message(self, config: ContainerConfig, paths: PodPaths, record: Record) -> dict[str, Any]:
         """The shim's order for a container: see `knet.kubelet.runtime.shim`."""
         messages = self.message_file(paths, config.name)
         messages.write_bytes(b"")
@@ -203,8 +202,8 @@ class Containers:
             *([Mount(messages, config.messages)] if config.messages else []),
         ]
         return {
-            "record": str(paths.container(config.name) / f"{config.number}.exit"),
-            "log": str(log_file),
+            "record": f"{paths.container(config.name)}/{config.number}.exit",
+            "log": str(paths.log(config.name, config.number)),
             "base": str(self._base),
             "layers": list(config.image.layers),
             "binds": [[str(mount.source), mount.target, mount.read_only] for mount in mounts],
@@ -226,7 +225,7 @@ class Containers:
         """The group a container is born into, and the files by which it joins groups: that one's first, if need be."""
         if self._cgroups is None or not group:
             return {"group": "", "cgroups": []}
-        return {"group": str(self._cgroups.account / group), "cgroups": self._cgroups.process_files(group)}
+        return {"group": f"{self._cgroups.account}/{group}", "cgroups": self._cgroups.process_files(group)}
 
     @staticmethod
     def message_file(paths: PodPaths, container: str) -> Path:

@@ -30,23 +30,26 @@ class PodPaths:
 
     def __init__(self, identity: Identity, root_dir: Path, log_dir: Path) -> None:
         self.identity = identity
-        self.directory = root_dir / "pods" / identity.uid
-        self.logs = log_dir / f"{identity.namespace}_{identity.name}_{identity.uid}"
-        self.disk = root_dir / "empty-dirs" / identity.uid
-        self.volumes = self.directory / "volumes"
-        self.hosts = self.directory / "etc-hosts"
-        self.hostname = self.directory / "etc-hostname"
-        self.resolv_conf = self.directory / "etc-resolv.conf"
+        self.directory = directory = Path(f"{root_dir}/pods/{identity.uid}")
+        self.logs = Path(f"{log_dir}/{identity.namespace}_{identity.name}_{identity.uid}")
+        self.disk = Path(f"{root_dir}/empty-dirs/{identity.uid}")
+        self.volumes = Path(f"{directory}/volumes")
+        self.hosts = Path(f"{directory}/etc-hosts")
+        self.hostname = Path(f"{directory}/etc-hostname")
+        self.resolv_conf = Path(f"{directory}/etc-resolv.conf")
+        self._containers: dict[str, Path] = {}
 
     @classmethod
     def of(cls, pod: Pod, root_dir: Path, log_dir: Path) -> "PodPaths":
         return cls(Identity(pod.namespace, pod.name, pod.uid), root_dir, log_dir)
 
     def container(self, name: str) -> Path:
-        return self.directory / "containers" / name
+        if name not in self._containers:
+            self._containers[name] = Path(f"{self.directory}/containers/{name}")
+        return self._containers[name]
 
     def log(self, container: str, number: int) -> Path:
-        return self.logs / container / f"{number}.log"
+        return Path(f"{self.logs}/{container}/{number}.log")
 
     def create(self) -> None:
         """Make the directory and note whose it is."""

@@ -3,6 +3,7 @@
 Both lie in the container's directory (`PodPaths.container`), N being the restart count.
 """
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -77,10 +78,14 @@ def exit_of(code: int, at: float, out_of_memory: bool = False, message: str = ""
 
 
 def write_record(directory: Path, record: Record) -> None:
-    fresh = directory / f".{record.number}.json"
-    fresh.touch(mode=0o600)  # the environment may hold secrets
-    fresh.write_bytes(msgspec.json.encode(record))
-    fresh.rename(directory / f"{record.number}.json")
+    """Write it anew in one step, readable by nobody else: the environment may hold secrets."""
+    fresh = f"{directory}/.{record.number}.json"
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, msgspec.json.encode(record))
+    finally:
+        os.close(fd)
+    os.rename(fresh, f"{directory}/{record.number}.json")
 
 
 def write_exit(paths: PodPaths, record: Record, ending: Exited) -> None:
