@@ -1,8 +1,9 @@
 """What all pod workers of one machine share."""
 
+import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from knet.api.objects import Pod, Service
@@ -22,7 +23,8 @@ from knet.kubelet.statuses import StatusWriter
 class Machine:
     """The machine, its runtime and its ways to the API.
 
-    ``eager`` is the lab's impatience (see `knet.kubelet.probes`); ``network`` is what flanneld said, None until it has.
+    ``eager`` is the lab's impatience (see `knet.kubelet.probes`); ``network`` is what flanneld said, None until it has;
+    who makes a sandbox, which blocks for milliseconds, has the ``turn``.
     """
 
     node_name: str
@@ -43,6 +45,7 @@ class Machine:
     crash_backoff: Backoff
     image_backoff: Backoff
     network: Callable[[], NetworkConfig | None]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def paths(self, pod: Pod) -> PodPaths:
         return PodPaths.of(pod, self.root_dir, self.log_dir)

@@ -261,7 +261,9 @@ class PodWorker:
         if step.do is Do.PREPARE_VOLUMES:
             await self._set_up_volumes()
         elif step.do is Do.CREATE_SANDBOX:
-            self._create_sandbox()
+            async with self._machine.turn:
+                self._create_sandbox()
+                await asyncio.sleep(0)  # between two of a burst, heartbeats and ends of containers have their turn
         elif step.do is Do.REMOVE_SANDBOX and self._sandbox is not None:
             if phase(self._view()) not in ("Succeeded", "Failed") and not self._view().terminating:
                 self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
