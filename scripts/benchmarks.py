@@ -3,7 +3,7 @@
 `core`       a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
 `api`        the API server alone, on one core, beside a real kube-apiserver.
 `workloads`  the scheduler; clusters of ten workers with many pods.
-`network`    the cluster DNS beside dnsmasq.
+`network`    the cluster DNS beside dnsmasq; a load balancer whose holder's link is cut.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import benchmarks_api
+import benchmarks_balancers
 import benchmarks_dns
 import benchmarks_pods
 import benchmarks_workloads
@@ -243,12 +244,14 @@ WIDE = 200
 # ---- network ---------------------------------------------------------------------------------------------------
 
 NETWORK = {
+    "failover": Figure("LoadBalancer without an answer after a link cut", 0, "s", "lower", 1, 0.7),
     "dns rate": Figure("DNS queries/s of one server pod", 0, "/s", "higher", 0.7, 1, peer_note="dnsmasq"),
     "dns p99": Figure("DNS answer at half that load, p99", 0, "ms", "lower", 2, 1, peer_note="dnsmasq"),
 }
 
 
 def network(rounds: int) -> Iterator[Figure]:
+    yield replace(NETWORK["failover"], value=benchmarks_balancers.measurement())
     for key, (value, peer, cpu) in benchmarks_dns.measurements(rounds):
         row = NETWORK[f"dns {key}"]
         if key == "rate":  # the bound is a share of the peer's
