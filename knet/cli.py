@@ -24,6 +24,7 @@ from knet.cluster.config import (
     CNI_BACKENDS,
     DEFAULT_NAME,
     INGRESS_CONTROLLERS,
+    IP_FAMILIES,
     OPTIONAL,
     POLICY_MODES,
     PROXY_MODES,
@@ -101,8 +102,11 @@ def up(
         str | None, typer.Option(metavar="lab|upstream", help="Intervals: fast enough to watch, or Kubernetes' own.")
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", help="The API server's port on 127.0.0.1.")] = None,
-    cluster_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of pods.")] = None,
-    service_cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="Addresses of Services.")] = None,
+    ip_family: Annotated[
+        str | None, typer.Option(metavar=_choice(tuple(IP_FAMILIES)), help="Addresses of machines, pods and Services.")
+    ] = None,
+    cluster_cidr: Annotated[str | None, typer.Option(metavar="CIDR[,CIDR]", help="Addresses of pods.")] = None,
+    service_cidr: Annotated[str | None, typer.Option(metavar="CIDR[,CIDR]", help="Addresses of Services.")] = None,
     lb_pool: Annotated[
         str | None,
         typer.Option(metavar="FROM-TO", help="Addresses for LoadBalancer Services (default: the network's last 32)."),
@@ -542,7 +546,7 @@ def _machines(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         state = row["state"] if row["state"] == RUNNING else f"[red]{row['state']}[/]"
         cpu, memory = str(row["cpu"] or "-"), str(row["memory"] or "-")
-        table.add_row(row["name"], row["role"], state, row["address"], str(row["pid"]), cpu, memory)
+        table.add_row(row["name"], row["role"], state, ",".join(row["addresses"]), str(row["pid"]), cpu, memory)
     return table
 
 

@@ -38,3 +38,8 @@ def ranges(text: str) -> dict[str, Network]:
 def of_family(addresses: Iterable[str], family: str) -> str:
     """The first of the addresses that is of a family, "" where there is none."""
     return next((address for address in addresses if family_of(address) == family), "")
+
+
+def host_port(host: str, port: int | str) -> str:
+    """As it stands in a URL: IPv6 addresses in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -37,9 +37,9 @@ NODE_LEASE_NAMESPACE = "kube-node-lease"
 SYSTEM_NAMESPACE = "kube-system"
 DEFAULT_SCHEDULER = "default-scheduler"
 
-#: kubeadm's defaults, which textbooks print
-SERVICE_CIDR = "10.96.0.0/12"
-CLUSTER_CIDR = "10.244.0.0/16"
+#: kubeadm's and flannel's defaults, which textbooks print; of IPv6 those of kind
+SERVICE_CIDR, SERVICE_CIDR6 = "10.96.0.0/12", "fd00:10:96::/112"
+CLUSTER_CIDR, CLUSTER_CIDR6 = "10.244.0.0/16", "fd00:10:244::/56"
 CLUSTER_DNS = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 

@@ -241,7 +241,7 @@ def _special(original: list[Any], patch: list[Any], merge_key: str) -> tuple[lis
         else:
             raise PatchError(f"unknown patch type: {spelled(directive)} in map: {spelled(item)}")
     if replace:
-        return [], plain
+        return [_plain(item) for item in plain], []  # as they are, even two of one key: a Node's addresses
     return [item for item in original if merge_key not in item or _identity(item, merge_key) not in gone], plain
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from knet.api.families import host_port
 from knet.api.objects import JSON
 
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -90,4 +91,4 @@ def in_cluster() -> Access:
         raise ConfigError("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
     ca = (SERVICE_ACCOUNT_DIR / "ca.crt").read_bytes()
     namespace = (SERVICE_ACCOUNT_DIR / "namespace").read_text()
-    return Access(f"https://{host}:{port}", tls_context(ca), SERVICE_ACCOUNT_DIR / "token", namespace, ca)
+    return Access(f"https://{host_port(host, port)}", tls_context(ca), SERVICE_ACCOUNT_DIR / "token", namespace, ca)

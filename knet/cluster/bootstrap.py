@@ -143,7 +143,8 @@ class Bootstrap:
         await ready.wait()
         watching.cancel()
         self._missing = f"the cluster DNS at {self._options.dns_ip}"
-        question = DNSRecord.question(f"kubernetes.default.svc.{CLUSTER_DOMAIN}").pack()
+        kind = "AAAA" if ":" in self._options.dns_ip else "A"  # the Service has this family alone
+        question = DNSRecord.question(f"kubernetes.default.svc.{CLUSTER_DOMAIN}", kind).pack()
         while not await asyncio.to_thread(_answered, self._options.dns_ip, question):
             await asyncio.sleep(ASK_EVERY)
 
@@ -159,7 +160,7 @@ def _why(node: Node | None, name: str) -> str:
 
 
 def _answered(server: str, question: bytes) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.25)
         try:
             sock.connect((server, 53))

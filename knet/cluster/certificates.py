@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from knet.api.families import host_port
 from knet.cluster import kubeconfig
 from knet.cluster.components import API_PORT, identity
 from knet.cluster.config import ClusterConfig
@@ -29,7 +30,7 @@ def issue(
     kubeconfig is written each time, because its server is this time's ``port`` on 127.0.0.1.
     """
     authority = _authority(state.pki)
-    server = f"https://{control_plane.address}:{API_PORT}"
+    server = f"https://{host_port(control_plane.address, API_PORT)}"
 
     def serving(directory: Path, name: str, user: str, names: Iterable[str]) -> None:
         if not (directory / f"{name}.key").exists():
@@ -44,7 +45,7 @@ def issue(
 
     if not (state.pki / "sa.pub").exists():
         write_service_account_key(state.pki)
-    names = (*API_SERVER_NAMES, config.kubernetes_ip, control_plane.name, control_plane.address)
+    names = (*API_SERVER_NAMES, config.kubernetes_ip, control_plane.name, *control_plane.addresses)
     serving(state.pki, "apiserver", "kube-apiserver", names)
     if not (state.pki / "apiserver-kubelet-client.key").exists():
         authority.sign("kube-apiserver-kubelet-client", ("kubeadm:cluster-admins",)).write(
@@ -60,7 +61,7 @@ def issue(
         for component in ("kubelet", "kube-proxy", "flanneld", "kube-network-policies", "speaker", "admin"):
             kubeconfig_for(machine, component)
         directory = state.machine(machine.name) / "kubernetes"
-        serving(directory, "kubelet", f"system:node:{machine.name}", (machine.name, machine.address))
+        serving(directory, "kubelet", f"system:node:{machine.name}", (machine.name, *machine.addresses))
         (directory / "ca.crt").write_bytes(authority.pem)
 
 

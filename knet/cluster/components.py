@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from knet.api.families import Network
 from knet.cluster import etcd
 from knet.cluster.config import ClusterConfig
 from knet.cluster.state import StateDir
@@ -90,9 +91,9 @@ def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> 
             "store": store,
             "data_dir": str(state.machine(machine.name) / "apiserver"),
             "pki_dir": str(state.pki),
-            "advertise_address": machine.address,
+            "advertise_address": ",".join(machine.addresses),
             "bind_port": API_PORT,
-            "service_cidr": config.service_cidr,
+            "service_cidr": _listed(config.service_ranges),
             "timing": config.timing,
             **({"audit_policy": rules} if (rules := config.audit_rules()) else {}),
         },
@@ -104,7 +105,7 @@ def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> 
         "knet.controllers.main",
         {
             "kubeconfig": kubeconfig("kube-controller-manager"),
-            "cluster_cidr": config.cluster_cidr,
+            "cluster_cidr": _listed(config.pod_ranges),
             "timing": config.timing,
             "account_key_file": str(state.pki / "sa.key"),
             "signing_cert_file": str(state.pki / "ca.crt"),
@@ -148,7 +149,7 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
         {
             "kubeconfig": kubeconfig("kubelet"),
             "node_name": machine.name,
-            "node_ip": machine.address,
+            "node_ip": ",".join(machine.addresses),
             "labels": dict(machine.labels),
             "cpu": machine.cpu,
             "memory": machine.memory,
@@ -166,8 +167,8 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
         {
             "kubeconfig": kubeconfig("kube-proxy"),
             "node_name": machine.name,
-            "node_ip": machine.address,
-            "cluster_cidr": config.cluster_cidr,
+            "node_ip": ",".join(machine.addresses),
+            "cluster_cidr": _listed(config.pod_ranges),
             "mode": config.proxy,
             "ipvs_scheduler": config.ipvs_scheduler,
             "timing": config.timing,
@@ -194,9 +195,9 @@ def _parts(
             "kubeconfig": kubeconfig("flanneld"),
             "backend": config.cni,
             "mtu": config.mtu,
-            "public_ip": machine.address,
+            "public_ip": ",".join(machine.addresses),
             "interface": machine.interface,
-            "cluster_cidr": config.cluster_cidr,
+            "cluster_cidr": _listed(config.pod_ranges),
         },
     )
     if config.policy != "none":
@@ -210,3 +211,7 @@ def _parts(
             "interface": machine.interface,
         },
     )
+
+
+def _listed(ranges: dict[str, Network]) -> str:
+    return ",".join(map(str, ranges.values()))

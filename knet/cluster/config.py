@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from knet.api.families import IPV4, IPV6, Network, ranges
 from knet.api.load_balancers import AddressPool
-from knet.api.names import CLUSTER_CIDR, SERVICE_CIDR
+from knet.api.names import CLUSTER_CIDR, CLUSTER_CIDR6, SERVICE_CIDR, SERVICE_CIDR6
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
 from knet.controllers.selection import selected, words
@@ -25,6 +26,10 @@ PROXY_MODES: dict[str, tuple[str, ...]] = {
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
 INGRESS_CONTROLLERS = ("none", "nginx")
 STORES = ("sqlite", "etcd")
+#: of machines, pods and Services
+IP_FAMILIES = {"ipv4": (IPV4,), "ipv6": (IPV6,), "dual": (IPV4, IPV6)}
+#: the prefix length of what each machine gets of the pods' addresses (`knet.controllers.nodeipam`)
+NODE_SHARE = {IPV4: 24, IPV6: 64}
 DEFAULT_NAME = "knet"
 #: options that a cluster may be resumed with although it was made with others
 CHANGEABLE = (
@@ -56,6 +61,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``topo`` is a file or the name of one in topologies/; ``workers`` None leaves the number to the topology;
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
+    ``ip_family`` is ipv4, ipv6 or dual; ``cluster_cidr`` and ``service_cidr`` are ranges of these families, with a
+    comma between, "" their defaults.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
     ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
@@ -79,8 +86,9 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "sqlite"
     timing: str = "lab"
     port: int = 0
-    cluster_cidr: str = CLUSTER_CIDR
-    service_cidr: str = SERVICE_CIDR
+    ip_family: str = "ipv4"
+    cluster_cidr: str = ""
+    service_cidr: str = ""
     lb_pool: str = ""
     ingress: str = "none"
     dns_upstream: str = ""
@@ -106,6 +114,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             ("--policy", self.policy, tuple(POLICY_MODES)),
             ("--ingress", self.ingress, INGRESS_CONTROLLERS),
             ("--store", self.store, STORES),
+            ("--ip-family", self.ip_family, tuple(IP_FAMILIES)),
             ("--timing", self.timing, tuple(PROFILES)),
         ):
             if value not in choices:
@@ -116,16 +125,21 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise KnetError(f"--port {self.port}: a port is a number from 1 to 65535 (0: any free one).")
         if self.mtu and not 576 <= self.mtu <= 65535:
             raise KnetError(f"--mtu {self.mtu}: an MTU is a number of bytes from 576 to 65535.")
-        pods, services = self._network("--cluster-cidr"), self._network("--service-cidr")
-        if pods.prefixlen > 24:
-            raise KnetError(f"--cluster-cidr {pods}: every machine gets a /24 of it; use a prefix of /24 or shorter.")
-        if pods.overlaps(services):
-            raise KnetError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose disjoint ranges.")
+        if self.mtu and self.mtu < 1280 and IPV6 in self.families:
+            raise KnetError(f"--mtu {self.mtu}: IPv6 needs links of at least 1280 bytes.")
+        for family, pods in self.pod_ranges.items():
+            services, share = self.service_ranges[family], NODE_SHARE[family]
+            if pods.prefixlen > share:
+                raise KnetError(
+                    f"--cluster-cidr {pods}: every machine gets a /{share} of it; use a prefix of /{share} or shorter."
+                )
+            if pods.overlaps(services):
+                raise KnetError(f"--cluster-cidr {pods} and --service-cidr {services} overlap; choose disjoint ranges.")
         try:
             pool = AddressPool.parse(self.lb_pool)
         except ValueError as error:
             raise KnetError(f"--lb-pool {self.lb_pool}: {error} (172.18.0.200-172.18.0.250).") from None
-        for network in (pods, services):
+        for network in (*self.pod_ranges.values(), *self.service_ranges.values()):
             if pool.overlaps(network):
                 raise KnetError(f"--lb-pool {pool} and {network} overlap; choose addresses of the machines' network.")
         if self.dns_upstream:
@@ -170,19 +184,38 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         data: dict[str, Any] = msgspec.to_builtins(rules)
         return data
 
-    def _network(self, option: str) -> ipaddress.IPv4Network:
-        text = self.cluster_cidr if option == "--cluster-cidr" else self.service_cidr
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The address families of the cluster, the primary one first."""
+        return IP_FAMILIES[self.ip_family]
+
+    @property
+    def pod_ranges(self) -> dict[str, Network]:
+        """The addresses of pods by family; KnetError where they are none."""
+        return self._ranges("--cluster-cidr", self.cluster_cidr, {IPV4: CLUSTER_CIDR, IPV6: CLUSTER_CIDR6})
+
+    @property
+    def service_ranges(self) -> dict[str, Network]:
+        """The addresses of Services by family; KnetError where they are none."""
+        return self._ranges("--service-cidr", self.service_cidr, {IPV4: SERVICE_CIDR, IPV6: SERVICE_CIDR6})
+
+    def _ranges(self, option: str, given: str, defaults: dict[str, str]) -> dict[str, Network]:
+        text = given or ",".join(defaults[family] for family in self.families)
         try:
-            return ipaddress.IPv4Network(text)
+            found = ranges(text)
         except ValueError as error:
             raise KnetError(f"{option} {text}: {error}.") from None
+        if tuple(found) != self.families:
+            wanted = " and then an ".join(f"{family} range" for family in self.families)
+            raise KnetError(f"{option} {text}: with --ip-family {self.ip_family} give an {wanted}.")
+        return found
 
     @property
     def kubernetes_ip(self) -> str:
-        """The ClusterIP of default/kubernetes: the first of the service range."""
-        return str(ipaddress.IPv4Network(self.service_cidr)[1])
+        """The ClusterIP of default/kubernetes: the first of the (primary) service range."""
+        return str(self.service_ranges[self.families[0]][1])
 
     @property
     def dns_ip(self) -> str:
-        """The ClusterIP of kube-system/kube-dns: the tenth of the service range, as kubeadm chooses it."""
-        return str(ipaddress.IPv4Network(self.service_cidr)[10])
+        """The ClusterIP of kube-system/kube-dns: the tenth of the (primary) service range, as kubeadm chooses it."""
+        return str(self.service_ranges[self.families[0]][10])

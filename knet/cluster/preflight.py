@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from knet.api.families import IPV6
 from knet.cluster.config import POLICY_MODES, PROXY_MODES, ClusterConfig
 from knet.cluster.errors import KnetError
 from knet.kernel import features, sysctl
@@ -22,6 +23,9 @@ RAISED = {
     "net.ipv4.neigh.default.gc_thresh1": 8192,
     "net.ipv4.neigh.default.gc_thresh2": 32768,
     "net.ipv4.neigh.default.gc_thresh3": 65536,
+    "net.ipv6.neigh.default.gc_thresh1": 8192,
+    "net.ipv6.neigh.default.gc_thresh2": 32768,
+    "net.ipv6.neigh.default.gc_thresh3": 65536,
     "fs.inotify.max_user_instances": 8192,
 }
 
@@ -42,6 +46,8 @@ def check(config: ClusterConfig) -> None:
         _check_images(Path(config.images))
     if config.scheduler_plugin or config.scheduler_config:
         _check_scheduler(config.scheduler_plugin, config.scheduler_config)
+    if IPV6 in config.families:
+        _check_ipv6(config.ip_family)
     features.require(
         *FEATURES,
         *([] if config.cni == "host-gw" else ["vxlan"]),
@@ -51,6 +57,16 @@ def check(config: ClusterConfig) -> None:
     for name, needed in RAISED.items():
         if sysctl.path(name).exists() and int(sysctl.read(name)) < needed:
             sysctl.write(name, needed)
+
+
+def _check_ipv6(ip_family: str) -> None:
+    """A kernel may have been built without IPv6, or told to do without it when it was started."""
+    if not sysctl.path("net.ipv6.conf.all.disable_ipv6").exists():
+        raise KnetError(
+            f"--ip-family {ip_family} needs IPv6, which is off in this kernel: start it without ipv6.disable=1, or "
+            "load the module ipv6; or use --ip-family ipv4"
+        )
+    features.require("ip6tables")
 
 
 def _check_images(path: Path) -> None:

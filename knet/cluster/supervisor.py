@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 import setproctitle
 
+from knet.api.families import IPV4
 from knet.api.objects import JSON
 from knet.cluster import certificates, channel, components
 from knet.cluster.channel import Message
@@ -37,6 +38,7 @@ from knet.kernel import mounts
 from knet.kernel.inhabitants import end_all
 from knet.kernel.namespaces import Namespaces, entered
 from knet.underlay import validate
+from knet.underlay.families import in_families
 from knet.underlay.machine import Machine
 from knet.underlay.membership import Joining, Membership, join, leave
 from knet.underlay.plan import CONTROL_PLANE, WORKER, Plan, TopologyError
@@ -95,6 +97,8 @@ class Supervisor:
         self._zygote = zygote
         self._underlay: Underlay | None = None
         self._pool = ""
+        #: as the topology has it, in IPv4
+        self._plan = Plan("", (), (), ())
         self._report: socket.socket | None = None
         self._door: socket.socket | None = None
         self._wake = -1
@@ -109,8 +113,9 @@ class Supervisor:
         topo = load(self.config.topo, self.config.workers)
         plan = Membership.read(self.state.membership).applied(describe(topo))
         self._check(plan)
-        self._pool = self.config.lb_pool or str(default_pool(plan))
-        self._underlay = Underlay(plan, self.state.lib)
+        self._plan = plan
+        self._underlay = Underlay(in_families(plan, self.config.families), self.state.lib)
+        self._pool = self.config.lb_pool or str(default_pool(self._underlay.plan))
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
         workers = [row for row in self._underlay.machines.values() if row.role == WORKER]
@@ -143,7 +148,8 @@ class Supervisor:
             self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             extra["wake_fds"] = [self._wake]
         if component.name == "kube-apiserver":
-            extra["listen_fds"] = [self._listen.fileno(), _listening(machine, API_PORT).detach()]
+            sockets = (_listening(machine, address, API_PORT) for address in machine.addresses)
+            extra["listen_fds"] = [self._listen.fileno(), *(sock.detach() for sock in sockets)]
         return extra
 
     def _serve_on(self, machine: Machine) -> None:
@@ -162,7 +168,10 @@ class Supervisor:
         return machine
 
     def _check(self, plan: Plan) -> None:
-        validate.check(plan, {"pods": self.config.cluster_cidr, "Services": self.config.service_cidr})
+        """Complain about a plan of IPv4, of which that of IPv6 is an image."""
+        used = {"pods": self.config.pod_ranges, "Services": self.config.service_ranges}
+        here = {use: str(by_family[IPV4]) for use, by_family in used.items() if IPV4 in by_family}
+        validate.check(plan, here)
 
     def _wanted(self) -> Iterator[Component]:
         """What has to run by the config as it is now, in the order in which it starts."""
@@ -399,6 +408,7 @@ class Supervisor:
                     "role": row.role,
                     "state": self._underlay.power(row.name),
                     "address": row.address,
+                    "addresses": list(row.addresses),
                     "interface": row.interface,
                     "pid": row.pid,
                     "cpu": row.cpu,
@@ -545,9 +555,9 @@ class Supervisor:
         assert self._underlay is not None
         if not self._ready:
             raise KnetError("the cluster is still coming up")
-        plan, joining = join(self._underlay.plan, Joining(**wanted))
+        plan, joining = join(self._plan, Joining(**wanted))
         self._check(plan)
-        self._underlay.become(plan)
+        self._become(plan)
         machine = self._underlay.machines[joining.name]
         certificates.issue(self.config, self.state, self._listen.getsockname()[1], self._control_plane, [machine])
         for component in components.wanted(self.config, self.state, machine):
@@ -555,16 +565,21 @@ class Supervisor:
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
         return {"switch": joining.switch, "address": machine.address}, []
 
+    def _become(self, plan: Plan) -> None:
+        assert self._underlay is not None
+        self._underlay.become(in_families(plan, self.config.families))
+        self._plan = plan
+
     def _leave(self, machine: str, dry_run: bool = False) -> tuple[JSON, list[int]]:
         """A worker's end: its processes as by a power cut, its links, its disk; or just whether that can be."""
         assert self._underlay is not None
-        plan = leave(self._underlay.plan, machine)
+        plan = leave(self._plan, machine)
         if not dry_run:
             for running in self._components_of(machine):
                 self._close(running)
                 del self._running[running.component.title]
             end_all(self._underlay.machines[machine].namespaces.fds["mnt"])
-            self._underlay.become(plan)
+            self._become(plan)
             shutil.rmtree(self.state.machine(machine))
             Membership.read(self.state.membership).then(machine).write(self.state.membership)
         return {}, []
@@ -578,11 +593,11 @@ class Supervisor:
         return {}, []
 
 
-def _listening(machine: Machine, port: int) -> socket.socket:
+def _listening(machine: Machine, address: str, port: int) -> socket.socket:
     with entered(machine.namespaces.only("net")):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((machine.address, port))
+    sock.bind((address, port))
     sock.listen(4096)
     return sock
 

@@ -188,6 +188,17 @@ def _iptables_nat() -> bool:
     return True
 
 
+def _ip6tables_nat() -> bool:
+    """Likewise, of IPv6."""
+    rules.restore(
+        "*nat\n:PROBE - [0:0]\n-A PROBE -m mark --mark 0x4000/0x4000 -j MASQUERADE --random-fully\n"
+        "-A PROBE -p tcp -j DNAT --to-destination [2001:db8::1]:80\nCOMMIT\n"
+        "*filter\n:PROBE - [0:0]\n-A PROBE -j ACCEPT\nCOMMIT\n",
+        family=6,
+    )
+    return True
+
+
 def _nftables() -> bool:
     """NFNETLINK answers a request for the ruleset's generation (NFT_MSG_GETGEN) only if nf_tables is there."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as nfnetlink:
@@ -231,6 +242,7 @@ FEATURES: dict[str, Feature] = {
         Feature("vxlan", "vxlan", "--cni vxlan", _vxlan),
         Feature("overlayfs", "overlay", "a container's root file system", _overlayfs),
         Feature("iptables", "nf_nat", "kube-proxy and flannel's masquerading (xt_* and nf_nat)", _iptables_nat),
+        Feature("ip6tables", "ip6table_nat", "--ip-family ipv6 and dual (ip6_tables and nf_nat)", _ip6tables_nat),
         Feature("nftables", "nf_tables", "kube-proxy's nftables mode", _nftables),
         Feature("conntrack", "nf_conntrack", "network address translation", _conntrack),
         Feature("dummy", "dummy", "kube-proxy's ipvs mode (kube-ipvs0)", _dummy),

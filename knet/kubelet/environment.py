@@ -8,6 +8,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from knet.api.families import host_port
 from knet.api.objects import (
     ConfigMap,
     Container,
@@ -41,8 +42,8 @@ class CreateError(ConfigError):
 class Facts:
     """What field references may ask for besides the pod itself; ``allocatable`` is the node's."""
 
-    node_ip: str
-    pod_ip: str = ""
+    node_ips: tuple[str, ...]
+    pod_ips: tuple[str, ...] = ()
     allocatable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -118,10 +119,10 @@ def field_value(pod: Pod, path: str, facts: Facts) -> str:
         "metadata.uid": meta.uid,
         "spec.nodeName": pod.spec.nodeName,
         "spec.serviceAccountName": pod.spec.serviceAccountName,
-        "status.hostIP": facts.node_ip,
-        "status.hostIPs": facts.node_ip,
-        "status.podIP": facts.pod_ip,
-        "status.podIPs": facts.pod_ip,
+        "status.hostIP": facts.node_ips[0],
+        "status.hostIPs": ",".join(facts.node_ips),
+        "status.podIP": next(iter(facts.pod_ips), ""),
+        "status.podIPs": ",".join(facts.pod_ips),
     }
     if path not in values:
         raise ConfigError(f"unsupported fieldPath: {path}")
@@ -216,10 +217,10 @@ def _service_variables(service: Service) -> dict[str, str]:
     for port in service.spec.ports:
         if port.name:
             rows[f"{name}_SERVICE_PORT_{port.name.upper().replace('-', '_')}"] = str(port.port)
-    rows[f"{name}_PORT"] = f"{first.protocol.lower()}://{address}:{first.port}"
+    rows[f"{name}_PORT"] = f"{first.protocol.lower()}://{host_port(address, first.port)}"
     for port in service.spec.ports:
         prefix = f"{name}_PORT_{port.port}_{port.protocol.upper()}"
-        rows[prefix] = f"{port.protocol.lower()}://{address}:{port.port}"
+        rows[prefix] = f"{port.protocol.lower()}://{host_port(address, port.port)}"
         rows[f"{prefix}_PROTO"] = port.protocol.lower()
         rows[f"{prefix}_PORT"] = str(port.port)
         rows[f"{prefix}_ADDR"] = address

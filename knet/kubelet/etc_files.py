@@ -1,5 +1,6 @@
 """/etc/hosts and /etc/resolv.conf of a pod, as text (upstream's kubelet_pods.go and network/dns)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knet.api.objects import HostAlias, Pod
@@ -48,13 +49,14 @@ def fqdn(pod: Pod, domain: str) -> str:
     return f"{hostname(pod)}.{pod.spec.subdomain}.{pod.namespace}.svc.{domain}"
 
 
-def hosts(pod: Pod, address: str, domain: str, machine: str) -> str:
+def hosts(pod: Pod, addresses: Iterable[str], domain: str, machine: str) -> str:
     """/etc/hosts; ``machine`` is the machine's own, which pods in its network get."""
     if pod.spec.hostNetwork:
         return "# Kubernetes-managed hosts file (host network).\n" + machine + _aliases(pod.spec.hostAliases)
     full = fqdn(pod, domain)
     names = [full, hostname(pod)] if full else [hostname(pod)]
-    return _HOSTS + "\t".join([address, *names]) + "\n" + _aliases(pod.spec.hostAliases)
+    rows = "".join("\t".join([address, *names]) + "\n" for address in addresses)
+    return _HOSTS + rows + _aliases(pod.spec.hostAliases)
 
 
 def _aliases(aliases: tuple[HostAlias, ...]) -> str:

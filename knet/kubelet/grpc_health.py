@@ -7,6 +7,7 @@ is 20 MB.
 import grpc
 import grpc.aio
 
+from knet.api.families import host_port
 from knet.api.names import KUBERNETES_VERSION
 from knet.kubelet.handlers import Answer, Verdict
 
@@ -17,7 +18,7 @@ _AGENT = "kube-probe/" + ".".join(KUBERNETES_VERSION.lstrip("v").split(".")[:2])
 
 async def check(address: str, port: int, service: str, timeout: float | None) -> Answer:
     """Whether the service says SERVING within ``timeout`` seconds."""
-    where = f"{address}:{port}"
+    where = host_port(address, port)
     options = [("grpc.primary_user_agent", _AGENT), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(where, options=options) as channel:
         call = channel.unary_unary(_METHOD, request_serializer=_request, response_deserializer=_status)

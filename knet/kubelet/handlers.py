@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from knet.api.families import host_port
 from knet.api.names import KUBERNETES_VERSION
 from knet.api.objects import Container, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction
 
@@ -89,7 +90,7 @@ async def _http(action: HTTPGetAction, target: Target, timeout: float | None) ->
     host = action.host or target.address
     port = port_number(target.container, action.port)
     path = action.path if action.path.startswith("/") else f"/{action.path}"
-    url = f"{action.scheme.lower()}://{host}:{port}{path}"
+    url = f"{action.scheme.lower()}://{host_port(host, port)}{path}"
     try:
         async with asyncio.timeout(timeout):
             status, body = await _get(action, host, port, path)
@@ -109,7 +110,7 @@ async def _get(action: HTTPGetAction, host: str, port: int, path: str) -> tuple[
     """One GET; status and the beginning of the body. ValueError or EOFError for something that is not HTTP."""
     given = {row.name.lower(): row for row in action.httpHeaders}
     lines = [f"GET {path} HTTP/1.1"]
-    for name, value in (("Host", f"{host}:{port}"), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
+    for name, value in (("Host", host_port(host, port)), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
         if name.lower() not in given:
             lines.append(f"{name}: {value}")
     lines += [f"{row.name}: {row.value}" for row in action.httpHeaders]
@@ -126,7 +127,7 @@ async def _get(action: HTTPGetAction, host: str, port: int, path: str) -> tuple[
 async def _ask_plain(host: str, port: int, request: bytes) -> bytes:
     """Send a request; the first part of the answer, its status line included. A third of what streams cost."""
     loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+    with socket.socket(_family(host), socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         await loop.sock_connect(sock, (host, port))
         await loop.sock_sendall(sock, request)
@@ -148,6 +149,10 @@ async def _ask_tls(host: str, port: int, request: bytes) -> bytes:
         writer.close()
 
 
+def _family(host: str) -> int:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 def _unverified() -> ssl.SSLContext:
     """Probes do not check certificates, by upstream's documentation."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -160,12 +165,12 @@ async def _tcp(action: TCPSocketAction, target: Target, timeout: float | None) -
     host = action.host or target.address
     port = port_number(target.container, action.port)
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        with socket.socket(_family(host), socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
             async with asyncio.timeout(timeout):
                 await asyncio.get_running_loop().sock_connect(sock, (host, port))
     except TimeoutError:
-        return Answer(Verdict.FAILURE, f"dial tcp {host}:{port}: i/o timeout")
+        return Answer(Verdict.FAILURE, f"dial tcp {host_port(host, port)}: i/o timeout")
     except OSError as error:
         return Answer(Verdict.FAILURE, _dial_error(host, port, error))
     return Answer(Verdict.SUCCESS)
@@ -184,4 +189,4 @@ async def _exec(command: tuple[str, ...], target: Target, timeout: float | None)
 
 def _dial_error(host: str, port: int, error: OSError) -> str:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"dial tcp {host}:{port}: connect: {reason}"
+    return f"dial tcp {host_port(host, port)}: connect: {reason}"

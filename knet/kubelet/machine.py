@@ -28,7 +28,8 @@ class Machine:
     """
 
     node_name: str
-    node_ip: str
+    node_ips: tuple[str, ...]
+    """one of each family, the primary one first"""
     root_dir: Path
     log_dir: Path
     dns: ClusterDNS
@@ -50,16 +51,20 @@ class Machine:
     def paths(self, pod: Pod) -> PodPaths:
         return PodPaths.of(pod, self.root_dir, self.log_dir)
 
+    @property
+    def node_ip(self) -> str:
+        return self.node_ips[0]
+
     @staticmethod
     def now() -> float:
         return time.time()
 
 
-def write_etc(pod: Pod, address: str, machine: Machine, paths: PodPaths) -> None:
+def write_etc(pod: Pod, addresses: tuple[str, ...], machine: Machine, paths: PodPaths) -> None:
     """The files that every container of a pod finds in /etc: hosts, hostname, resolv.conf."""
     own_hosts = _text(Path("/etc/hosts")) if pod.spec.hostNetwork else ""
     name = machine.node_name if pod.spec.hostNetwork else kernel_name(pod, machine.dns.domain)
-    paths.hosts.write_text(hosts(pod, address, machine.dns.domain, own_hosts))
+    paths.hosts.write_text(hosts(pod, addresses, machine.dns.domain, own_hosts))
     paths.hostname.write_text(name + "\n")
     paths.resolv_conf.write_text(resolv_conf(pod, machine.dns, _text(Path("/etc/resolv.conf"))))
 

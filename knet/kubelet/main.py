@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from knet import cni
+from knet.api.families import split
 from knet.api.names import CLUSTER_DNS, CLUSTER_DOMAIN
 from knet.api.objects import Pod, Service
 from knet.api.timing import PROFILES
@@ -44,6 +45,7 @@ COLLECT = (20_000, 20, 50)
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How one kubelet is run.
 
+    ``node_ip`` may be one of each address family, with a comma between, the primary one first.
     ``pki_dir`` holds kubelet.crt, kubelet.key and ca.crt; ``cpu`` and ``memory`` are quantities, the machine's
     capacity; ``images`` is a further catalogue file.
     """
@@ -74,6 +76,7 @@ def main(options: Options) -> None:
 
 async def serve(options: Options) -> None:
     """The kubelet's life."""
+    node_ips = split(options.node_ip)
     root, pki, timing = Path(options.root_dir), Path(options.pki_dir), PROFILES[options.timing]
     root.mkdir(parents=True, exist_ok=True)
     store = ImageStore(root / "images", Catalogue(Path(options.images) if options.images else None))
@@ -93,7 +96,7 @@ async def serve(options: Options) -> None:
         informer = Informer(client, Pod, field_selector=f"spec.nodeName={options.node_name}")
         machine = Machine(
             node_name=options.node_name,
-            node_ip=options.node_ip,
+            node_ips=node_ips,
             root_dir=root,
             log_dir=Path(options.log_dir),
             dns=ClusterDNS(options.cluster_dns, options.cluster_domain),
@@ -111,7 +114,7 @@ async def serve(options: Options) -> None:
             image_backoff=Backoff(timing.image_backoff, timing.image_backoff_max),
             network=network.config,
         )
-        facts = NodeFacts(options.node_name, options.node_ip, options.cluster_name, options.labels, resources)
+        facts = NodeFacts(options.node_name, node_ips, options.cluster_name, options.labels, resources)
         health = Health()
         node = NodeReporter(client, facts, timing, health, store.images)
         pods = Pods(machine, informer)

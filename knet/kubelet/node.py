@@ -37,7 +37,7 @@ class NodeFacts:
     """What does not change while the kubelet runs."""
 
     name: str
-    address: str
+    addresses: tuple[str, ...]
     cluster: str
     labels: dict[str, str]
     capacity: dict[str, str]
@@ -195,8 +195,10 @@ class NodeReporter:
 
     async def _write_status(self) -> None:
         status = self._status()
+        # the merge goes by the type, which two addresses of a machine share
+        patch = {"status": status | {"addresses": [{"$patch": "replace"}, *status["addresses"]]}}
         try:
-            await self._client.patch(Node, self._facts.name, {"status": status}, subresource="status", kind=STRATEGIC)
+            await self._client.patch(Node, self._facts.name, patch, subresource="status", kind=STRATEGIC)
         except NotFound:
             log.warning("node %s was deleted: registering it again", self._facts.name)
             await self._register()
@@ -208,7 +210,7 @@ class NodeReporter:
         self._conditions = {row["type"]: row for row in rows}
         return {
             "addresses": [
-                {"type": "InternalIP", "address": facts.address},
+                *({"type": "InternalIP", "address": address} for address in facts.addresses),
                 {"type": "Hostname", "address": facts.name},
             ],
             "capacity": facts.capacity,

@@ -20,7 +20,7 @@ def time_text(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: float) -> JSON:
+def pod_status(view: PodView, host_ips: tuple[str, ...], known: tuple[Condition, ...], now: float) -> JSON:
     """The body of a PATCH of pods/status below ``status``.
 
     ``known`` are the conditions reported last: one keeps its time while its status stays.
@@ -28,8 +28,8 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
     current = phase(view)
     status: JSON = {
         "phase": current,
-        "hostIP": host_ip,
-        "hostIPs": [{"ip": host_ip}],
+        "hostIP": host_ips[0],
+        "hostIPs": [{"ip": ip} for ip in host_ips],
         "startTime": time_text(view.started_at),
         "qosClass": view.qos,
         "conditions": _conditions(view, current, known, now),
@@ -43,9 +43,9 @@ def pod_status(view: PodView, host_ip: str, known: tuple[Condition, ...], now: f
         status["initContainerStatuses"] = [_container(view, row) for row in view.init_containers]
     if view.ephemeral_containers:
         status["ephemeralContainerStatuses"] = [_container(view, row) for row in view.ephemeral_containers]
-    if view.ip:
-        # a strategic patch would add the address of a new sandbox to those of former ones
-        status |= {"podIP": view.ip, "podIPs": [{"$patch": "replace"}, {"ip": view.ip}]}
+    if view.ips:
+        # a strategic patch would add the addresses of a new sandbox to those of former ones
+        status |= {"podIP": view.ips[0], "podIPs": [{"$patch": "replace"}, *({"ip": ip} for ip in view.ips)]}
     return status
 
 

@@ -98,7 +98,7 @@ class PodView:
     pod: Pod
     containers: tuple[ContainerView, ...]
     sandbox: str = "absent"
-    ip: str = ""
+    ips: tuple[str, ...] = ()
     volumes_ready: bool = False
     retry_at: float = 0.0
     started_at: float = 0.0

@@ -73,7 +73,7 @@ class PodWorker:
         self._qos = qos_class(pod.spec)
         self._final = pod.status.phase if pod.finished else ""
         self._sandbox: Sandbox | Record | None = None
-        self._ip = ""
+        self._ips: tuple[str, ...] = ()
         #: its network policies are in force
         self._isolated = False
         self._volumes: dict[str, Path] | None = None
@@ -164,13 +164,13 @@ class PodWorker:
         """Take over what an earlier kubelet left running."""
         self._sandbox = find_sandbox(self._paths.directory)
         if self._sandbox is not None:
-            self._ip = self._sandbox.ip
+            self._ips = self._sandbox.ips
             if isinstance(self._sandbox, Sandbox):
                 self._sandbox.lost.add_done_callback(lambda _: self._wake.set())
             self._volumes = volumes.places(self._pod, self._paths)
             self._refresh_at = self._machine.now()
         for run in self._runs.values():
-            run.adopt(self._ip)
+            run.adopt(next(iter(self._ips), ""))
         self._isolated = any(run.current is not None for run in self._runs.values())
 
     # ---- the loop --------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class PodWorker:
             pod=self._pod,
             containers=tuple(run.view for run in self._runs.values()),
             sandbox=sandbox,
-            ip=self._ip,
+            ips=self._ips,
             volumes_ready=self._volumes is not None,
             retry_at=self._retry_at,
             started_at=self._started_at,
@@ -237,7 +237,7 @@ class PodWorker:
         if view.final or view.removed:
             return
         self._reported_at = now
-        status = pod_status(view, self._machine.node_ip, self._known, now)
+        status = pod_status(view, self._machine.node_ips, self._known, now)
         self._known = tuple(
             Condition(type=row["type"], status=row["status"], lastTransitionTime=row["lastTransitionTime"])
             for row in status["conditions"]
@@ -289,7 +289,7 @@ class PodWorker:
         return grace if self._allowed is None else min(grace, self._allowed)
 
     def _facts(self) -> Facts:
-        return Facts(self._machine.node_ip, self._ip, self._machine.allocatable)
+        return Facts(self._machine.node_ips, self._ips, self._machine.allocatable)
 
     async def _set_up_volumes(self, again: bool = False) -> None:
         self._paths.create()
@@ -322,7 +322,7 @@ class PodWorker:
                 {row.name: row.value for row in pod.spec.securityContext.sysctls},
             )
             if pod.spec.hostNetwork:
-                sandbox = create_host_sandbox(directory, self._machine.node_ip, config)
+                sandbox = create_host_sandbox(directory, self._machine.node_ips, config)
             elif network is not None:
                 sandbox = create_sandbox(directory, f"{pod.namespace}/{pod.name}", config, network)
             else:
@@ -334,16 +334,16 @@ class PodWorker:
             self._try_later()
             return
         sandbox.lost.add_done_callback(lambda _: self._wake.set())
-        self._sandbox, self._ip, self._isolated = sandbox, sandbox.ip, False
+        self._sandbox, self._ips, self._isolated = sandbox, sandbox.ips, False
         self._retry, self._retry_at = RETRY[0], 0.0
-        write_etc(pod, sandbox.ip, self._machine, self._paths)
+        write_etc(pod, sandbox.ips, self._machine, self._paths)
 
     async def _isolate(self) -> bool:
         """Let no container run before the network policies that isolate the pod are in force."""
         assert isinstance(self._sandbox, Sandbox)
         try:
             if not self._sandbox.host_network:
-                await cni.isolate(self._pod, [self._ip])
+                await cni.isolate(self._pod, list(self._ips))
         except cni.IsolationError as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             await remove_sandbox(self._sandbox, self._paths.directory)

@@ -5,6 +5,7 @@ import logging
 
 import msgspec
 
+from knet.api.families import IPV4, IPV6, of_family, ranges, split
 from knet.api.names import CLUSTER_CIDR, HEADLESS_LABEL, ZONE_LABEL
 from knet.api.objects import EndpointSlice, Node, Service
 from knet.api.timing import PROFILES
@@ -23,7 +24,10 @@ _SELECTOR = f"!{HEADLESS_LABEL},!{PROXY_NAME_LABEL}"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """``cluster_cidr`` holds all pods' addresses; ``timing`` names a row of `knet.api.timing.PROFILES`."""
+    """``cluster_cidr`` holds all pods' addresses; it and ``node_ip`` are one of each address family, with a comma
+    between, and there is a proxy for each, which knows nothing of the other.  ``timing`` names a row of
+    `knet.api.timing.PROFILES`.
+    """
 
     kubeconfig: str
     node_name: str
@@ -42,7 +46,8 @@ def main(options: Options) -> None:
 async def _serve(options: Options) -> None:
     if options.mode not in MODES:
         raise ValueError(f"unknown proxy mode {options.mode!r}; there are: {', '.join(MODES)}")
-    _prepare_kernel()
+    for family in ranges(options.cluster_cidr):
+        _prepare_kernel(family)
     async with Client.from_kubeconfig(options.kubeconfig, "kube-proxy") as client:
         services = Informer(client, Service, label_selector=_SELECTOR)
         slices = Informer(client, EndpointSlice, label_selector=_SELECTOR)
@@ -51,23 +56,29 @@ async def _serve(options: Options) -> None:
         def here() -> Node | None:
             return machine.get("", options.node_name)
 
-        choices = Choices(ipvs_scheduler=options.ipvs_scheduler)
         period = PROFILES[options.timing].proxy_sync
         events = EventRecorder(client, "kube-proxy", options.node_name)
         health = Health(options.node_name, options.mode, Freshness(2 * period), here, events.event)
-        tracker = Tracker(Place(options.node_name, ""), options.node_ip, options.cluster_cidr)
-        applier = MODES[options.mode](choices)
-        syncer = Syncer(applier, tracker.snapshot, period, others(options.mode, choices), [health])
+        trackers, syncers = [], []
+        for family, pods in ranges(options.cluster_cidr).items():
+            choices = Choices(int(family[-1]), options.ipvs_scheduler)
+            own = of_family(split(options.node_ip), family)
+            tracker = Tracker(Place(options.node_name, ""), own, str(pods), choices.family)
+            applier, rest = MODES[options.mode](choices), others(options.mode, choices)
+            syncer = Syncer(applier, tracker.snapshot, period, rest, [health])
+            services.subscribe(tracker.service)
+            services.subscribe(syncer.changed)
+            slices.subscribe(tracker.slice)
+            slices.subscribe(syncer.changed)
+            trackers.append(tracker)
+            syncers.append(syncer)
 
         def moved(old: Node | None, new: Node | None) -> None:
             if _zone(old) != _zone(new):
-                tracker.move(Place(options.node_name, _zone(new)))
-                syncer.changed()
+                for tracker, syncer in zip(trackers, syncers, strict=True):
+                    tracker.move(Place(options.node_name, _zone(new)))
+                    syncer.changed()
 
-        services.subscribe(tracker.service)
-        services.subscribe(syncer.changed)
-        slices.subscribe(tracker.slice)
-        slices.subscribe(syncer.changed)
         machine.subscribe(moved)
         async with health, asyncio.TaskGroup() as group:
             group.create_task(events.run())
@@ -77,18 +88,27 @@ async def _serve(options: Options) -> None:
             for informer in (services, slices, machine):
                 await informer.synced.wait()
             log.info("caches are synced: %d Services, %d EndpointSlices", len(services), len(slices))
-            await syncer.run()
+            for syncer in syncers:
+                group.create_task(syncer.run())
 
 
 def _zone(machine: Node | None) -> str:
     return machine.metadata.labels.get(ZONE_LABEL, "") if machine is not None else ""
 
 
-def _prepare_kernel() -> None:
+#: forwarding, and bridged packets through the tables
+_SYSCTLS = {
+    IPV4: ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
+    IPV6: ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables"),
+}
+
+
+def _prepare_kernel(family: str) -> None:
     """What the rules rely on.  FileNotFoundError where a kernel module is missing."""
-    sysctl.ensure("net.ipv4.ip_forward", 1)
+    forwarding, bridged = _SYSCTLS[family]
+    sysctl.ensure(forwarding, 1)
     try:
         # Two pods on one bridge: without it the answer goes straight back over the bridge, past the translation
-        sysctl.ensure("net.bridge.bridge-nf-call-iptables", 1)
+        sysctl.ensure(bridged, 1)
     except FileNotFoundError:
         raise FileNotFoundError("no /proc/sys/net/bridge: load the kernel module br_netfilter") from None

@@ -8,7 +8,7 @@ from knet.api.objects import ConfigMap, Pod, Secret, Service
 from knet.kubelet.environment import ConfigError, Facts, Sources, environment, services_environment
 from knet.kubelet.expansion import expand, missing
 
-FACTS = Facts("172.18.0.3", "10.244.1.7", {"cpu": "2", "memory": "4194304Ki"})
+FACTS = Facts(("172.18.0.3", "fd00:172:18::3"), ("10.244.1.7", "fd00:10:244:1::7"), {"cpu": "2", "memory": "4194304Ki"})
 SOURCES = Sources(
     {"settings": msgspec.convert({"data": {"colour": "blue", "size": "2"}}, ConfigMap)},
     {"keys": msgspec.convert({"data": {"pin": base64.b64encode(b"1234").decode()}}, Secret)},
@@ -96,7 +96,9 @@ def test_env_overrides_env_from_and_both_override_services() -> None:
         ("spec.serviceAccountName", "default"),
         ("status.hostIP", "172.18.0.3"),
         ("status.podIP", "10.244.1.7"),
-        ("status.podIPs", "10.244.1.7"),
+        ("status.podIPs", "10.244.1.7,fd00:10:244:1::7"),
+        ("status.hostIP", "172.18.0.3"),
+        ("status.hostIPs", "172.18.0.3,fd00:172:18::3"),
     ],
 )
 def test_fields_of_the_downward_api(path: str, value: str) -> None:

@@ -67,19 +67,28 @@ def test_resolv_conf_by_dns_policy(spec: dict[str, Any], text: str) -> None:
 
 
 def test_hosts_end_with_the_pod_itself_and_its_aliases() -> None:
-    text = hosts(pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]), "10.244.1.7", "cluster.local", "")
+    text = hosts(
+        pod(hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a", "b"]}]),
+        ("10.244.1.7", "fd00:10:244:1::7"),
+        "cluster.local",
+        "",
+    )
     assert text.startswith("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n")
-    assert text.endswith("10.244.1.7\tweb-1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
+    assert text.endswith(
+        "10.244.1.7\tweb-1\nfd00:10:244:1::7\tweb-1\n\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"
+    )
 
 
 def test_hosts_of_a_pod_with_a_subdomain_know_its_full_name() -> None:
     given = pod(hostname="zero", subdomain="peers")
     assert fqdn(given, "cluster.local") == "zero.peers.shop.svc.cluster.local"
-    assert hosts(given, "10.0.0.1", "cluster.local", "").endswith("10.0.0.1\tzero.peers.shop.svc.cluster.local\tzero\n")
+    assert hosts(given, ("10.0.0.1",), "cluster.local", "").endswith(
+        "10.0.0.1\tzero.peers.shop.svc.cluster.local\tzero\n"
+    )
 
 
 def test_pods_in_the_machines_network_see_its_hosts() -> None:
-    text = hosts(pod(hostNetwork=True), "172.18.0.3", "cluster.local", "172.18.0.3 n1\n")
+    text = hosts(pod(hostNetwork=True), ("172.18.0.3",), "cluster.local", "172.18.0.3 n1\n")
     assert text == "# Kubernetes-managed hosts file (host network).\n172.18.0.3 n1\n"
 
 
@@ -114,7 +123,7 @@ def test_a_downward_volume_has_a_file_for_each_field() -> None:
     volume = msgspec.convert(
         {"items": [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]}, DownwardAPIVolume
     )
-    assert downward(pod(), volume, None, Facts("")) == {"name": File(b"web-1")}
+    assert downward(pod(), volume, None, Facts(("",))) == {"name": File(b"web-1")}
 
 
 def image(entrypoint: tuple[str, ...], cmd: tuple[str, ...], user: str = "app") -> Image:
@@ -352,7 +361,7 @@ async def mounted(tmp_path: Path, claim: dict[str, Any] | None, volume: dict[str
     given = pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
     paths = PodPaths(Identity("shop", "web", "u1"), tmp_path, tmp_path / "logs")
     lookups = Lookups(nothing, nothing, claims, volumes, token)
-    return await set_up(given, given.spec.volumes[0], paths, Facts("192.0.2.1"), lookups)
+    return await set_up(given, given.spec.volumes[0], paths, Facts(("192.0.2.1",)), lookups)
 
 
 def test_a_volume_that_no_plugin_is_there_for() -> None:

@@ -29,11 +29,11 @@ def running(name: str = "c", **more: Any) -> ContainerView:
 
 def view(*containers: ContainerView, policy: str = "Always", **more: Any) -> PodView:
     pod = msgspec.convert({"metadata": {"name": "p"}, "spec": {"restartPolicy": policy}}, Pod)
-    return replace(PodView(pod, containers, sandbox="ready", ip="10.244.1.7", started_at=NOW), **more)
+    return replace(PodView(pod, containers, sandbox="ready", ips=("10.244.1.7",), started_at=NOW), **more)
 
 
 def status(given: PodView, known: tuple[Condition, ...] = (), now: float = NOW) -> JSON:
-    return pod_status(given, "172.18.0.3", known, now)
+    return pod_status(given, ("172.18.0.3",), known, now)
 
 
 def conditions(given: PodView) -> dict[str, tuple[str, str]]:
@@ -74,7 +74,7 @@ def test_a_running_pod() -> None:
 
 
 def test_a_pod_without_sandbox_is_creating() -> None:
-    given = view(container(), sandbox="absent", ip="")
+    given = view(container(), sandbox="absent", ips=())
     assert state(given)["state"] == {"waiting": {"reason": "ContainerCreating"}}
     assert "podIP" not in status(given)
     assert conditions(given)["PodReadyToStartContainers"] == ("False", "")
@@ -143,7 +143,7 @@ def test_a_pod_that_is_over(code: int, phase: str, reason: str) -> None:
 
 
 def test_a_rejected_pod_has_no_containers() -> None:
-    found = status(view(container(), doomed=("OutOfcpu", "too much"), sandbox="absent", ip=""))
+    found = status(view(container(), doomed=("OutOfcpu", "too much"), sandbox="absent", ips=()))
     assert (found["phase"], found["reason"], found["message"]) == ("Failed", "OutOfcpu", "too much")
     assert "containerStatuses" not in found
 

@@ -33,7 +33,7 @@ async def _tokens(server: Server, directory: Path) -> list[str]:
         [volume] = given.spec.volumes
         source = lookups.ApiLookups(client, server.pki / "ca.crt")
         for again in (source, source, lookups.ApiLookups(client, server.pki / "ca.crt")):
-            place = await set_up(given, volume, paths, Facts("192.0.2.1"), again.as_volumes())
+            place = await set_up(given, volume, paths, Facts(("192.0.2.1",)), again.as_volumes())
             found.append((place / "token").read_text())
     return found
 

@@ -159,6 +159,12 @@ def containers(*rows: Any) -> dict[str, Any]:
             id="a list is replaced as a whole",
         ),
         pytest.param(
+            containers({"name": "a"}),
+            containers({"$patch": "replace"}, {"name": "c", "image": "1"}, {"name": "c", "image": "2"}),
+            containers({"name": "c", "image": "1"}, {"name": "c", "image": "2"}),
+            id="by two elements of one key, such as the addresses of a Node, too",
+        ),
+        pytest.param(
             containers({"name": "a", "args": ["x", "y"]}),
             containers({"name": "a", "args": ["z"]}),
             containers({"name": "a", "args": ["z"]}),

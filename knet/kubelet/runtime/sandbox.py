@@ -45,7 +45,7 @@ class Record(msgspec.Struct, frozen=True):
     id: str
     pid: int
     started: int
-    ip: str
+    ips: tuple[str, ...]
     host_network: bool
 
 
@@ -54,11 +54,17 @@ class Sandbox:
     """A living sandbox. ``lost`` completes when its pause process dies."""
 
     id: str
-    ip: str
+    ips: tuple[str, ...]
+    """one of each address family"""
     host_network: bool
     process: Process
     namespaces: Namespaces
     lost: "asyncio.Task[int | None]"
+
+    @property
+    def ip(self) -> str:
+        """The first, which probes ask."""
+        return self.ips[0]
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cn
 
     namespaces = _create(("ipc",) if config.host_ipc else (), inside)
     try:
-        address = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).address
+        addresses = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).addresses
     except cni.CniError as error:
         started[0].kill()
         started[0].reap()
@@ -97,15 +103,15 @@ def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cn
             f"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
             f'"{name}": {error}'
         ) from error
-    return _recorded(directory, name, address, False, started[0], namespaces)
+    return _recorded(directory, name, addresses, False, started[0], namespaces)
 
 
-def create_host_sandbox(directory: Path, node_ip: str, config: SandboxConfig) -> Sandbox:
-    """The sandbox of a pod in the machine's network: it shares network and UTS namespaces, and the address."""
+def create_host_sandbox(directory: Path, node_ips: tuple[str, ...], config: SandboxConfig) -> Sandbox:
+    """The sandbox of a pod in the machine's network: it shares network and UTS namespaces, and addresses."""
     started: list[Process] = []
     shared = ("net", "uts", "ipc") if config.host_ipc else ("net", "uts")
     namespaces = _create(shared, lambda: started.append(_pause(config.share_processes)))
-    return _recorded(directory, secrets.token_hex(32), node_ip, True, started[0], namespaces)
+    return _recorded(directory, secrets.token_hex(32), node_ips, True, started[0], namespaces)
 
 
 def _create(shared: tuple[str, ...], inside: Callable[[], None]) -> Namespaces:
@@ -128,9 +134,9 @@ def _sleep() -> str:
 
 
 def _recorded(
-    directory: Path, name: str, address: str, host_network: bool, process: Process, namespaces: Namespaces
+    directory: Path, name: str, addresses: tuple[str, ...], host_network: bool, process: Process, namespaces: Namespaces
 ) -> Sandbox:
-    record = Record(name, process.pid, start_time(process.pid), address, host_network)
+    record = Record(name, process.pid, start_time(process.pid), addresses, host_network)
     (directory / RECORD).write_bytes(msgspec.json.encode(record))
     return _sandbox(record, process, namespaces)
 
@@ -190,4 +196,4 @@ def release(sandbox: Sandbox) -> None:
 
 def _sandbox(record: Record, process: Process, namespaces: Namespaces) -> Sandbox:
     lost = asyncio.ensure_future(process.wait())
-    return Sandbox(record.id, record.ip, record.host_network, process, namespaces, lost)
+    return Sandbox(record.id, record.ips, record.host_network, process, namespaces, lost)
