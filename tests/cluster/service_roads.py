@@ -1,17 +1,11 @@
-"""Every road to a Service: kinds of Services × where the client is, and whom the pod behind it sees.
-
-The pod is on n1, and so is the client "here"; "there" is one on n2, "outside" the machine client, which has been told
-to reach Services and pods by way of n1.  What the pod sees does not depend on kube-proxy's mode.
-"""
+"""The roads of `tests/roads.py` in a live cluster; "outside" is the machine client."""
 
 import json
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from knet import Cluster
+from tests.roads import LOCAL_NODE_PORT, NODE_PORT, PLACES, ROADS
 
 PORTS = [{"port": 80}]
-NODE_PORT, LOCAL_NODE_PORT = 30080, 30081
 #: the pod that has to answer, and one that never may: it is of another Service, with the same ports
 SERVER, DECOY = "web", "decoy"
 CLIENTS = {"here": "n1", "there": "n2"}
@@ -31,27 +25,6 @@ SERVICES = {
 }
 
 
-class Road(NamedTuple):
-    """A URL's host and port (fields in braces are filled in), and by name of the client whom the pod sees."""
-
-    to: str
-    here: str
-    there: str
-    outside: str
-
-
-#: {here} {there} {outside}: the client's own address; {n1} {n2}: the machine's; {bridge}: cni0 of n1, under which n1
-#: sends to its pods; {tunnel}: under which n2 sends to pods of n1; {balancer}: under which who holds the address sends
-ROADS: Mapping[str, Road] = {
-    "ClusterIP": Road("{cluster-ip}", "{here}", "{there}", "{bridge}"),
-    "NodePort, by the pod's machine": Road(f"{{n1}}:{NODE_PORT}", "{bridge}", "{bridge}", "{bridge}"),
-    "NodePort, by another machine": Road(f"{{n2}}:{NODE_PORT}", "{tunnel}", "{tunnel}", "{tunnel}"),
-    "NodePort, Local": Road(f"{{n1}}:{LOCAL_NODE_PORT}", "{here}", "{n2}", "{outside}"),
-    "LoadBalancer": Road("{balanced}", "{bridge}", "{tunnel}", "{balancer}"),
-    "LoadBalancer, Local": Road("{balanced-local}", "{here}", "{there}", "{outside}"),
-    "headless": Road("{headless}", "{here}", "{there}", "{outside}"),
-    "ExternalName": Road("{alias}", "{here}", "{there}", "{bridge}"),
-}
 #: the Services that have a name only, which is looked up wherever the client is
 NAMED = ("headless", "alias")
 
@@ -84,7 +57,7 @@ def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
     """By road and client: the address that the pod saw, or what went wrong instead."""
     facts = _facts(cluster)
     found: dict[str, dict[str, str]] = {name: {} for name in ROADS}
-    for place in ("here", "there", "outside"):
+    for place in PLACES:
         script = "; ".join(_ask(road.to.format(**facts), outside=place == "outside") for road in ROADS.values())
         if place == "outside":
             output = cluster.machine("client").run(script)
@@ -98,10 +71,7 @@ def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
 def expected(cluster: Cluster) -> dict[str, dict[str, str]]:
     """The table of roads with this cluster's addresses."""
     facts = _facts(cluster)
-    return {
-        name: {place: getattr(road, place).format(**facts) for place in ("here", "there", "outside")}
-        for name, road in ROADS.items()
-    }
+    return {name: {place: getattr(road, place).format(**facts) for place in PLACES} for name, road in ROADS.items()}
 
 
 def _ask(target: str, outside: bool) -> str:

@@ -1,6 +1,6 @@
 """Every road to a Service with real packets: modes of kube-proxy, switched on a running cluster, × backends × roads.
 
-The table: `service_roads`.  The mode ipvs goes the same roads in the stock kernel: tests/stock/test_roads.py.
+The table: tests/roads.py.  The mode ipvs goes the same roads in the stock kernel: tests/stock/test_roads.py.
 """
 
 from collections.abc import Iterator

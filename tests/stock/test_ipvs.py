@@ -173,7 +173,7 @@ def test_modes_follow_each_other_without_a_trace(lab: Lab) -> None:
         "ipset list -n; ip -br link | cut -d' ' -f1; true"
     )
     seen = {}
-    for mode in ("iptables", "ipvs", "nftables", "ipvs", "iptables"):
+    for mode in ("iptables", "ipvs", "nftables", "iptables"):
         switch(mode, state)
         assert lab.connect(lab.pods["client"], VIP, patience=SLOW)[1] == CLIENT
         assert lab.connect(lab.outsider, NODE, 30080, SLOW)[1] == BRIDGE
