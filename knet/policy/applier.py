@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from knet.kernel import nft
+from knet.kernel import nft, sysctl
 from knet.kernel.rules import RulesError
 from knet.policy import transaction
 from knet.policy.table import FAMILY, NAME, Table
@@ -41,6 +41,8 @@ class Applier:
         if wanted != self._written:
             await self.apply(wanted)
             return
+        if wanted:
+            _see_bridged_packets()
         found = await self._read()
         if transaction.plausible(wanted, found) and self._left in (None, found):
             self._left = found
@@ -56,9 +58,16 @@ class Applier:
 
     async def _write(self, wanted: Table, text: str) -> None:
         start = time.monotonic()
+        _see_bridged_packets()
         await asyncio.to_thread(nft.apply, text)
         self._written, self._left = wanted, None
         log.info("%d lines of rules in force after %.0f ms", text.count("\n"), 1000 * (time.monotonic() - start))
 
     async def _read(self) -> Held:
         return transaction.held(await asyncio.to_thread(nft.listing, FAMILY, NAME))
+
+
+def _see_bridged_packets() -> None:
+    """Two pods on one bridge: their packets, too, have to come by the forward hook.  OSError: no br_netfilter."""
+    for name in ("iptables", "ip6tables"):
+        sysctl.ensure(f"net.bridge.bridge-nf-call-{name}", 1)

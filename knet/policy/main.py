@@ -7,7 +7,6 @@ import msgspec
 
 from knet.api.timing import PROFILES
 from knet.client import Client
-from knet.kernel import sysctl
 from knet.policy.announced import Announced
 from knet.policy.enforcer import Enforcer
 from knet.policy.gate import Gate
@@ -24,7 +23,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 async def serve(options: Options) -> None:
     """Run until cancelled.  The rules stay when it ends."""
-    _prepare_kernel()
     async with Client.from_kubeconfig(options.kubeconfig, "kube-network-policies") as client:
         period = PROFILES[options.timing].proxy_sync
         enforcer = Enforcer(client, options.node_name, Announced(options.node_name), period)
@@ -32,12 +30,3 @@ async def serve(options: Options) -> None:
             for fd in options.listen_fds:
                 group.create_task(Gate(socket.socket(fileno=fd), enforcer.admit).run())
             group.create_task(enforcer.run())
-
-
-def _prepare_kernel() -> None:
-    """Two pods on one bridge: their packets, too, have to come by the forward hook.  FileNotFoundError."""
-    try:
-        for name in ("iptables", "ip6tables"):
-            sysctl.ensure(f"net.bridge.bridge-nf-call-{name}", 1)
-    except FileNotFoundError:
-        raise FileNotFoundError("no /proc/sys/net/bridge: load the kernel module br_netfilter") from None
