@@ -16,6 +16,11 @@ fe00::2\tip6-allrouters
 """
 
 
+#: glibc's name servers; upstream's search paths and length of their line (KEP-2595)
+_MOST_SERVERS, _MOST_SEARCHES, _LONGEST_SEARCH_LINE = 3, 32, 2048
+_LONGEST_NAME = 253
+
+
 @dataclass(frozen=True)
 class ClusterDNS:
     """Where the cluster's name server is, and the domain it answers for."""
@@ -66,8 +71,8 @@ def _aliases(aliases: tuple[HostAlias, ...]) -> str:
     return "\n# Entries added by HostAliases.\n" + rows
 
 
-def resolv_conf(pod: Pod, dns: ClusterDNS, machine: str) -> str:
-    """/etc/resolv.conf by dnsPolicy; ``machine`` is the machine's own, which Default means."""
+def resolv_conf(pod: Pod, dns: ClusterDNS, machine: str) -> tuple[str, list[str]]:
+    """/etc/resolv.conf by dnsPolicy, and what it has no room for; ``machine`` is the machine's own (Default)."""
     servers, searches, options = _parse(machine)
     policy = pod.spec.dnsPolicy
     if policy == "None":
@@ -78,8 +83,8 @@ def resolv_conf(pod: Pod, dns: ClusterDNS, machine: str) -> str:
         searches = [*cluster, *(name for name in searches if name not in cluster)]
         options = ["ndots:5"]
     extra = pod.spec.dnsConfig
-    servers = list(dict.fromkeys([*servers, *extra.nameservers]))
-    searches = list(dict.fromkeys([*searches, *extra.searches]))
+    servers, omitted_servers = _fitting_servers(list(dict.fromkeys([*servers, *extra.nameservers])))
+    searches, omitted_searches = _fitting_searches(list(dict.fromkeys([*searches, *extra.searches])))
     merged = {option.partition(":")[0]: option for option in options}
     for row in extra.options:
         merged[row.name] = row.name if row.value is None else f"{row.name}:{row.value}"
@@ -87,7 +92,31 @@ def resolv_conf(pod: Pod, dns: ClusterDNS, machine: str) -> str:
     lines += [f"nameserver {server}" for server in servers]
     if merged:
         lines.append(f"options {' '.join(merged.values())}")
-    return "".join(line + "\n" for line in lines)
+    return "".join(line + "\n" for line in lines), [*omitted_searches, *omitted_servers]
+
+
+def _fitting_servers(servers: list[str]) -> tuple[list[str], list[str]]:
+    """As many as resolvers read, and the Event's message where some are left out."""
+    if len(servers) <= _MOST_SERVERS:
+        return servers, []
+    left = servers[:_MOST_SERVERS]
+    return left, [
+        "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        + " ".join(left)
+    ]
+
+
+def _fitting_searches(searches: list[str]) -> tuple[list[str], list[str]]:
+    """Likewise; a path that is longer than a name can be makes some resolvers abort."""
+    left = [path for path in searches[:_MOST_SEARCHES] if len(path) <= _LONGEST_NAME]
+    while len(" ".join(left)) > _LONGEST_SEARCH_LINE:
+        left.pop()
+    if left == searches:
+        return searches, []
+    return left, [
+        "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+        + " ".join(left)
+    ]
 
 
 def _parse(text: str) -> tuple[list[str], list[str], list[str]]:

@@ -66,7 +66,10 @@ def write_etc(pod: Pod, addresses: tuple[str, ...], machine: Machine, paths: Pod
     name = machine.node_name if pod.spec.hostNetwork else kernel_name(pod, machine.dns.domain)
     paths.hosts.write_text(hosts(pod, addresses, machine.dns.domain, own_hosts))
     paths.hostname.write_text(name + "\n")
-    paths.resolv_conf.write_text(resolv_conf(pod, machine.dns, _text(Path("/etc/resolv.conf"))))
+    text, omitted = resolv_conf(pod, machine.dns, _text(Path("/etc/resolv.conf")))
+    paths.resolv_conf.write_text(text)
+    for message in omitted:
+        machine.events.event(pod, "Warning", "DNSConfigForming", message)
 
 
 def _text(path: Path) -> str:

@@ -63,7 +63,37 @@ def pod(**spec: Any) -> Pod:
     ],
 )
 def test_resolv_conf_by_dns_policy(spec: dict[str, Any], text: str) -> None:
-    assert resolv_conf(pod(**spec), DNS, MACHINE) == text
+    assert resolv_conf(pod(**spec), DNS, MACHINE) == (text, [])
+
+
+@pytest.mark.parametrize(
+    ("config", "line", "message"),
+    [
+        (
+            {"nameservers": ["1.2.3.4", "1.2.3.5", "1.2.3.6"]},
+            "nameserver 1.2.3.5\noptions",
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is:"
+            " 10.96.0.10 1.2.3.4 1.2.3.5",
+        ),
+        (
+            {"searches": [f"s{number}" for number in range(40)]},
+            " s26 s27\nnameserver",
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is:"
+            " shop.svc.cluster.local svc.cluster.local cluster.local lab.example s0 ",
+        ),
+        (
+            {"searches": [f"{n}{'x' * 199}" for n in range(10, 20)]},
+            f" 18{'x' * 199}\nnameserver",
+            "Search Line limits were exceeded, ",
+        ),
+        ({"searches": ["y" * 254, "z"]}, "lab.example z\n", "Search Line limits were exceeded, "),
+    ],
+    ids=["name servers", "search paths", "a long line", "a long path"],
+)
+def test_what_resolv_conf_has_no_room_for(config: dict[str, Any], line: str, message: str) -> None:
+    text, [told] = resolv_conf(pod(dnsConfig=config), DNS, MACHINE)
+    assert line in text
+    assert told.startswith(message)
 
 
 def test_hosts_end_with_the_pod_itself_and_its_aliases() -> None:
