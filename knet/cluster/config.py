@@ -67,7 +67,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
     ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
     ``ingress`` "nginx" has an Ingress controller from the start.
-    ``dns_upstream`` is the resolver that cluster DNS forwards foreign names to; "" answers them NXDOMAIN.
+    ``dns_upstream`` is the machines' name server, which cluster DNS asks about foreign names; "": they are NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
     ``scheduler_plugin`` is a Python file and ``scheduler_config`` a KubeSchedulerConfiguration; "" for none.

@@ -114,7 +114,9 @@ class Supervisor:
         plan = Membership.read(self.state.membership).applied(describe(topo))
         self._check(plan)
         self._plan = plan
-        self._underlay = Underlay(in_families(plan, self.config.families), self.state.lib)
+        upstream = self.config.dns_upstream
+        nameservers = [upstream] if upstream else []
+        self._underlay = Underlay(in_families(plan, self.config.families), self.state.lib, nameservers)
         self._pool = self.config.lb_pool or str(default_pool(self._underlay.plan))
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))

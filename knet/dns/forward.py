@@ -19,8 +19,8 @@ from knet.dns.settings import Cache, Forward
 
 log = logging.getLogger(__name__)
 
-#: seconds to wait for one name server, and for all of them (CoreDNS: 2 and 5)
-TIMEOUT, PATIENCE = 2.0, 5.0
+#: seconds to wait for all name servers together (CoreDNS's)
+PATIENCE = 5.0
 #: rounds through all name servers
 _ROUNDS = 2
 #: seconds that a name server is passed over after it did not answer a few times
@@ -98,7 +98,7 @@ class Forwarder:
                 break
             start = time.monotonic()
             try:
-                async with asyncio.timeout(min(TIMEOUT, left)):
+                async with asyncio.timeout(min(self._settings.read_timeout, left)):
                     said = await self._ask(upstream, question)
             except (OSError, EOFError, Malformed) as error:
                 upstream.failures += 1

@@ -19,6 +19,11 @@ _LONGEST_TTL = (3600, 1800)
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"([\d.]+)(ms|s|m|h)")
 _MOST_UPSTREAMS = 15
+#: properties of forward; expire, prefer_udp and health_check mean nothing where no connections are kept
+_FORWARD = (
+    *("except", "policy", "force_tcp", "max_fails", "max_concurrent", "read_timeout"),
+    *("expire", "prefer_udp", "health_check"),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Forward:
     force_tcp: bool = False
     max_fails: int = 2
     max_concurrent: int = 0
+    read_timeout: float = 2
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,7 @@ def _kubernetes(plugin: Plugin) -> None:
 
 
 def _forward(plugin: Plugin) -> None:
-    given = plugin.properties(
-        "except", "policy", "force_tcp", "prefer_udp", "expire", "max_fails", "max_concurrent", "health_check"
-    )
+    given = plugin.properties(*_FORWARD)
     base, *targets = plugin.directive.arguments or (".",)
     if not targets:
         raise ValueError("whom to ask?")
@@ -191,6 +195,7 @@ def _forward(plugin: Plugin) -> None:
             force_tcp="force_tcp" in given,
             max_fails=_number(*given.get("max_fails", ("2",))),
             max_concurrent=_number(*given.get("max_concurrent", ("0",))),
+            read_timeout=_seconds(*given.get("read_timeout", ("2s",))),
         )
     )
 

@@ -89,14 +89,20 @@ async def ask_tcp(*names: str) -> list[DNSRecord]:
     """Several questions over one connection, sent before the first answer is read."""
     reader, writer = await asyncio.open_connection(HERE, 53)
     for name in names:
-        message = bytes(DNSRecord.question(name).pack())
-        writer.write(len(message).to_bytes(2, "big") + message)
-    found = []
-    for _ in names:
-        size = int.from_bytes(await reader.readexactly(2), "big")
-        found.append(DNSRecord.parse(await reader.readexactly(size)))
+        say(writer, name)
+    found = [await hear(reader) for _ in names]
     writer.close()
     return found
+
+
+def say(writer: asyncio.StreamWriter, name: str) -> None:
+    message = bytes(DNSRecord.question(name).pack())
+    writer.write(len(message).to_bytes(2, "big") + message)
+
+
+async def hear(reader: asyncio.StreamReader) -> DNSRecord:
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    return DNSRecord.parse(await reader.readexactly(size))
 
 
 def addresses(answer: DNSRecord) -> list[str]:
@@ -104,15 +110,18 @@ def addresses(answer: DNSRecord) -> list[str]:
 
 
 class Upstream(asyncio.DatagramProtocol):
-    """Another name server: knows www.example.com; lies first, if told to; may be silent; counts what it is asked.
+    """Another name server: knows www.example.com; lies first, if told to; counts what it is asked.
+
+    Where there is an event ``until`` it is silent until that is set, or for ever.
 
     What has many addresses it cuts off over UDP.
     """
 
-    def __init__(self, lie: bool = False, silent: bool = False, address: str = UPSTREAM) -> None:
+    def __init__(self, lie: bool = False, until: asyncio.Event | None = None, address: str = UPSTREAM) -> None:
         self.asked = 0
         self._lie = lie
-        self._silent = silent
+        self._until = until
+        self._later: set[asyncio.Task[None]] = set()
         self._address = address
 
     async def start(self) -> "Upstream":
@@ -136,14 +145,19 @@ class Upstream(asyncio.DatagramProtocol):
         return bytes(reply.pack())
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if self._silent:
+        if self._until is not None:
             self.asked += 1
+            self._later.add(asyncio.create_task(self._answer_later(data, addr, self._until)))
             return
         if self._lie:
             other = DNSRecord.question("other.example.com")
             other.header.id = DNSRecord.parse(data).header.id
             self._transport.sendto(bytes(other.reply().pack()), addr)
             self._transport.sendto(b"\0" + self.answer(data, "192.0.2.66")[1:], addr)
+        self._transport.sendto(self.answer(data), addr)
+
+    async def _answer_later(self, data: bytes, addr: tuple[str, int], event: asyncio.Event) -> None:
+        await event.wait()
         self._transport.sendto(self.answer(data), addr)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -255,7 +269,7 @@ def test_an_answer_that_is_cut_off_is_asked_for_by_tcp_and_given_as_the_client_c
 
 def test_the_same_question_is_under_way_only_once():
     async def body() -> None:
-        upstream = await Upstream(silent=True).start()
+        upstream = await Upstream(until=asyncio.Event()).start()
         server = await serving(f"forward . {UPSTREAM} {{ \n max_concurrent 10 \n }}")
         client = Client()
         for _ in range(20):
@@ -271,9 +285,11 @@ def test_the_same_question_is_under_way_only_once():
 
 def test_a_name_server_that_is_silent_is_made_up_for_by_the_next_and_then_passed_over():
     async def body() -> None:
-        silent = await Upstream(silent=True, address="127.0.0.3").start()
+        silent = await Upstream(until=asyncio.Event(), address="127.0.0.3").start()
         await Upstream().start()
-        await serving(f"forward . 127.0.0.3 {UPSTREAM} {{ \n policy sequential \n max_fails 1 \n }}")
+        await serving(
+            f"forward . 127.0.0.3 {UPSTREAM} {{ \n policy sequential \n max_fails 1 \n read_timeout 50ms \n }}"
+        )
         for _ in range(3):
             assert addresses(await Client().ask("www.example.com")) == ["192.0.2.1"]
         assert silent.asked == 1
@@ -310,11 +326,16 @@ def test_stub_domains_have_name_servers_of_their_own():
 
 def test_a_query_that_waits_for_others_does_not_hold_up_those_behind_it():
     async def body() -> None:
-        await Upstream(silent=True).start()
-        await serving(f"forward . {UPSTREAM} {{ \n max_fails 0 \n }}")
-        slow, quick = await ask_tcp("www.example.com", WEB)
-        assert addresses(slow) == ["10.96.0.80"], "answers come in the order in which they are known"
-        assert quick.header.rcode == RCODE.SERVFAIL
+        now = asyncio.Event()
+        await Upstream(until=now).start()
+        await serving(f"forward . {UPSTREAM}")
+        reader, writer = await asyncio.open_connection(HERE, 53)
+        for name in ("www.example.com", WEB):
+            say(writer, name)
+        assert addresses(await hear(reader)) == ["10.96.0.80"], "answers come in the order in which they are known"
+        now.set()
+        assert addresses(await hear(reader)) == ["192.0.2.1"]
+        writer.close()
 
     in_namespace(body)
 
@@ -324,8 +345,7 @@ def test_a_client_that_has_said_all_still_gets_its_answer():
         await Upstream().start()
         await serving(f"forward . {UPSTREAM}")
         reader, writer = await asyncio.open_connection(HERE, 53)
-        message = bytes(DNSRecord.question("www.example.com").pack())
-        writer.write(len(message).to_bytes(2, "big") + message)
+        say(writer, "www.example.com")
         writer.write_eof()
         assert addresses(DNSRecord.parse((await reader.read())[2:])) == ["192.0.2.1"]
 
@@ -339,8 +359,7 @@ def test_of_too_many_connections_the_one_that_is_silent_longest_is_closed():
         for _ in range(CONNECTIONS + 1):
             reader, writer = await asyncio.open_connection(HERE, 53)
             readers.append((reader, writer))
-            message = bytes(DNSRecord.question(WEB).pack())
-            writer.write(len(message).to_bytes(2, "big") + message)
+            say(writer, WEB)
             await reader.readexactly(2)
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await readers[0][0].readexactly(1000)

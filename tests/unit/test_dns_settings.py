@@ -56,9 +56,9 @@ def test_zones_of_a_block():
         ("forward . 192.0.2.1 192.0.2.2:5353 [2001:db8::1]:53 2001:db8::2",
          Forward((), (("192.0.2.1", 53), ("192.0.2.2", 5353), ("2001:db8::1", 53), ("2001:db8::2", 53)))),
         ("forward example.org dns://192.0.2.1 {\nexcept a.example.org b.example.org\npolicy sequential\nforce_tcp\n"
-         "max_fails 0\n}",
+         "max_fails 0\nread_timeout 500ms\n}",
          Forward(("example", "org"), (("192.0.2.1", 53),), (("a", "example", "org"), ("b", "example", "org")),
-                 "sequential", True, 0)),
+                 "sequential", True, 0, 0, 0.5)),
     ],
 )  # fmt: skip
 def test_forward(line, expected):
