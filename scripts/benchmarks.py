@@ -1,9 +1,10 @@
 """What knet costs, measured beside its bounds; medians, because machines are noisy.
 
-`core`       a cluster's life: up, 100 pods, down, memory at rest; the pod network against the same path built by hand.
+`core`       a cluster's life: up, 100 pods, down, memory at rest.
 `api`        the API server alone, on one core, beside a real kube-apiserver.
 `workloads`  the scheduler; clusters of ten workers with many pods.
-`network`    the cluster DNS beside dnsmasq; a load balancer whose holder's link is cut.
+`network`    how fast Services become rules; every road of the pod network beside the same road built by hand; the
+             cluster DNS beside dnsmasq; a load balancer whose holder's link is cut.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 import benchmarks_api
 import benchmarks_balancers
 import benchmarks_dns
+import benchmarks_network
 import benchmarks_pods
 import benchmarks_workloads
 from benchmarks_pods import deployment, members
@@ -101,96 +103,11 @@ def core(rounds: int) -> Iterator[Figure]:
     yield Figure("Deployment of 100 pods, apply → all Ready", statistics.median(deploys), "s", "lower", 8, 1)
     yield Figure("knet down with 100 pods", statistics.median(downs), "s", "lower", 2, 0.5)
     yield Figure("memory of an idle 3-machine cluster (PSS)", statistics.median(rests), "MB", "lower", 300, 150)
-    ours, by_hand = path_rates()
-    ratio = max(ours) / max(by_hand)
-    yield Figure("pod → pod TCP across nodes (VXLAN), by hand = 1", ratio, "", "higher", 0.95, 0.98)
 
 
 def hundred(cluster: Cluster) -> None:
     cluster.apply(deployment(100, "hundred"))
     cluster.rollout("deployment/hundred", timeout=120)
-
-
-POD = {
-    "apiVersion": "v1",
-    "kind": "Pod",
-    "spec": {"containers": [{"name": "main", "image": "nicolaka/netshoot", "command": ["sleep", "infinity"]}]},
-}
-
-#: two nodes on a switch, each with a bridge, a pod and a VXLAN device: knet's path, made with ip(8) alone
-BY_HAND = """
-set -e
-ip link add s1 type bridge; ip link set s1 up
-for n in 1 2; do
-  ip netns add node$n; ip netns add pod$n
-  ip link add eth0 netns node$n type veth peer name s1-$n
-  ip link set s1-$n master s1 up
-  N="ip -n node$n"; P="ip -n pod$n"
-  $N link set lo up; $P link set lo up
-  $N addr add 192.0.2.$n/24 dev eth0; $N link set eth0 up
-  $N link add cni0 mtu 1450 type bridge
-  $N addr add 198.18.$n.1/24 dev cni0; $N link set cni0 up
-  $N link add veth0 mtu 1450 type veth peer name eth0 netns pod$n mtu 1450
-  $N link set veth0 master cni0 up
-  $P addr add 198.18.$n.2/24 dev eth0; $P link set eth0 up; $P route add default via 198.18.$n.1
-  $N link add flannel.1 mtu 1450 address 02:00:00:00:00:0$n type vxlan id 1 local 192.0.2.$n dev eth0 dstport 8472 \\
-    nolearning
-  $N addr add 198.18.$n.0/32 dev flannel.1; $N link set flannel.1 up
-  ip netns exec node$n sysctl -qw net.ipv4.ip_forward=1
-done
-for n in 1 2; do
-  m=$((3 - n)); N="ip -n node$n"
-  $N route add 198.18.$m.0/24 via 198.18.$m.0 dev flannel.1 onlink
-  $N neigh add 198.18.$m.0 lladdr 02:00:00:00:00:0$m dev flannel.1 nud permanent
-  bridge -n node$n fdb append 02:00:00:00:00:0$m dev flannel.1 dst 192.0.2.$m
-done
-exec 3<&0
-ip netns exec pod2 iperf3 -s -p 5201 >/dev/null 2>&1 & server=$!
-trap 'kill $server' EXIT
-sleep 0.5
-echo ready
-while read -r line <&3; do ip netns exec pod1 iperf3 -c 198.18.2.2 -p 5201 -t 2 -O 0.3 -J | tr -d '\\n'; echo; done
-"""
-
-
-def gigabits(report: str) -> float:
-    return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e9
-
-
-def path_rates(rounds: int = 8) -> tuple[list[float], list[float]]:
-    """Bulk TCP rates of knet's and of the hand-built path, Gbit/s, measured in turns.
-
-    The best of each is what to compare: whatever else the machine does only ever takes away, and takes away from one of
-    two neighbouring measurements more than the paths differ.
-    """
-    hand = subprocess.Popen(
-        ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
-         "mount -t tmpfs tmpfs /run && exec bash -s"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert hand.stdin is not None and hand.stdout is not None
-    # bash reads its program from stdin: all of it is one function call, so that later lines are ours
-    hand.stdin.write("main() {\n" + BY_HAND + "\n}\nmain; exit\n")
-    hand.stdin.flush()
-    try:
-        if hand.stdout.readline().strip() != "ready":
-            raise SystemExit("the hand-built path could not be set up")
-        with Cluster(name=NAME, workers=2) as cluster:
-            for number in (1, 2):
-                pod = {"metadata": {"name": f"pod{number}"}, "spec": POD["spec"] | {"nodeName": f"n{number}"}}
-                cluster.apply(POD | pod)
-            client, server = cluster.pod("pod1"), cluster.pod("pod2")
-            server.run("iperf3 -s -D -p 5201")
-            ours, by_hand = [], []
-            for _ in range(rounds):
-                ours.append(gigabits(client.run(f"iperf3 -c {server.ip} -p 5201 -t 2 -O 0.3 -J")))
-                hand.stdin.write("go\n")
-                hand.stdin.flush()
-                by_hand.append(gigabits(hand.stdout.readline()))
-            return ours, by_hand
-    finally:
-        hand.stdin.close()
-        hand.wait()
 
 
 # ---- api -------------------------------------------------------------------------------------------------------
@@ -241,16 +158,36 @@ def workloads(rounds: int) -> Iterator[Figure]:
 #: columns of an output that is no terminal
 WIDE = 200
 
+
 # ---- network ---------------------------------------------------------------------------------------------------
 
+ROADS = {
+    "same node": "pods of one node",
+    "host-gw": "pods of two nodes, host-gw",
+    "vxlan": "pods of two nodes, VXLAN",
+    "cluster ip": "ClusterIP of a pod on another node, nftables",
+    "node port": "node port from outside, pod on another node, nftables",
+}
 NETWORK = {
+    "full sync": Figure("full sync of 5,000 Services, nftables", 0, "ms", "lower", 300, 100),
+    "endpoint 1000": Figure("endpoint changed, 1,000 Services: API write → rules of 3 nodes", 0, "ms", "lower", 20, 5),
+    "endpoint 5000": Figure("endpoint changed, 5,000 Services: API write → rules of 3 nodes", 0, "ms", "lower", 40, 5),
+    "connections": Figure("new connections, last of 5,000 Services, nftables; of 10 = 1", 0, "", "higher", 0.9, 0.95),
+    **{f"bulk {key}": Figure(f"TCP, {road}, by hand = 1", 0, "", "higher", 0.95, 0.98) for key, road in ROADS.items()},
+    **{
+        f"rr {key}": Figure(f"request/response, {road}, by hand = 1", 0, "", "higher", 0.95, 0.98)
+        for key, road in ROADS.items()
+    },
     "failover": Figure("LoadBalancer without an answer after a link cut", 0, "s", "lower", 1, 0.7),
     "dns rate": Figure("DNS queries/s of one server pod", 0, "/s", "higher", 0.7, 1, peer_note="dnsmasq"),
     "dns p99": Figure("DNS answer at half that load, p99", 0, "ms", "lower", 2, 1, peer_note="dnsmasq"),
+    "pod ip": Figure("request/response, ClusterIP, nftables; pod's own address = 1", 0, "", "higher", 0.92, 0.95),
 }
 
 
 def network(rounds: int) -> Iterator[Figure]:
+    for key, measured in benchmarks_network.measurements(rounds):
+        yield filled(NETWORK[key], measured)
     yield replace(NETWORK["failover"], value=benchmarks_balancers.measurement())
     for key, (value, peer, cpu) in benchmarks_dns.measurements(rounds):
         row = NETWORK[f"dns {key}"]

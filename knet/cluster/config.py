@@ -20,7 +20,7 @@ CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 PROXY_MODES: dict[str, tuple[str, ...]] = {
     "iptables": (),
     "ipvs": ("dummy", "ipset", "ipvs"),
-    "nftables": ("nftables",),
+    "nftables": ("nftables", "nft_nat"),
 }
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}

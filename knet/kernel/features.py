@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knet.kernel import ipset, links, mounts, qdiscs, rules, sysctl
+from knet.kernel import ipset, links, mounts, nft, qdiscs, rules, sysctl
 from knet.kernel.libc import CLONE_FS, CLONE_NEWNS, unshare
 from knet.kernel.namespaces import CLONE_NEWNET, in_thread
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -208,6 +208,22 @@ def _nftables() -> bool:
         return int.from_bytes(answer[4:6], "little") != 2  # NLMSG_ERROR
 
 
+def _nft_nat() -> bool:
+    """The expressions that kube-proxy uses; reject in prerouting takes Linux 5.9."""
+    nft.apply(
+        "table ip probe {\n"
+        "map endpoints { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+        "set clients { type ipv4_addr; flags dynamic,timeout; }\n"
+        "chain arrivals { type nat hook prerouting priority -100; reject; jump spread; }\n"
+        "chain spread { fib saddr type local numgen random mod 2 vmap { 0 : goto endpoint, 1 : goto endpoint } }\n"
+        "chain endpoint { update @clients { ip saddr timeout 1s }; meta mark set meta mark | 0x4000; "
+        "dnat ip to ip daddr . meta l4proto . th dport map @endpoints; }\n"
+        "chain leaving { type nat hook postrouting priority 100; ct status dnat masquerade fully-random; }\n"
+        "}\n"
+    )
+    return True
+
+
 def _ipvs() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW) as raw:
         raw.getsockopt(socket.IPPROTO_IP, _IP_VS_SO_GET_INFO, 64)
@@ -243,7 +259,10 @@ FEATURES: dict[str, Feature] = {
         Feature("overlayfs", "overlay", "a container's root file system", _overlayfs),
         Feature("iptables", "nf_nat", "kube-proxy and flannel's masquerading (xt_* and nf_nat)", _iptables_nat),
         Feature("ip6tables", "ip6table_nat", "--ip-family ipv6 and dual (ip6_tables and nf_nat)", _ip6tables_nat),
-        Feature("nftables", "nf_tables", "kube-proxy's nftables mode", _nftables),
+        Feature("nftables", "nf_tables", "rules of nftables", _nftables),
+        Feature(
+            "nft_nat", "nft_nat", "kube-proxy's nftables mode (nft_numgen, nft_fib, nft_masq, nft_reject)", _nft_nat
+        ),
         Feature("conntrack", "nf_conntrack", "network address translation", _conntrack),
         Feature("dummy", "dummy", "kube-proxy's ipvs mode (kube-ipvs0)", _dummy),
         Feature("ipset", "ip_set", "kube-proxy's ipvs mode (ip_set_* and xt_set)", _ipset),

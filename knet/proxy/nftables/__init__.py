@@ -7,9 +7,9 @@
     service-3: not from a pod: mark-for-masquerade; goto service-endpoint-0, -1 or -2 at random
     service-endpoint-0: DNAT to what the map service-endpoints-0 has for address . protocol . port
     nat postrouting ── masquerading: what is marked, and a pod that has reached itself (set hairpin)
-    filter prerouting, output ── firewall-check:      map firewall-ips, loadBalancerSourceRanges
-    filter input, forward, output ── …-endpoints-check: map no-endpoint-services, reject or drop
-                                  ── cluster-ips-check: set cluster-ips, ports that a Service does not have
+    nat prerouting, output, before: ── firewall-check: map firewall-ips, loadBalancerSourceRanges
+                            after:  ── …-endpoints-check: map no-endpoint-services, reject or drop
+                                    ── cluster-ips-check: set cluster-ips, ports that a Service does not have
 
 Names and structure are upstream's (KEP-3866, pkg/proxy/nftables), except that a Service has no chains of its own:
 there is one chain for all that have so many endpoints, and the endpoints stand in a map.  So 5,000 Services are

@@ -73,31 +73,26 @@ NUMBERED = {
     )
 }
 
-#: chain → type, hook, priority.  Filters see addresses as they were before DNAT (-100), except filter-output-post-dnat.
+#: chain → type, hook, priority.  All of type nat: only the first packet of a connection comes here, and the others,
+#: which are nearly all, cost nothing.  (Upstream looks at each packet in chains of type filter, because kernels before
+#: 5.9 cannot reject in prerouting.)
 BASE_CHAINS = {
-    "filter-prerouting": ("filter", "prerouting", -110),
-    "filter-input": ("filter", "input", -110),
-    "filter-forward": ("filter", "forward", -110),
-    "filter-output": ("filter", "output", -110),
-    "filter-output-post-dnat": ("filter", "output", -90),
     "nat-prerouting": ("nat", "prerouting", -100),
     "nat-output": ("nat", "output", -100),
     "nat-postrouting": ("nat", "postrouting", 100),
 }
 
+_ARRIVALS = (
+    "jump firewall-check",
+    "jump services",
+    # what has not been translated by now
+    "jump service-endpoints-check",
+    "jump nodeport-endpoints-check",
+    "jump cluster-ips-check",
+)
 _RULES = {
-    "filter-prerouting": ("ct state new jump firewall-check",),
-    "filter-input": ("ct state new jump nodeport-endpoints-check", "ct state new jump service-endpoints-check"),
-    "filter-forward": ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
-    "filter-output": ("ct state new jump firewall-check",),
-    # Upstream looks for missing endpoints before DNAT here, too, and so drops what starts on this machine for a
-    # Service with externalTrafficPolicy Local whose endpoints are elsewhere, although policy Cluster holds for it.
-    "filter-output-post-dnat": (
-        "ct state new jump service-endpoints-check",
-        "ct state new jump cluster-ips-check",
-    ),
-    "nat-prerouting": ("jump services",),
-    "nat-output": ("jump services",),
+    "nat-prerouting": _ARRIVALS,
+    "nat-output": _ARRIVALS,
     "nat-postrouting": ("jump masquerading",),
     "services": (
         "{ip} daddr . meta l4proto . th dport vmap @service-ips",
