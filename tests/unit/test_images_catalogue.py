@@ -9,7 +9,7 @@ from knet.images.store import substitutions
 @pytest.mark.parametrize(
     ("image", "first_word"),
     [
-        ("nginx:1.27-alpine", "nginx"),
+        ("nginx:1.27-alpine", "/docker-entrypoint.sh"),
         ("docker.io/library/httpd:2.4", "httpd-foreground"),
         ("busybox:1.36", "sh"),
         ("alpine", "/bin/sh"),
