@@ -47,7 +47,7 @@ class Machine:
         options = Options(
             kubeconfig=str(ROOT / "kubelet.conf"),
             node_name="n1",
-            node_ips=(ADDRESS,),
+            node_ip=ADDRESS,
             pki_dir=str(ROOT / "pki"),
             root_dir=str(ROOT / "kubelet"),
             log_dir=str(ROOT / "logs"),
