@@ -173,8 +173,10 @@ def _start(package: str, options: dict[str, object], pass_fds: tuple[int, ...] =
     """A component in a fresh interpreter, in the namespaces of the calling thread."""
     code = (
         "import sys, msgspec\n"
-        f"from knet.{package}.main import Options, main\n"
-        "main(msgspec.json.decode(sys.argv[1], type=Options))\n"
+        "from knet.client.component import run\n"
+        f"from knet.{package}.main import Options, serve\n"
+        "options = msgspec.json.decode(sys.argv[1], type=Options)\n"
+        f"run('{package}', lambda: serve(options))\n"
     )
     command = [sys.executable, "-c", code, msgspec.json.encode(options).decode()]
     root = str(Path(__file__).parents[2])
@@ -245,10 +247,3 @@ def test_a_node_behind_a_router_is_refused_by_hostgw_with_an_event(cluster: Clus
         raise AssertionError("the watch ended")
 
     assert "use the vxlan or the direct-routing backend" in cluster.ask(first_event).message
-
-
-def test_an_unknown_backend_is_refused_by_name():
-    flanneld = _start("cni", {"kubeconfig": "", "node_name": "", "public_ip": "", "interface": "", "backend": "udp"})
-    _, complaint = flanneld.communicate(timeout=PATIENCE)
-    assert complaint.decode() == "flanneld: unknown backend 'udp'; there are vxlan, host-gw, direct-routing\n"
-    assert flanneld.returncode == 1
