@@ -5,6 +5,7 @@ cannot be met as it stands, with one line on stderr that says what to do about i
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,9 @@ from knet.cluster.config import (
     ClusterConfig,
 )
 from knet.cluster.errors import KnetError
+from knet.cluster.faults.effect import text
+from knet.cluster.faults.run import BEGINS, ENDS, Record, choose, load, prepare
+from knet.cluster.faults.schedule import schedule
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
 from knet.kernel.features import FeatureMissing
@@ -307,6 +311,42 @@ def heal(groups: Annotated[list[str] | None, _GROUPS] = None, name: Name = DEFAU
     """End a partition, or all of them."""
     _ask(name, {"op": "heal", "groups": _groups(groups) if groups else None})
     _print_partitions(_ask(name, {"op": "status"}))
+
+
+faults = typer.Typer(no_args_is_help=True, help="Faults by plan: what happens when, to whom (docs/howto.md).")
+app.add_typer(faults, name="faults")
+
+_PLAN = Annotated[Path, typer.Argument(metavar="PLAN", help="A YAML file, see docs/reference.md.")]
+_SEED = Annotated[int | None, typer.Option(metavar="N", help="Of all that is random (default: the plan's, or any).")]
+_JSON = Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")]
+
+
+@faults.command("run")
+def faults_run(plan: _PLAN, name: Name = DEFAULT_NAME, seed: _SEED = None, json: _JSON = False) -> None:
+    """Carry a plan out, telling each event; at its end, or on Ctrl-C, all that it did is healed."""
+
+    def told(record: Record) -> None:
+        print(msgspec.json.encode(record).decode() if json else record, flush=True)
+
+    run = prepare(_up(name), load(plan), seed, told)
+    if not json:
+        planned = run.schedule
+        out.print(f"{len(planned.events)} events in {planned.end:g} s · seed {planned.seed}")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: run.stop())
+    whole = run.run()
+    raise typer.Exit(1 if run.refused else 0 if whole else 130)
+
+
+@faults.command("show")
+def faults_show(plan: _PLAN, seed: _SEED = None) -> None:
+    """What a plan would do, and when; nothing is done."""
+    found = load(plan)
+    planned = schedule(found, choose(found, seed))
+    out.print(f"{len(planned.events)} events in {planned.end:g} s · seed {planned.seed}")
+    for event in planned.events:
+        word = BEGINS if event.begins else ENDS
+        print(f"{event.at:9.3f} s  {word:<7} #{event.occurrence.number:<3} {text(event.occurrence)}")
 
 
 @app.command()

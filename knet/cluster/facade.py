@@ -29,6 +29,7 @@ from knet.cluster.channel import Message
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.drops import Names, Refused, followed, remembered
 from knet.cluster.errors import KnetError
+from knet.cluster.faults.run import Record, Run, load, prepare
 from knet.cluster.handles import Link, Machine
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
@@ -288,6 +289,16 @@ class Cluster:
     def heal(self, *groups: Sequence[str]) -> None:
         """End the partition of these groups, or all partitions."""
         channel.request(self._state.control, {"op": "heal", "groups": groups or None})
+
+    def faults(
+        self, plan: str | Path | JSON, seed: int | None = None, told: Callable[[Record], None] = lambda _: None
+    ) -> Run:
+        """A run of a plan of faults (a file, YAML text or data): ``with cluster.faults("plan.yaml", seed=7): …`` beside
+        the block, which ends it and heals all; ``.run()`` to its end.  ``told`` hears each event; `Run.log` has them.
+
+        PlanError, before anything is done, for what is wrong with the plan.
+        """
+        return prepare(self._state, load(plan), seed, told)
 
     def reconfigure(self, **options: Any) -> None:
         """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""

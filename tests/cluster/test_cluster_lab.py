@@ -1,8 +1,11 @@
 """The network as objects, and faults by plan: whoever changes one side sees it on the other, and pods feel it."""
 
+import json
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from knet.cluster import operations
 from knet.cluster.lab.definitions import LINKS, MACHINES
 from knet.cluster.operations import Target, has_condition
 from tests.cluster.test_cluster_faults import eventually, host_pid
+from tests.conftest import KNET, knet
 
 NAME = "lab"
 
@@ -117,3 +121,76 @@ def test_a_rebooted_machines_pods_are_started_again(cluster: Cluster) -> None:
     cluster.wait("pod/rebooted", "Ready")
     # the cluster's DNS may have been on that machine, too
     eventually(lambda: "10.96.0.1" in pod.run("nslookup kubernetes.default", check=False), "Services are not reached")
+
+
+PLAN = """
+seed: 3
+duration: 3s
+faults:
+- {at: 0s, for: 1s, partition: "n1 | cp1"}
+- {at: 0s, for: 2s, link: n2 s1, bw: 5, direction: s1}
+- {every: 1s, for: 300ms, link: [n1 s1, n2 s1], pick: 1, up: false}
+- {at: 1500ms, component: kube-proxy@n1}
+- {at: 2s, machine: client, power: off}
+"""
+
+
+def test_a_plan_of_faults_is_carried_out_and_healed(cluster: Cluster) -> None:
+    before = cluster.status()
+    run = cluster.faults(PLAN)
+    assert run.run()
+    assert not run.refused
+    events = [(record.event, record.what) for record in run.log]
+    assert events[:2] == [("begins", "partition n1 | cp1"), ("begins", "link n2–s1: bw 5 (from s1)")]
+    begun = [record.number for record in run.log if record.event == "begins"]
+    ended = [record.number for record in run.log if record.event == "ends"]
+    assert begun == list(range(1, len(begun) + 1))
+    [instant] = set(begun) - set(ended)
+    assert events[[r.number for r in run.log].index(instant)] == ("begins", "component kube-proxy@n1: restarted")
+    assert _shown(cluster.status()) == _shown(before)
+    with cluster.faults(PLAN, seed=4):  # the with block ends at once, and so does the run
+        pass
+    assert _shown(cluster.status()) == _shown(before)
+
+
+def _shown(status: Any) -> Any:
+    links = [(link["state"], [end["options"] for end in link["ends"]]) for link in status["links"]]
+    return links, [row["state"] for row in status["machines"]], status["partitions"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_heals(number: signal.Signals, cluster: Cluster, tmp_path: Path) -> None:
+    before = _shown(cluster.status())
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        "duration: 1h\nfaults:\n- {at: 0, link: n1 s1, up: false}\n- {at: 0s, machine: client, power: paused}\n"
+    )
+    argv = [KNET, "faults", "run", str(plan), "--json", "--name", NAME]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        first = [json.loads(running.stdout.readline()) for _ in range(2)]
+        assert [(row["event"], row["what"]) for row in first] == [
+            ("begins", "link n1–s1: down"),
+            ("begins", "machine client: paused"),
+        ]
+        running.send_signal(number)
+        assert '"healed"' in running.stdout.read()
+    assert running.returncode == 130
+    assert _shown(cluster.status()) == before
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("faults: [{at: 1, for: 1, link: n1 s7, up: false}]", "knet: plan.yaml:1: there is no link n1 s7; there are "),
+        ("faults: [{at: 1, for: 1, link: n1 s1, down: true}]", "knet: plan.yaml:1: unknown key down; there are at, "),
+    ],
+)
+def test_a_wrong_plan_is_one_line_and_nothing_is_done(
+    written: str, complaint: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(written)
+    done = knet("faults", "run", str(plan), "--name", NAME, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(complaint)
