@@ -33,7 +33,7 @@ class Serving(NamedTuple):
 
 
 class Directory:
-    """What is known of the cluster.  ``version`` grows with each change, so that answers can be cached."""
+    """What is known of the cluster.  ``version`` grows with each change of an answer, so that answers can be cached."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Directory:
         return [self._services[key] for key in keys if key in self._services]
 
     def service_changed(self, old: Service | None, new: Service | None) -> None:
-        self.version += 1
+        self.version += old is None or new is None or old.spec != new.spec  # its status is no matter of DNS
         if old is not None:
             key = ServiceKey(old.namespace, old.name)
             del self._services[key]
@@ -86,7 +86,7 @@ class Directory:
             self._remember(key, virtual_addresses(new))
 
     def slice_changed(self, old: EndpointSlice | None, new: EndpointSlice | None) -> None:
-        self.version += 1
+        self.version += old is None or new is None or _told(old) != _told(new)
         if old is not None:
             key = _owner(old)
             self._slices[key].pop(old.name, None)
@@ -99,7 +99,7 @@ class Directory:
             self._remember(key, _endpoint_addresses(new))
 
     def namespace_changed(self, old: Namespace | None, new: Namespace | None) -> None:
-        self.version += 1
+        self.version += old is None or new is None
         if old is not None:
             self._namespaces.discard(old.name)
         if new is not None:
@@ -117,6 +117,11 @@ class Directory:
                 del counts[key]
             if not counts:
                 del self._by_address[address]
+
+
+def _told(row: EndpointSlice) -> tuple[object, ...]:
+    """What answers are made of."""
+    return _owner(row), row.addressType, row.endpoints, row.ports
 
 
 def _owner(row: EndpointSlice) -> ServiceKey:

@@ -1,9 +1,11 @@
 """What DNS knows while Services and slices come, change and go."""
 
+import msgspec
+
 from knet.api.objects import Meta, Namespace
 from knet.dns.directory import Directory
 from knet.dns.zone import Zone, name_of
-from tests.cluster_objects import endpoint_slice, service
+from tests.cluster_objects import endpoint, endpoint_slice, service
 
 
 def names_at(directory, address):
@@ -58,6 +60,19 @@ def test_every_change_makes_a_new_version():
         change()
         versions.append(directory.version)
     assert len(set(versions)) == len(versions)
+
+
+def test_what_is_no_matter_of_dns_makes_none():
+    web, slices = service("web"), endpoint_slice("web", "10.244.1.2")
+    empty = Namespace(metadata=Meta(name="empty"))
+    directory = Directory([web], [slices], [empty])
+    version = directory.version
+    directory.service_changed(web, msgspec.structs.replace(web, metadata=Meta(name="web", namespace="default")))
+    directory.slice_changed(slices, endpoint_slice("web", "10.244.1.2"))
+    directory.namespace_changed(empty, empty)
+    assert directory.version == version
+    directory.slice_changed(slices, endpoint_slice("web", endpoint("10.244.1.2", ready=False)))
+    assert directory.version == version + 1
 
 
 def test_nothing_is_left_of_what_has_gone():

@@ -235,11 +235,16 @@ def silent(message):
     return len(message) < 12 or bool(message[2] & 0x80)
 
 
+def answers(reply, message):
+    """By its header; dnslib reads no labels that are not UTF-8."""
+    return reply[:2] == message[:2] and bool(reply[2] & 0x80)
+
+
 @given(st.one_of(st.binary(max_size=600), st.binary(max_size=80).map(lambda tail: query()[:12] + tail)))
 def test_no_message_is_a_catastrophe_and_none_is_passed_over(message):
     reply = respond(message)
     assert (reply is None) == silent(message)
-    assert reply is None or (reply[:2] == message[:2] and DNSRecord.parse(reply).header.qr == 1)
+    assert reply is None or answers(reply, message)
 
 
 @given(st.data())
@@ -250,7 +255,7 @@ def test_damaged_queries_are_answered_or_dropped(data):
     sent = bytes(message[: data.draw(st.integers(0, len(message)))])
     reply = respond(sent)
     assert (reply is None) == silent(sent)
-    assert reply is None or DNSRecord.parse(reply).header.qr == 1
+    assert reply is None or answers(reply, sent)
 
 
 LABEL = st.binary(min_size=1, max_size=63)
