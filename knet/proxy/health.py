@@ -53,23 +53,23 @@ class Freshness:
         self._timeout = timeout
         self._clock = clock
         self._started = clock()
-        self._waiting_since: float | None = None
-        self._updated: float | None = None
+        self._waiting_since: dict[int, float] = {}
+        self._updated: dict[int, float] = {}
 
-    def queued(self) -> None:
-        """A change has come in."""
-        if self._waiting_since is None:
-            self._waiting_since = self._clock()
+    def queued(self, family: int = 4) -> None:
+        """A change has come in that this address family's rules have to follow."""
+        self._waiting_since.setdefault(family, self._clock())
 
-    def updated(self) -> None:
+    def updated(self, family: int = 4) -> None:
         """All that had come in is in force."""
-        self._waiting_since = None
-        self._updated = self._clock()
+        self._waiting_since.pop(family, None)
+        self._updated[family] = self._clock()
 
     @property
     def healthy(self) -> bool:
-        late = self._waiting_since is not None and self._clock() - self._waiting_since >= self._timeout
-        return self._updated is None or not late
+        now = self._clock()
+        late = [family for family, since in self._waiting_since.items() if now - since >= self._timeout]
+        return not any(family in self._updated for family in late)
 
     def answer(self, path: str, eligible: bool) -> Answer:
         """To GET ``path``; ``eligible``: the machine is there to stay."""
@@ -80,7 +80,7 @@ class Freshness:
             good, more = self.healthy and eligible, f', "nodeEligible": {_go(eligible)}'
         else:
             return NOT_FOUND
-        last = now if good or self._updated is None else self._updated
+        last = now if good else min(self._updated.values(), default=now)
         began = time.time() - (now - self._started)
         times = f'"lastUpdated": "{self._spelled(last, began)}","currentTime": "{self._spelled(now, began)}"'
         return Answer(200 if good else 503, _JSON, "{" + times + more + "}")
@@ -115,8 +115,21 @@ def _go(truth: bool) -> str:
 Tell = Callable[[KubeObject, str, str, str], None]
 
 
+class FamilyHealth(NamedTuple):
+    """Hears of one address family's changes and syncs from its `knet.proxy.sync.Syncer`."""
+
+    health: "Health"
+    family: int
+
+    def queued(self) -> None:
+        self.health.fresh.queued(self.family)
+
+    async def synced(self, snapshot: Snapshot) -> None:
+        await self.health.synced(snapshot)
+
+
 class Health:
-    """The servers; a context.  Hears of changes and syncs from `knet.proxy.sync.Syncer`."""
+    """The servers; a context."""
 
     def __init__(
         self, node_name: str, mode: str, fresh: Freshness, machine: Callable[[], Node | None], tell: Tell
@@ -124,7 +137,7 @@ class Health:
         """``machine`` gives the Node that this is; ``tell`` is `knet.client.EventRecorder.event`."""
         self._node_name = node_name
         self._mode = mode
-        self._fresh = fresh
+        self.fresh = fresh
         self._machine = machine
         self._tell = tell
         self._own: list[web.ServerRunner] = []
@@ -138,7 +151,7 @@ class Health:
             return Answer(200, _PLAIN, self._mode) if path == "/proxyMode" else NOT_FOUND
 
         def health(path: str) -> Answer:
-            return self._fresh.answer(path, eligible(self._machine()))
+            return self.fresh.answer(path, eligible(self._machine()))
 
         for host, port, answer in ((None, HEALTHZ_PORT, health), ("127.0.0.1", METRICS_PORT, modes)):
             try:
@@ -151,12 +164,9 @@ class Health:
         for runner in (*self._own, *(runner for _, runner in self._open.values())):
             await runner.cleanup()
 
-    def queued(self) -> None:
-        self._fresh.queued()
-
     async def synced(self, snapshot: Snapshot) -> None:
         """The rules are in force: answer for what they lead to."""
-        self._fresh.updated()
+        self.fresh.updated(snapshot.family)
         before = self._answered.get(snapshot.family, Snapshot({}))
         self._answered[snapshot.family] = snapshot
         ports = (row.ports.get(name) for name in snapshot.different(before) for row in (before, snapshot))
@@ -180,7 +190,7 @@ class Health:
 
     async def _listen(self, service: tuple[str, str], port: int) -> None:
         def answer(_path: str) -> Answer:
-            return service_answer(*service, self._local_endpoints.get(service, 0), self._fresh.healthy)
+            return service_answer(*service, self._local_endpoints.get(service, 0), self.fresh.healthy)
 
         try:
             self._open[service] = port, await _serve(answer, None, port)

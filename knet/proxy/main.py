@@ -11,7 +11,7 @@ from knet.api.objects import EndpointSlice, Node, Service
 from knet.api.timing import PROFILES
 from knet.client import Client, EventRecorder, Informer, component
 from knet.kernel import sysctl
-from knet.proxy.health import Freshness, Health
+from knet.proxy.health import FamilyHealth, Freshness, Health
 from knet.proxy.modes import MODES, Choices, others
 from knet.proxy.snapshot import PROXY_NAME_LABEL, Place
 from knet.proxy.sync import Syncer
@@ -65,7 +65,7 @@ async def _serve(options: Options) -> None:
             own = of_family(split(options.node_ip), family)
             tracker = Tracker(Place(options.node_name, ""), own, str(pods), choices.family)
             applier, rest = MODES[options.mode](choices), others(options.mode, choices)
-            syncer = Syncer(applier, tracker.snapshot, period, rest, [health])
+            syncer = Syncer(applier, tracker.snapshot, period, rest, [FamilyHealth(health, choices.family)])
             services.subscribe(tracker.service)
             services.subscribe(syncer.changed)
             slices.subscribe(tracker.slice)

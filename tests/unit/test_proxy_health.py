@@ -62,6 +62,20 @@ def test_kube_proxy_is_healthy_until_a_change_has_waited_for_too_long():
     assert fresh.healthy
 
 
+def test_a_family_that_is_stuck_is_not_hidden_by_one_that_works():
+    clock = Clock()
+    fresh = Freshness(20, clock)
+    fresh.updated(4)
+    fresh.updated(6)
+    fresh.queued(4)
+    fresh.queued(6)
+    clock.now += 30
+    fresh.updated(4)
+    assert not fresh.healthy
+    fresh.updated(6)
+    assert fresh.healthy
+
+
 def test_a_machine_that_is_about_to_go_is_alive_but_not_healthy():
     fresh = Freshness(20, Clock())
     assert [fresh.answer(path, False).status for path in ("/healthz", "/livez", "/")] == [503, 200, 404]
