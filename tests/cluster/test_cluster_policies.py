@@ -30,17 +30,17 @@ SERVER = """
 import socket, threading
 seen = open("/tmp/seen", "a", buffering=1)
 def tcp(port):
-    server = socket.create_server(("", port), backlog=256)
+    server = socket.create_server(("::", port), family=socket.AF_INET6, backlog=512, dualstack_ipv6=True)
     while True:
         connection, peer = server.accept()
-        seen.write(peer[0] + "\\n")
+        seen.write(peer[0].replace("::ffff:", "") + "\\n")
         connection.close()
 def udp(port):
-    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    server.bind(("", port))
+    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    server.bind(("::", port))
     while True:
         said, peer = server.recvfrom(100)
-        seen.write(peer[0] + "\\n")
+        seen.write(peer[0].replace("::ffff:", "") + "\\n")
         server.sendto(said, peer)
 for serve in (tcp, udp):
     for port in (80, 81):
@@ -51,8 +51,8 @@ PROBE = """
 import json, select, socket, sys
 waiting = {}
 for address, protocol, port in json.loads(sys.argv[1]):
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    probe = socket.socket(socket.AF_INET, kind)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    probe = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
     probe.setblocking(False)
     probe.connect_ex((address, port))
     if protocol == "udp":
@@ -144,6 +144,9 @@ SETS: dict[str, list[tuple[str, JSON]]] = {
     "all but some addresses": [
         ("x", {**EVERY, "ingress": [{"from": [{"ipBlock": {"cidr": "10.244.0.0/16", "except": ["10.244.0.0/24"]}}]}]})
     ],
+    "all but some IPv6 addresses": [
+        ("x", {**EVERY, "ingress": [{"from": [{"ipBlock": {"cidr": "fd00::/8", "except": ["fd00:10:244:1::/64"]}}]}]})
+    ],
     "some addresses": [
         ("x", {**EVERY, "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "10.244.1.0/24"}}]}]})
     ],
@@ -154,7 +157,7 @@ SETS: dict[str, list[tuple[str, JSON]]] = {
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
-        with Cluster(name=NAME, workers=2) as found:
+        with Cluster(name=NAME, workers=2, ip_family="dual") as found:
             yield found
 
 
@@ -198,19 +201,20 @@ def meaning(cluster: Cluster) -> policy_model.Cluster:
     return policy_model.Cluster(found["netpol"], found["pods"], namespaces)
 
 
+def addresses(pods: dict[str, Pod]) -> dict[str, str]:
+    """Address → NAMESPACE/POD, of both families."""
+    return {row["ip"]: name for name, pod in pods.items() for row in pod.object["status"]["podIPs"]}
+
+
 Connection = tuple[str, str, str, int]
 
 
-def reached(pods: dict[str, Pod], addresses: dict[str, str]) -> set[Connection]:
-    """What came through, from every pod to every pod at every port, all at once."""
-    targets = orjson.dumps([(address, *port) for address in addresses.values() for port in PORTS]).decode()
+def reached(pods: dict[str, Pod], known: dict[str, str]) -> set[Connection]:
+    """What came through, from every pod to every address at every port, all at once."""
+    targets = orjson.dumps([(address, *port) for address in known for port in PORTS]).decode()
     with ThreadPoolExecutor(len(pods)) as pool:
         answers = pool.map(lambda pod: orjson.loads(pod.run(["python3", "-c", PROBE, targets])), pods.values())
-        return {
-            (addresses[name], address, protocol, port)
-            for name, answer in zip(pods, answers, strict=True)
-            for address, protocol, port in answer
-        }
+        return {(name, *target) for name, answer in zip(pods, answers, strict=True) for target in answer}
 
 
 def eventually(done: Callable[[], Any], why: str) -> None:
@@ -222,22 +226,20 @@ def eventually(done: Callable[[], Any], why: str) -> None:
 
 def settle(cluster: Cluster, pods: dict[str, Pod], name: str) -> None:
     """Make these the policies, and wait until what comes through is what they allow."""
-    addresses = {key: pod.ip for key, pod in pods.items()}
+    known = addresses(pods)
     set_policies(cluster, SETS[name])
     model = meaning(cluster)
     expected = {
-        (source, destination, protocol, port)
-        for source in addresses.values()
-        for destination in addresses.values()
+        (known[source], destination, protocol, port)
+        for source in known
+        for destination in known
         for protocol, port in PORTS
-        if policy_model.allowed(model, source, destination, port, protocol)
+        if (":" in source) == (":" in destination) and policy_model.allowed(model, source, destination, port, protocol)
     }
     deadline = time.monotonic() + PATIENCE
-    while (found := reached(pods, addresses)) != expected and time.monotonic() < deadline:
+    while (found := reached(pods, known)) != expected and time.monotonic() < deadline:
         pass
-    names = {address: key for key, address in addresses.items()}
-    more, less = ([(names[a], names[b], *port) for a, b, *port in row] for row in (found - expected, expected - found))
-    assert (more, less) == ([], []), "came through though forbidden, did not though allowed"
+    assert (found - expected, expected - found) == (set(), set()), f"too much, too little came through; {known}"
 
 
 @pytest.mark.parametrize("name", SETS)
