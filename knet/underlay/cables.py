@@ -43,7 +43,9 @@ class Cables:
         """The same network with other cables: those that stay are as they were, cut or impaired."""
         place = {cable.ports: number for number, cable in enumerate(cabling.cables)}
         stays = {old: place[cable.ports] for old, cable in enumerate(self.cabling.cables) if cable.ports in place}
+        fresh = set(range(len(cabling.cables))) - set(stays.values())
         cut = frozenset(stays[old] for old in self.cut if old in stays)
+        cut |= {number for number in fresh if not cabling.cables[number].spec.up}
         current = {(stays[old], end): impaired for (old, end), impaired in self.current.items() if old in stays}
         return Cables(cabling, self.switches, self.netns, machines, cut, self.off & machines.keys(), current=current)
 
@@ -81,12 +83,14 @@ class Cables:
             self._shape(place, number, impaired)
 
     def reset(self, a: str, b: str) -> None:
-        """Mend the links between two nodes and give them the impairments that the topology declares."""
-        for place in self.between(a, b):
+        """Make the links between two nodes what the topology declares: whole or cut, with these impairments."""
+        places = self.between(a, b)
+        for place in places:
             for number, declared in enumerate(self.cabling.cables[place].spec.impairments):
                 if self.impairment(place, number) != declared:
                     self._shape(place, number, declared)
-        self.set_up(a, b, True)
+        down = {place for place in places if not self.cabling.cables[place].spec.up}
+        self._switch_over(self.cut.difference(places) | down, self.off)
 
     def set_up(self, a: str, b: str, up: bool) -> None:
         """Cut or mend the links between two nodes."""
@@ -120,7 +124,9 @@ class Cables:
                 for number, end in enumerate(cable.ends)
             ]
             carried = all(known[port].carrier for port, _bridge in cable.ports)
-            declared = place not in self.cut and not any((place, number) in self.current for number in (0, 1))
+            declared = (place in self.cut) != cable.spec.up and not any(
+                (place, number) in self.current for number in (0, 1)
+            )
             found.append(LinkState((sending[0], sending[1]), self._state(place, carried), cable.spec.mtu, declared))
         return found
 

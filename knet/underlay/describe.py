@@ -2,8 +2,8 @@
 
 Hosts take Mininet's ``ip`` and ``defaultRoute`` ("via 172.18.1.1"), and knet's ``role``, ``labels``, ``cpu``,
 ``memory`` and ``routes``; Mininet ignores those.  Switches take ``prio``; links what `knet.underlay.impairment` knows,
-``mtu``, ``intfName1``/``intfName2``, and ``params1``/``params2`` for one end alone: ``ip`` for a machine's further
-interfaces (as in Mininet's linuxrouter example), or an impairment of what that end sends.
+``mtu``, ``up`` (False: cut from the start), ``intfName1``/``intfName2``, and ``params1``/``params2`` for one end alone:
+``ip`` for a machine's further interfaces (as in Mininet's linuxrouter example), or an impairment of what it sends.
 
 Pure, and content with every ``Topo``; one that came from `knet.underlay.topology.load` knows its line numbers.
 Whether the result makes sense as a whole is for `knet.underlay.validate` to say.
@@ -32,7 +32,7 @@ from knet.underlay.plan import (
 _HOST_OPTIONS = ("role", "ip", "defaultRoute", "routes", "labels", "cpu", "memory")
 _SWITCH_OPTIONS = ("prio",)
 _END_OPTIONS = ("ip", *impairment.OPTIONS)
-_LINK_OPTIONS = (*impairment.OPTIONS, "mtu", "intfName1", "intfName2", "params1", "params2")
+_LINK_OPTIONS = (*impairment.OPTIONS, "mtu", "up", "intfName1", "intfName2", "params1", "params2")
 #: what addLink itself notes in a link's options
 _LINK_BOOKKEEPING = ("node1", "node2", "port1", "port2")
 
@@ -119,7 +119,10 @@ def _link(info: Mapping[str, Any], ends: dict[str, dict[int, tuple[str, str]]], 
     mtu = options.get("mtu", DEFAULT_MTU)
     if not isinstance(mtu, int) or not 576 <= mtu <= 65535:
         raise TopologyError(f"{subject}: mtu={mtu!r} is no number of bytes from 576 to 65535")
-    return LinkSpec((ports[0], ports[1]), (impairments[0], impairments[1]), mtu, where)
+    up = options.get("up", True)
+    if not isinstance(up, bool):
+        raise TopologyError(f"{subject}: up={up!r} is neither True nor False")
+    return LinkSpec((ports[0], ports[1]), (impairments[0], impairments[1]), mtu, up, where)
 
 
 def _impairment(options: Mapping[str, Any], subject: str) -> Impairment:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import combinations
 
 from knet.underlay.cabling import Cabling
-from knet.underlay.plan import Interface, Plan
+from knet.underlay.plan import Plan
 from knet.underlay.state import LinkError
 
 #: groups of machines that do not hear each other
@@ -80,7 +80,8 @@ def ruleset(plan: Plan, cabling: Cabling, partitions: Iterable[Partition], stopp
         "iifname": {f'"{port}"' for name in stopped & there for port in ports[name]},
         "oifname": {f'"{port}"' for name in stopped & there for port in ports[name]},
         "oifname . ether saddr": {f'"{port}" . {i.mac}' for port, i in pairs if i.mac},
-        "oifname . ip saddr": {f'"{port}" . {_address(i)}' for port, i in pairs if i.address},
+        "oifname . ip saddr": {f'"{port}" . {i.address.ip}' for port, i in pairs if i.address},
+        "oifname . ip6 saddr": {f'"{port}" . {i.address6.ip}' for port, i in pairs if i.address6},
     }
     lines = [
         f"    {what} {{ {', '.join(sorted(elements))} }} counter drop" for what, elements in rules.items() if elements
@@ -105,7 +106,3 @@ def _ports(cabling: Cabling) -> Mapping[str, list[str]]:
             if end.in_machine:
                 found.setdefault(end.node, []).append(end.port)
     return found
-
-
-def _address(interface: Interface) -> str:
-    return str(interface.address.ip) if interface.address else ""

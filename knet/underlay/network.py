@@ -167,9 +167,10 @@ class Network(Mininet):
             fresh = (name for name in laid.bridges if name not in before.bridges)
             netlink.send(*(links.create_bridge(name, mcast_snooping=False, group=GROUP) for name in fresh))
             bridges = {name: netlink.index(name) for name in laid.bridges}
+            idle = self.cables.standby | self.cables.cut
             requests: list[Request] = []
             for place, cable in new:
-                requests += cabling.creation(cable, specs, namespaces, bridges, place not in self.cables.standby)
+                requests += cabling.creation(cable, specs, namespaces, bridges, place not in idle)
             netlink.send(*requests)
             shaping = [
                 (end.interface, impairment)

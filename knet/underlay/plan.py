@@ -119,6 +119,8 @@ class LinkSpec:
     impairments: tuple[Impairment, Impairment] = (NONE, NONE)
     """what happens to packets that leave the first end, and to those that leave the second"""
     mtu: int = DEFAULT_MTU
+    up: bool = True
+    """False: it is cut until somebody mends it"""
     where: str = ""
 
     def __str__(self) -> str:
@@ -152,8 +154,8 @@ class Plan:
         lines += [f"{switch.name} switch" for switch in self.switches]
         for link in self.links:
             there, back = (text(impairment) for impairment in link.impairments)
-            words = [f"{link.ends[0].interface} – {link.ends[1].interface}", there]
+            words = [f"{link.ends[0].interface} – {link.ends[1].interface}", "" if link.up else "down", there]
             if there != back:
-                words[1:] = [f"→ {there or 'free'}", f"← {back or 'free'}"]
+                words[2:] = [f"→ {there or 'free'}", f"← {back or 'free'}"]
             lines.append(" · ".join(word for word in words if word))
         return "\n".join(lines)

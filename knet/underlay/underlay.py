@@ -83,7 +83,7 @@ class Underlay:
             cables.set_up(a, b, up)
 
     def reset_link(self, a: str, b: str) -> None:
-        """Back to what the topology declares: mended, with the declared impairments.  `LinkError` as above."""
+        """Back to what the topology declares: whole or cut, with the declared impairments.  `LinkError` as above."""
         self.net.running_cables.reset(a, b)
 
     # ---- machines that do not hear each other, or anybody ------------------------------------------------------

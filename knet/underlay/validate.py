@@ -113,9 +113,9 @@ def _wiring(plan: Plan) -> Iterator[str]:
 
 
 def _reachable(plan: Plan, start: str, through: set[str]) -> set[str]:
-    """The nodes to which links lead from ``start``, passing only nodes of ``through``."""
+    """The nodes to which links that are up lead from ``start``, passing only nodes of ``through``."""
     around: dict[str, list[str]] = {}
-    for link in plan.links:
+    for link in (link for link in plan.links if link.up):
         a, b = (end.node for end in link.ends)
         around.setdefault(a, []).append(b)
         around.setdefault(b, []).append(a)

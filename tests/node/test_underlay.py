@@ -400,3 +400,36 @@ def test_a_machine_without_power_and_after_a_boot(spec: str, name: str, neighbou
         assert "mine" not in underlay.net[name].cmd("ls /run")
         assert [str(host) for host in underlay.net.hosts] == list(underlay.machines)
         assert underlay.net.linksBetween(underlay.net[name], underlay.net[neighbour])[0].status() == UP
+
+
+@isolated
+def test_a_cable_that_is_declared_cut_is_so_until_it_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "spare.py").write_text(SPARE)
+    with Underlay(_plan(str(tmp_path / "spare.py")), tmp_path) as underlay:
+        assert [(link.name, link.state, link.declared) for link in underlay.links()][2:] == [
+            ("s1–s2", UP, True),
+            ("s1–s2", DOWN, True),
+        ]
+        assert _unreached(underlay) == set()
+        underlay.change_link("s1", "s2", up=False)
+        assert ("n1", "cp1") in _unreached(underlay, 0.2)
+        underlay.change_link("s1", "s2", up=True)  # both of them: one is in reserve
+        assert [link.state for link in underlay.links()][2:] == [UP, STANDBY]
+        underlay.reset_link("s1", "s2")
+        assert [(link.state, link.declared) for link in underlay.links()][2:] == [(UP, True), (DOWN, True)]
+        assert _unreached(underlay, 5) == set()
+
+
+SPARE = """
+from mininet.topo import Topo
+
+class Spare(Topo):
+    def build(self):
+        s1, s2 = self.addSwitch("s1"), self.addSwitch("s2")
+        self.addLink(self.addHost("cp1", role="control-plane", ip="172.18.0.2/24"), s1)
+        self.addLink(self.addHost("n1", role="worker", ip="172.18.0.3/24"), s2)
+        self.addLink(s1, s2)
+        self.addLink(s1, s2, up=False)
+
+topos = {"spare": Spare}
+"""

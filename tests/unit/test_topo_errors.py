@@ -93,14 +93,22 @@ LINE_8 = [
         "8: host n2: no links lead from it to cp1",
     ),
     (
+        'self.addLink(self.addHost("n2", ip="172.18.0.4/24"), s1, up=False)',
+        "8: host n2: no links lead from it to cp1",
+    ),
+    (
+        'self.addLink(self.addHost("n2", ip="172.18.0.4/24"), s1, up="no")',
+        "8: link n2–s1: up='no' is neither True nor False",
+    ),
+    (
         'self.addLink("n1", self.addHost("n2", ip="172.18.1.4/24"))',
         "7: host n1: n1-eth1 needs an address: give the link params1 or params2 = {'ip': …}",
     ),
     (
         'self.addLink("n1", "s1", bandwidth=10)',
         "8: link n1–s1: unknown option bandwidth; there are "
-        "bw, delay, jitter, loss, loss_correlation, duplicate, reorder, corrupt, max_queue_size, mtu, intfName1, "
-        "intfName2, params1, params2",
+        "bw, delay, jitter, loss, loss_correlation, duplicate, reorder, corrupt, max_queue_size, mtu, up, "
+        "intfName1, intfName2, params1, params2",
     ),
     (
         'self.addLink(self.addSwitch("s2"), "s1", bw="fast")',

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from knet.underlay.cabling import lay
+from knet.underlay.families import in_families
 from knet.underlay.isolation import apart, partition, ruleset, text
 from knet.underlay.plan import Plan
 from knet.underlay.state import LinkError
@@ -61,6 +62,14 @@ def test_a_frame_is_dropped_where_it_would_reach_whom_it_must_not(plan: Plan) ->
         '    oifname . ip saddr { "s1-eth2" . 172.18.1.3, "s1-eth3" . 172.18.1.2 } counter drop\n'
         "  }\n"
         "}\n"
+    )
+
+
+def test_whoever_has_two_addresses_is_known_by_both(plan: Plan) -> None:
+    both = in_families(plan, ("IPv4", "IPv6"))
+    assert (
+        '    oifname . ip6 saddr { "s1-eth2" . fd00:172:18:1::3, "s1-eth3" . fd00:172:18:1::2 } counter drop\n'
+        in ruleset(both, lay(both), [(("n1",), ("cp1",))], set())
     )
 
 
