@@ -215,7 +215,7 @@ def _nft_nat() -> bool:
         "map endpoints { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
         "set clients { type ipv4_addr; flags dynamic,timeout; }\n"
         "chain arrivals { type nat hook prerouting priority -100; reject; jump spread; }\n"
-        "chain spread { fib saddr type local numgen random mod 2 vmap { 0 : goto endpoint, 1 : goto endpoint } }\n"
+        "chain spread { fib saddr type local numgen random mod 2 vmap { 0 : goto endpoint, 1 : goto endpoint }; }\n"
         "chain endpoint { update @clients { ip saddr timeout 1s }; meta mark set meta mark | 0x4000; "
         "dnat ip to ip daddr . meta l4proto . th dport map @endpoints; }\n"
         "chain leaving { type nat hook postrouting priority 100; ct status dnat masquerade fully-random; }\n"

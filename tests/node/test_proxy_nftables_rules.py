@@ -7,7 +7,8 @@ import pytest
 from proxy_harness import BALANCED, CLIENT, EXTERNAL, NODE, VIP, WEB_1, WEB_2, Lab, made, snapshot
 
 from knet.api.objects import ServicePort
-from knet.kernel import nft
+from knet.cluster.config import PROXY_MODES
+from knet.kernel import features, nft
 from knet.kernel.namespaces import create, run_in
 from knet.proxy.modes import MODES, Choices
 from knet.proxy.nftables.text import render
@@ -21,6 +22,11 @@ pytestmark = pytest.mark.root
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with made("nftables", tmp_path) as lab:
         yield lab
+
+
+def test_a_kernel_that_takes_the_rules_is_not_refused(lab: Lab):
+    lab.apply(snapshot(WEB_1, WEB_2, sticky=600))
+    assert features.missing(PROXY_MODES["nftables"]) == []
 
 
 def everything(family: int) -> Snapshot:
