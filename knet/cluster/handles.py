@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,9 +39,12 @@ class Machine:
         argv = shlex.split(command) if isinstance(command, str) else command
         spaces = self.namespaces()
         try:
-            return run_in(spaces, lambda: subprocess.Popen(argv, text=True, cwd="/", **options))
+            process = run_in(spaces, lambda: subprocess.Popen(argv, text=True, cwd="/", **options))
         finally:
             spaces.close()
+        # the cluster is not gone before each of its processes has been waited for, and nobody else can
+        threading.Thread(target=process.wait, daemon=True).start()
+        return process
 
     @property
     def state(self) -> str:

@@ -67,9 +67,7 @@ def cluster() -> Iterator[Cluster]:
         for manifest in OBJECTS:
             cluster.apply(manifest)
         cluster.rollout("statefulset/db")
-        yield cluster
-        server.kill()
-        server.wait()
+        yield cluster  # with it the name server ends
 
 
 @pytest.fixture(scope="module")
