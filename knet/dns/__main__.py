@@ -7,6 +7,7 @@ import logging
 import resource
 import secrets
 import signal
+import socket
 import sys
 from functools import partial
 from pathlib import Path
@@ -68,7 +69,7 @@ class DNS:
             await self._look_for_loops()
 
     async def _listen(self) -> None:
-        await Server(self.responder).start(self._port, *ADDRESSES)
+        await Server(self.responder).start(self._port, *(ADDRESSES if _has_ipv6() else ADDRESSES[:1]))
         for address, path, page in (
             (self.settings.health, "/health", lambda: Page("OK")),
             (self.settings.ready, "/ready", self._readiness),
@@ -85,7 +86,7 @@ class DNS:
         return Page(f"kubernetes{why}", "503 Service Unavailable")
 
     def _metrics(self) -> Page:
-        self.responder.forget()
+        self.responder.count()
         families: list[Family | Distribution] = self.responder.metrics.families()
         return Page(exposition([*families, *self.responder.routes.families()]), content_type=CONTENT_TYPE)
 
@@ -125,6 +126,15 @@ class DNS:
             except (NoAnswer, TooMany) as error:
                 log.warning("plugin/loop: %s", error)
             del self.responder.probes[name]
+
+
+def _has_ipv6() -> bool:
+    """Whether the kernel does; it may have been told not to (ipv6.disable=1)."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return False
+    return True
 
 
 def _looped(name: str, zone: str) -> None:

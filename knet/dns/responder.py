@@ -72,7 +72,7 @@ class Responder:
     """Answers queries by routes.  Until the cluster's zone is ``ready`` its names are SERVFAIL, never a wrong no."""
 
     def __init__(self, directory: Directory, routes: Routes, metrics: Metrics | None = None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._version = -1
         self._room = 0
         self._transports: list[Transport] = []
@@ -91,21 +91,27 @@ class Responder:
         self.routes = routes
         self.forget()
 
-    def forget(self) -> None:
-        """All answers; what they were given for is counted."""
+    def count(self) -> None:
+        """Tell the metrics how often remembered answers were given."""
         for transport in self._transports:
             for known in transport.by_question.values():
                 if known.times:
                     self.metrics.answered(known.labels, known.query_size, known.size, known.times)
+                    known.times = 0
+
+    def forget(self) -> None:
+        """All answers."""
+        self.count()
+        for transport in self._transports:
             transport.by_bytes.clear()
             transport.by_question.clear()
         self._room = 0
-        self._version = self._directory.version
+        self._version = self.directory.version
         self.routes.packer.serial = int(time.time())
 
     def respond(self, query: bytes, transport: Transport) -> bytes | Foreign | None:
         """The answer to a message, whatever is in it; None for what deserves none."""
-        if self._version != self._directory.version:
+        if self._version != self.directory.version:
             self.forget()
         known = transport.by_bytes.get(query[2:])
         if known is None:

@@ -38,7 +38,7 @@ class Server:
     """Answers queries at one port of some addresses."""
 
     def __init__(self, responder: Responder) -> None:
-        self._responder = responder
+        self.responder = responder
         self._under_way: set[asyncio.Task[None]] = set()
         self._udp: list[socket.socket] = []
         self._tcp: list[asyncio.Server] = []
@@ -56,8 +56,8 @@ class Server:
             udp.setblocking(False)
             self._udp.append(udp)
             udp.bind((address, port))
-            loop.add_reader(udp, self._readable, udp, self._responder.transport("udp", number))
-            transport = self._responder.transport("tcp", number)
+            loop.add_reader(udp, self._readable, udp, self.responder.transport("udp", number))
+            transport = self.responder.transport("tcp", number)
 
             async def serve(
                 reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transport: Transport = transport
@@ -91,17 +91,16 @@ class Server:
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
         if answered:
-            self._responder.metrics.durations.observe((time.perf_counter() - start) / answered, answered)
+            self.responder.metrics.durations.observe((time.perf_counter() - start) / answered, answered)
 
     def _respond(self, query: bytes, transport: Transport, client: Any) -> bytes | Foreign | None:
-        """The answer.  A query that hits on a mistake of ours gets SERVFAIL, and all others theirs (as CoreDNS)."""
+        """The answer."""
         try:
-            reply = self._responder.respond(query, transport)
+            reply = self.responder.respond(query, transport)
         except Exception:
             log.exception("no answer to %s", query.hex())
-            self._responder.metrics.panics += 1
-            return code_only(query, RCODE.SERVFAIL)
-        if self._responder.routes.logging and isinstance(reply, bytes):
+            return self._recovered(query)
+        if self.responder.routes.logging and isinstance(reply, bytes):
             log.info("%s", line(query, reply, transport.proto, client, 0))
         return reply
 
@@ -112,12 +111,21 @@ class Server:
 
     async def _resolve(self, foreign: Foreign, query: bytes, transport: Transport, client: Any) -> bytes:
         start = time.perf_counter()
-        reply = await resolve(self._responder, foreign, query, transport)
+        try:
+            reply = await resolve(self.responder, foreign, query, transport)
+        except Exception:
+            log.exception("no answer to %s", query.hex())
+            reply = self._recovered(query)
         seconds = time.perf_counter() - start
-        self._responder.metrics.durations.observe(seconds)
-        if self._responder.routes.logging:
+        self.responder.metrics.durations.observe(seconds)
+        if self.responder.routes.logging:
             log.info("%s", line(query, reply, transport.proto, client, seconds))
         return reply
+
+    def _recovered(self, query: bytes) -> bytes:
+        """A query that hits on a mistake of ours gets SERVFAIL, and all others their answers (as in CoreDNS)."""
+        self.responder.metrics.panics += 1
+        return code_only(query, RCODE.SERVFAIL)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transport: Transport) -> None:
         """One TCP connection: queries, each with its length before it; answers as they come (RFC 7766)."""

@@ -18,7 +18,7 @@ from knet.dns.settings import read
 from knet.kernel import links, namespaces
 from knet.kernel.namespaces import run_in
 from knet.kernel.netlink import Netlink
-from tests.cluster_objects import endpoint_slice, service
+from tests.cluster_objects import endpoint, endpoint_slice, service
 
 pytestmark = pytest.mark.root
 
@@ -367,6 +367,21 @@ def test_of_too_many_connections_the_one_that_is_silent_longest_is_closed():
         server.close()
 
     in_namespace(body)
+
+
+def test_a_mistake_of_ours_costs_one_answer(caplog: pytest.LogCaptureFixture):
+    """No API server takes a hostname that is longer than a label; here it stands for what nobody thought of."""
+
+    async def body() -> None:
+        server = await serving()
+        many = endpoint_slice("many", endpoint("10.244.1.2", hostname="x" * 64))
+        server.responder.directory.slice_changed(None, many)
+        assert (await Client().ask(f"_http._tcp.{MANY}", "SRV")).header.rcode == RCODE.SERVFAIL
+        assert addresses(await Client().ask(WEB)) == ["10.96.0.80"]
+        assert server.responder.metrics.panics == 1
+
+    in_namespace(body)
+    assert "DNSLabelError" in caplog.text
 
 
 def test_over_ipv6():
