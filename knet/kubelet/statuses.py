@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from knet.api.objects import JSON, Pod
+from knet.api.objects import JSON, Pod, condition
 from knet.client import ApiError, Client, NotFound, Unavailable
 from knet.client.client import STRATEGIC
 
@@ -31,6 +31,7 @@ class _Report:
     sending: bool = False
     again: bool = False
     done: asyncio.Event | None = None
+    revision: int = 0  # of the pod, when it was sent
 
 
 class StatusWriter:
@@ -62,6 +63,19 @@ class StatusWriter:
         if report is not None:
             report.sent, report.again = None, report.sending
             self._enqueue(uid)
+
+    def seen(self, pod: Pod) -> None:
+        """A version of the pod from the API: who has said since our last word that it is not ready is put right.
+
+        The node lifecycle controller says so of a node that was silent for a while.
+        """
+        report = self._reports.get(pod.uid)
+        if report is None or report.sent is None or int(pod.metadata.resourceVersion) <= report.revision:
+            return
+        ours = next(row["status"] for row in report.sent["conditions"] if row["type"] == "Ready")
+        theirs = condition(pod.status.conditions, "Ready")
+        if theirs is not None and theirs.status != ours and not report.sending:
+            self.repeat(pod.uid)
 
     def forget(self, uid: str) -> None:
         """The pod is gone from the API, or about to go: nobody is left to be told."""
@@ -117,7 +131,8 @@ class StatusWriter:
         # a static pod is known to the API by its mirror, whose uid is another
         body = {"status": status} if pod.static else {"metadata": {"uid": pod.uid}, "status": status}
         try:
-            await self._client.patch(Pod, pod.name, body, pod.namespace, "status", kind=STRATEGIC)
+            written = await self._client.patch(Pod, pod.name, body, pod.namespace, "status", kind=STRATEGIC)
+            report.revision = int(written.metadata.resourceVersion)
         except NotFound:
             log.info("pod %s/%s: gone before its status was told", pod.namespace, pod.name)
         except (ApiError, Unavailable) as error:  # Conflict too: if it is another pod by now, the watch will say so

@@ -108,6 +108,7 @@ class PodWorker:
     def update(self, pod: Pod) -> None:
         """A new version of the pod. Our own status coming back is no news."""
         old, self._pod = self._pod, pod
+        self._machine.statuses.seen(pod)
         self._take_up_containers()
         if (old.metadata.deletionTimestamp, old.metadata.deletionGracePeriodSeconds, old.spec) != (
             pod.metadata.deletionTimestamp,

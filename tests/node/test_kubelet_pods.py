@@ -238,6 +238,18 @@ async def test_a_pod_runs_answers_logs_executes_and_goes() -> None:
 
 
 @isolated
+async def test_whoever_says_of_a_ready_pod_that_it_is_not_is_corrected() -> None:
+    async with machine() as there:
+        await there.create("quiet", command=["sleep", "1000"])
+        await there.until("quiet", ready)
+        # as the node lifecycle controller does when a node was silent for a while
+        doubt = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        doubted = await there.client.patch(Pod, "quiet", doubt, "default", "status", kind=STRATEGIC)
+        assert not ready(doubted)
+        await there.until("quiet", ready)
+
+
+@isolated
 async def test_without_a_pod_network_the_node_is_not_ready_and_pods_wait() -> None:
     async with machine(network=False) as there:
         await there.create("web", command=["sleep", "1000"])
