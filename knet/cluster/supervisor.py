@@ -117,7 +117,7 @@ class Supervisor:
         upstream = self.config.dns_upstream
         nameservers = [upstream] if upstream else []
         self._underlay = Underlay(in_families(plan, self.config.families), self.state.lib, nameservers)
-        self._pool = self.config.lb_pool or str(default_pool(self._underlay.plan))
+        self._pool = self.config.lb_pool or str(default_pool(plan, self.config.families))
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
         workers = [row for row in self._underlay.machines.values() if row.role == WORKER]

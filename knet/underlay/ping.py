@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from knet.kernel.namespaces import Namespaces, entered
 
 _ECHO_REQUEST, _ECHO_REPLY = 8, 0
+#: of ICMPv6 (RFC 4443), whose checksum the kernel fills in, and whose raw sockets show no IP header
+_ECHO_REQUEST6, _ECHO_REPLY6 = 128, 129
 #: type, code, checksum, identifier, sequence number
 _HEADER = struct.Struct("!BBHHH")
 #: the kernel notes when a packet came in, in seconds and nanoseconds since 1970: it may be read much later
@@ -27,9 +29,11 @@ def reach(
 ) -> dict[tuple[str, str], float | None]:
     """Round-trip times in seconds from every source to every other destination; None where nothing came back in time.
 
-    ``sources`` are machines with their namespaces, ``destinations`` names with IPv4 addresses.
+    ``sources`` are machines with their namespaces, ``destinations`` names with addresses of one family.
     """
     names = list(destinations)
+    ipv6 = any(":" in address for address in destinations.values())
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if ipv6 else (socket.AF_INET, socket.IPPROTO_ICMP)
     sockets: dict[int, tuple[str, socket.socket]] = {}
     sent: dict[tuple[str, str], float] = {}
     measured: dict[tuple[str, str], float | None] = {}
@@ -38,7 +42,7 @@ def reach(
     try:
         for source, namespaces in sources.items():
             with entered(namespaces.only("net")):
-                raw = socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP)
+                raw = socket.socket(family, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
             raw.setblocking(False)
             raw.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             sockets[raw.fileno()] = (source, raw)
@@ -67,7 +71,10 @@ def reach(
 
 def _send(raw: socket.socket, address: str, identifier: int, number: int) -> None:
     try:
-        raw.sendto(echo_request(identifier, number), (address, 0))
+        request = echo_request(identifier, number)
+        if raw.family == socket.AF_INET6:
+            request = _HEADER.pack(_ECHO_REQUEST6, 0, 0, identifier, number)
+        raw.sendto(request, (address, 0))
     except OSError:
         pass  # no route, or an interface without carrier: it does not arrive, as is found out in time
 
@@ -88,9 +95,11 @@ def _answers(raw: socket.socket, identifier: int) -> Sequence[tuple[int, float]]
             packet, ancillary, _flags, _address = raw.recvmsg(2048, 64)
         except BlockingIOError:
             return found
-        start = (packet[0] & 0x0F) * 4
+        start, reply = (packet[0] & 0x0F) * 4, _ECHO_REPLY
+        if raw.family == socket.AF_INET6:
+            start, reply = 0, _ECHO_REPLY6
         if len(packet) >= start + _HEADER.size:
             kind, _code, _checksum, whose, number = _HEADER.unpack_from(packet, start)
-            if kind == _ECHO_REPLY and whose == identifier:
+            if kind == reply and whose == identifier:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(ancillary[0][2])
                 found.append((number, seconds + nanoseconds / 1e9))

@@ -12,6 +12,7 @@ from underlay_sandbox import isolated, processes
 
 from knet.kernel import features, links, qdiscs
 from knet.kernel.netlink import Netlink, NetlinkError
+from knet.underlay.families import in_families
 from knet.underlay.membership import Joining, join, leave
 from knet.underlay.ping import reach
 from knet.underlay.plan import Plan
@@ -60,6 +61,14 @@ def _kinds(underlay: Underlay, node: str, interface: str) -> list[str]:
 def test_every_machine_reaches_every_other(spec: str, tmp_path: Path) -> None:
     with Underlay(_plan(spec, 4), tmp_path) as underlay:
         assert _unreached(underlay) == set()
+
+
+@pytest.mark.parametrize("spec", ["two_racks", WAN])
+@isolated
+def test_every_machine_reaches_every_other_by_ipv6(spec: str, tmp_path: Path) -> None:
+    with Underlay(in_families(_plan(spec), ("IPv6",)), tmp_path) as underlay:
+        assert _unreached(underlay) == set()
+        assert "\tn2" in underlay.net["n1"].cmd("cat /etc/hosts")
 
 
 @isolated

@@ -95,3 +95,9 @@ def test_announcements_say_where_an_address_is() -> None:
     checksum = found.cksum
     del found.cksum
     assert ICMPv6ND_NA(bytes(IPv6(bytes(sent)).payload)).cksum == checksum
+
+
+def test_ipv6_has_the_image_of_the_same_pool() -> None:
+    plan = describe(load("single", 2))
+    assert str(default_pool(plan, ("IPv4", "IPv6"))) == "172.18.0.223-172.18.0.254,fd00:172:18::223-fd00:172:18::254"
+    assert str(default_pool(plan, ("IPv6",))) == "fd00:172:18::223-fd00:172:18::254"
