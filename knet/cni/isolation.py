@@ -3,7 +3,7 @@
 Upstream demands that "all newly created pods affected by a given NetworkPolicy will be isolated before they are
 started", which is why there CNI plugins that enforce policies are agents at the same time.  Here the kubelet asks
 kube-network-policies itself, over a socket of the machine's network namespace, which no pod can reach: it sends the pod
-with its addresses as one line of JSON and reads ``ok`` when the rules are there.
+with its addresses as one line of JSON and reads `IN_FORCE` when the rules are there.
 
 The supervisor has the socket listen before anybody runs, so a question waits while the other side starts.  Where no
 policies are enforced nobody listens, and there is nothing to wait for.
@@ -21,21 +21,25 @@ from knet.api.objects import JSON, Container, Pod
 ADDRESS = "\0kube-network-policies"
 #: seconds that a pod waits before its start is tried anew, and longest that an enforcer without an API server is silent
 PATIENCE = 5.0
-_DONE = b"ok\n"
+#: answers: the rules are there; no pod of the cluster is isolated
+IN_FORCE, NO_POLICY = b"in force\n", b"no policy\n"
 
 
 class IsolationError(RuntimeError):
     """The pod's policies are not in force; one line."""
 
 
-async def isolate(pod: Pod, addresses: list[str]) -> None:
-    """Return when what policies say of the pod is in force on this machine; IsolationError."""
+async def isolate(pod: Pod, addresses: list[str]) -> bool:
+    """Return when what policies say of the pod is in force on this machine, and whether there are any; IsolationError.
+
+    Where there are some, other machines may have to know the pod, too: to let it in.
+    """
     question = orjson.dumps(announcement(pod, addresses)) + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as asking:
         try:
             asking.connect(ADDRESS)
         except ConnectionRefusedError:
-            return
+            return False
         except BlockingIOError:
             raise IsolationError("too many pods wait for their network policies") from None
         answer = b""
@@ -47,8 +51,9 @@ async def isolate(pod: Pod, addresses: list[str]) -> None:
                     answer = await reader.readline()
                 finally:
                     writer.close()
-    if answer != _DONE:
+    if answer not in (IN_FORCE, NO_POLICY):
         raise IsolationError(f"network policies are not in force after {PATIENCE:.0f} s")
+    return answer == IN_FORCE
 
 
 def announcement(pod: Pod, addresses: list[str]) -> JSON:

@@ -234,7 +234,7 @@ class PodWorker:
             qos=self._qos,
         )
 
-    def _report(self, view: PodView, now: float) -> None:
+    def _report(self, view: PodView, now: float, awaited: bool = False) -> None:
         if view.final or view.removed:
             return
         self._reported_at = now
@@ -249,7 +249,7 @@ class PodWorker:
         restarts = sum(run.current.number + run.ephemeral for run in view.containers if run.current is not None)
         before, self._shown = self._shown, _Shown(final, ready, restarts, reasons)
         urgent = before is not None and (before[:3] != self._shown[:3] or (before.reasons != reasons and bool(reasons)))
-        self._machine.statuses.publish(self._pod, status, urgent)
+        self._machine.statuses.publish(self._pod, status, awaited or urgent)
 
     def _check_deadline(self, now: float) -> None:
         seconds = self._pod.spec.activeDeadlineSeconds
@@ -343,8 +343,9 @@ class PodWorker:
         """Let no container run before the network policies that isolate the pod are in force."""
         assert isinstance(self._sandbox, Sandbox)
         try:
-            if not self._sandbox.host_network:
-                await cni.isolate(self._pod, list(self._ips))
+            if not self._sandbox.host_network and await cni.isolate(self._pod, list(self._ips)):
+                # isolated pods that let this one in have to hear of its address before it calls them
+                self._report(self._view(), self._machine.now(), awaited=True)
         except cni.IsolationError as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             await remove_sandbox(self._sandbox, self._paths.directory)

@@ -86,16 +86,20 @@ class Enforcer:
                 repair_at = loop.time() + self._period
             await self._sync(repair=due)
 
-    async def admit(self, pod: NarrowPod) -> None:
-        """Return when the pod, which is about to start here, is isolated as policies say.  ValueError: no address."""
+    async def admit(self, pod: NarrowPod) -> bool:
+        """Return when the pod, which is about to start here, is isolated as policies say; False where there are none.
+
+        ValueError for one without an address.
+        """
         await self._decided.wait()
         if not self._policies:
-            return
+            return False
         self._announced.add(pod)
         done = asyncio.get_running_loop().create_future()
         self._admitted.append(done)
         self._changed.set()
         await done
+        return True
 
     async def _sync(self, repair: bool) -> None:
         loop = asyncio.get_running_loop()

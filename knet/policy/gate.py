@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from knet.cni.isolation import IN_FORCE, NO_POLICY
 from knet.policy.population import NarrowPod
 
 log = logging.getLogger(__name__)
 
 
 class Gate:
-    """``admit`` returns when the pod may start."""
+    """``admit`` returns when the pod may start, and whether there are policies; ValueError for a pod that may not."""
 
-    def __init__(self, listening: socket.socket, admit: Callable[[NarrowPod], Awaitable[None]]) -> None:
+    def __init__(self, listening: socket.socket, admit: Callable[[NarrowPod], Awaitable[bool]]) -> None:
         self._listening = listening
         self._admit = admit
 
@@ -27,8 +28,7 @@ class Gate:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             pod = msgspec.json.decode(await reader.readline(), type=NarrowPod)
-            await self._admit(pod)
-            writer.write(b"ok\n")
+            writer.write(IN_FORCE if await self._admit(pod) else NO_POLICY)
         except (msgspec.DecodeError, ValueError) as error:
             log.warning("not understood: %s", error)
         except OSError as error:  # it did not wait for the answer

@@ -101,7 +101,7 @@ def narrow(pod: Pod, address: str) -> NarrowPod:
 def test_from_the_first_policy_to_the_last(tmp_path: Path) -> None:
     async def test(machine: Machine) -> None:
         pod = await machine.pod("web")
-        await machine.enforcer.admit(narrow(pod, WEB))  # nobody is isolated: nothing to wait for
+        assert not await machine.enforcer.admit(narrow(pod, WEB))  # nobody is isolated: nothing to wait for
         assert machine.isolated() is None
         await machine.show("web", WEB)
         await machine.policy("deny")
@@ -121,7 +121,7 @@ def test_a_pod_is_isolated_when_it_is_admitted(tmp_path: Path, monkeypatch: pyte
         await machine.policy("deny")
         await machine.until({WEB})
         pod = await machine.pod("new")
-        await machine.enforcer.admit(narrow(pod, NEW))
+        assert await machine.enforcer.admit(narrow(pod, NEW))
         assert machine.isolated() == {WEB, NEW}
         assert [path.name for path in (tmp_path / "announced").iterdir()] == ["default_new.json"]
         await machine.client.patch(Pod, "new", {"metadata": {"labels": {"a": "b"}}}, namespace="default")

@@ -33,35 +33,37 @@ def listening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
     return found
 
 
-async def asked(listening: socket.socket, admit: Callable[[NarrowPod], Awaitable[None]]) -> None:
+async def asked(listening: socket.socket, admit: Callable[[NarrowPod], Awaitable[bool]]) -> bool:
     gate = asyncio.ensure_future(Gate(listening, admit).run())
     try:
-        await isolation.isolate(WEB, ["10.244.1.2"])
+        return await isolation.isolate(WEB, ["10.244.1.2"])
     finally:
         gate.cancel()
 
 
 def test_where_nobody_enforces_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "ADDRESS", f"\0{tmp_path}")
-    asyncio.run(isolation.isolate(WEB, ["10.244.1.2"]))
+    assert not asyncio.run(isolation.isolate(WEB, ["10.244.1.2"]))
 
 
-def test_a_pod_waits_until_it_is_admitted(listening: socket.socket) -> None:
+@pytest.mark.parametrize("policies", [True, False])
+def test_a_pod_waits_until_it_is_admitted(listening: socket.socket, policies: bool) -> None:
     seen: list[NarrowPod] = []
 
     async def body() -> None:
         admitted = asyncio.Event()
 
-        async def admit(pod: NarrowPod) -> None:
+        async def admit(pod: NarrowPod) -> bool:
             seen.append(pod)
             await admitted.wait()
+            return policies
 
         waiting = asyncio.ensure_future(asked(listening, admit))
         while not seen:
             await asyncio.sleep(0)
         assert not waiting.done()
         admitted.set()
-        await waiting
+        assert await waiting is policies
 
     asyncio.run(body())
     [pod] = seen
@@ -70,7 +72,7 @@ def test_a_pod_waits_until_it_is_admitted(listening: socket.socket) -> None:
 
 
 def test_a_question_that_is_not_answered_is_an_error(listening: socket.socket) -> None:
-    async def refuse(_: NarrowPod) -> None:
+    async def refuse(_: NarrowPod) -> bool:
         raise ValueError("no")
 
     with pytest.raises(isolation.IsolationError, match="network policies are not in force"):
