@@ -87,6 +87,9 @@ def up(
     cni: Annotated[
         str | None, typer.Option(metavar=_choice(CNI_BACKENDS), help="How pods reach pods on other machines.")
     ] = None,
+    cni_conf: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A CNI configuration: its plugins connect pods (docs/howto.md).")
+    ] = None,
     mtu: Annotated[
         int | None, typer.Option(metavar="BYTES", help="MTU of pods, right or wrong (default: what fits the links).")
     ] = None,

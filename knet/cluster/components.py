@@ -157,6 +157,7 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
             "cluster_dns": config.dns_ip,
             "images": config.images or str(state.images),
             "cluster_name": config.name,
+            "cni_conf": config.cni_conf,
             "timing": config.timing,
         },
     )

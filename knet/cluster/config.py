@@ -50,7 +50,7 @@ LIVE = ("proxy", "ipvs_scheduler", "controllers", "without")
 #: components that a cluster may do without, for somebody else's in their place
 OPTIONAL = ("kube-controller-manager", "kube-scheduler", "kube-proxy")
 #: options that name a file of the user's, which components read by its absolute path
-FILES = ("images", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+FILES = ("images", "cni_conf", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
 
 #: a cluster's name becomes a directory, a kubeconfig context and part of process titles
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -63,6 +63,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``port`` 0 lets the kernel choose the host-side port of the API server, which then stays the cluster's own.
     ``ip_family`` is ipv4, ipv6 or dual; ``cluster_cidr`` and ``service_cidr`` are ranges of these families, with a
     comma between, "" their defaults.
+    ``cni_conf`` is a directory with a CNI configuration whose plugins connect pods; "" is our own plugin.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
     ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
@@ -79,6 +80,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     topo: str = "single"
     workers: int | None = None
     cni: str = "vxlan"
+    cni_conf: str = ""
     mtu: int = 0
     proxy: str = "iptables"
     ipvs_scheduler: str = "rr"
@@ -149,6 +151,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise KnetError(f"--dns-upstream {self.dns_upstream}: give the resolver's IP address.") from None
         if self.images and not Path(self.images).is_file():
             raise KnetError(f"--images {self.images}: no such file (a YAML file of image rows, see docs/reference.md).")
+        if self.cni_conf:
+            _check_plugins(Path(self.cni_conf))
         log = Path(self.audit_log)
         if self.audit_log and (not log.parent.is_dir() or log.is_relative_to("/run")):
             raise KnetError(f"--audit-log {log}: choose a file in a directory that exists, and not below /run.")
@@ -219,3 +223,17 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     def dns_ip(self) -> str:
         """The ClusterIP of kube-system/kube-dns: the tenth of the (primary) service range, as kubeadm chooses it."""
         return str(self.service_ranges[self.families[0]][10])
+
+
+def _check_plugins(directory: Path) -> None:
+    """KnetError where a CNI configuration cannot be used, or machines would not see it."""
+    from knet.cni import Chain, CniError, NetworkConfig  # costs 0.1 s, which an ordinary `knet up` need not wait
+
+    if directory.is_relative_to("/run"):
+        raise KnetError(
+            f"--cni-conf {directory}: choose a directory that is not below /run, where machines have their own."
+        )
+    try:
+        Chain(directory).check(NetworkConfig(CLUSTER_CIDR, CLUSTER_CIDR, 1500))
+    except CniError as error:
+        raise KnetError(f"--cni-conf {error}.") from None

@@ -333,8 +333,3 @@ def remove(container_id: str) -> None:
 def gc(valid: Collection[str]) -> list[str]:
     """`Plugin.gc`, on the machine that this process runs on."""
     return _plugin().gc(valid)
-
-
-def check(netns: int, container_id: str, subnet: str) -> CniResult:
-    """`Plugin.check`, on the machine that this process runs on."""
-    return _plugin().check(netns, container_id, subnet)

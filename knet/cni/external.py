@@ -14,11 +14,11 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from knet.cni.attach import Attachment
 from knet.cni.bridge import POD_INTERFACE, CniError
 from knet.cni.network import NetworkConfig
 from knet.kernel import links
@@ -36,30 +36,15 @@ _SUFFIXES = (".conf", ".conflist", ".json")
 _LO = 1
 
 
-@dataclass(frozen=True)
-class Attachment:
-    """A sandbox; ``netns`` is a descriptor of its network namespace, -1 if that has gone.
-
-    ``ports`` are rows of the capability portMappings.
-    """
-
-    container_id: str
-    netns: int
-    namespace: str
-    name: str
-    uid: str
-    ports: Sequence[JSON] = field(default=())
-
-    @property
-    def arguments(self) -> list[tuple[str, str]]:
-        """CNI_ARGS, as every runtime of Kubernetes gives them."""
-        return [
-            ("IgnoreUnknown", "1"),
-            ("K8S_POD_NAMESPACE", self.namespace),
-            ("K8S_POD_NAME", self.name),
-            ("K8S_POD_INFRA_CONTAINER_ID", self.container_id),
-            ("K8S_POD_UID", self.uid),
-        ]
+def _arguments(attachment: Attachment) -> list[tuple[str, str]]:
+    """CNI_ARGS, as every runtime of Kubernetes gives them."""
+    return [
+        ("IgnoreUnknown", "1"),
+        ("K8S_POD_NAMESPACE", attachment.namespace),
+        ("K8S_POD_NAME", attachment.name),
+        ("K8S_POD_INFRA_CONTAINER_ID", attachment.container_id),
+        ("K8S_POD_UID", attachment.uid),
+    ]
 
 
 def load(directory: Path, network: NetworkConfig) -> JSON:
@@ -182,7 +167,7 @@ class Chain:
             "CNI_CONTAINERID": attachment.container_id,
             "CNI_NETNS": f"/proc/{os.getpid()}/fd/{attachment.netns}" if attachment.netns >= 0 else "",
             "CNI_IFNAME": POD_INTERFACE,
-            "CNI_ARGS": ";".join(f"{name}={value}" for name, value in attachment.arguments),
+            "CNI_ARGS": ";".join(f"{name}={value}" for name, value in _arguments(attachment)),
             "CNI_PATH": ":".join(self._path),
             "PATH": DEFAULT_PATH,
         }
@@ -215,7 +200,7 @@ class Chain:
             "config": base64.b64encode(json.dumps(configuration).encode()).decode(),
             "ifName": POD_INTERFACE,
             "networkName": configuration["name"],
-            "cniArgs": attachment.arguments,
+            "cniArgs": _arguments(attachment),
             "capabilityArgs": {"portMappings": list(attachment.ports)} if attachment.ports else {},
             "result": result,
         }

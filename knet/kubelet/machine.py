@@ -9,7 +9,7 @@ from pathlib import Path
 from knet.api.objects import Pod, Service
 from knet.api.timing import Timing
 from knet.client import Client, EventRecorder, Informer
-from knet.cni import NetworkConfig
+from knet.cni import NetworkConfig, PodNetwork
 from knet.images import ImageStore
 from knet.kubelet.backoff import Backoff
 from knet.kubelet.etc_files import ClusterDNS, hosts, kernel_name, resolv_conf
@@ -46,6 +46,7 @@ class Machine:
     crash_backoff: Backoff
     image_backoff: Backoff
     network: Callable[[], NetworkConfig | None]
+    plugins: PodNetwork
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def paths(self, pod: Pod) -> PodPaths:

@@ -47,7 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     ``node_ip`` may be one of each address family, with a comma between, the primary one first.
     ``pki_dir`` holds kubelet.crt, kubelet.key and ca.crt; ``cpu`` and ``memory`` are quantities, the machine's
-    capacity; ``images`` is a further catalogue file.
+    capacity; ``images`` is a further catalogue file; ``cni_conf`` a directory with a CNI configuration, "" for our own.
     """
 
     kubeconfig: str
@@ -63,6 +63,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cluster_dns: str = CLUSTER_DNS
     cluster_domain: str = CLUSTER_DOMAIN
     images: str | None = None
+    cni_conf: str = ""
     cluster_name: str = "knet"
     timing: str = "lab"
 
@@ -82,6 +83,7 @@ async def serve(options: Options) -> None:
     store = ImageStore(root / "images", Catalogue(Path(options.images) if options.images else None))
     store.prepare()
     paths.prepare(root)
+    plugins: cni.PodNetwork = cni.Chain(Path(options.cni_conf)) if options.cni_conf else cni.Bridge()
     network = Network()
     group = f"knet/{options.cluster_name}/{options.node_name}"
     hierarchies = cgroup.find_or_mount(root / "cgroup")
@@ -90,7 +92,7 @@ async def serve(options: Options) -> None:
     containers = Containers(root, hierarchies, group)
     resources = capacity(options.cpu, options.memory, options.pods, root)
     async with Client.from_kubeconfig(options.kubeconfig, "kubelet") as client:
-        clean_up_forgotten(root / "pods")
+        await clean_up_forgotten(root / "pods", plugins)
         await containers.connect()
         services = Informer(client, Service)
         informer = Informer(client, Pod, field_selector=f"spec.nodeName={options.node_name}")
@@ -113,6 +115,7 @@ async def serve(options: Options) -> None:
             crash_backoff=Backoff(timing.crash_backoff, timing.crash_backoff_max),
             image_backoff=Backoff(timing.image_backoff, timing.image_backoff_max),
             network=network.config,
+            plugins=plugins,
         )
         facts = NodeFacts(options.node_name, node_ips, options.cluster_name, options.labels, resources)
         health = Health()

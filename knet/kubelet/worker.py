@@ -263,12 +263,12 @@ class PodWorker:
             await self._set_up_volumes()
         elif step.do is Do.CREATE_SANDBOX:
             async with self._machine.turn:
-                self._create_sandbox()
+                await self._create_sandbox()
                 await asyncio.sleep(0)  # between two of a burst, heartbeats and ends of containers have their turn
         elif step.do is Do.REMOVE_SANDBOX and self._sandbox is not None:
             if phase(self._view()) not in ("Succeeded", "Failed") and not self._view().terminating:
                 self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
-            await remove_sandbox(self._sandbox, self._paths.directory)
+            await remove_sandbox(self._sandbox, self._paths.directory, self._machine.plugins)
             self._sandbox = None
         elif step.do is Do.START and isinstance(self._sandbox, Sandbox) and not self._view().terminating:
             if not self._isolated and not await self._isolate():
@@ -313,7 +313,7 @@ class PodWorker:
             self._volumes = places
             self._retry, self._retry_at = RETRY[0], 0.0
 
-    def _create_sandbox(self) -> None:
+    async def _create_sandbox(self) -> None:
         pod, directory, network = self._pod, self._paths.directory, self._machine.network()
         try:
             config = SandboxConfig(
@@ -325,7 +325,7 @@ class PodWorker:
             if pod.spec.hostNetwork:
                 sandbox = create_host_sandbox(directory, self._machine.node_ips, config)
             elif network is not None:
-                sandbox = create_sandbox(directory, f"{pod.namespace}/{pod.name}", config, network)
+                sandbox = await create_sandbox(directory, pod, config, self._machine.plugins, network)
             else:
                 self._event("Warning", "NetworkNotReady", f"network is not ready: {NETWORK_NOT_READY}")
                 self._try_later()
@@ -348,7 +348,7 @@ class PodWorker:
                 self._report(self._view(), self._machine.now(), awaited=True)
         except cni.IsolationError as error:
             self._event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-            await remove_sandbox(self._sandbox, self._paths.directory)
+            await remove_sandbox(self._sandbox, self._paths.directory, self._machine.plugins)
             self._sandbox = None
             self._try_later()
             return False

@@ -99,7 +99,7 @@ def test_a_missing_program_is_named_with_its_package(tmp_path: Path, home: Path)
     environment = os.environ | {"PATH": str(tmp_path)}
     done = knet("up", "--name", "bad", check=False, env=environment)
     assert done.returncode == 2
-    assert "iptables-restore not found; install with: apt-get install iptables " in done.stderr
+    assert "iptables-restore, nft not found; install with: apt-get install iptables nftables " in done.stderr
     assert host.traces("bad") == []
 
 

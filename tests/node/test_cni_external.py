@@ -10,7 +10,8 @@ import pytest
 from underlay_sandbox import isolated
 
 from knet.cni import CniError
-from knet.cni.external import PLUGIN_DIRS, Attachment, Chain, load
+from knet.cni.attach import Attachment
+from knet.cni.external import PLUGIN_DIRS, Chain, load
 from knet.cni.network import NetworkConfig
 from knet.kernel import namespaces
 from knet.kernel.namespaces import Namespaces, run_in

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from knet import cni
+from knet.api.objects import Pod
 from knet.kernel import sysctl
 from knet.kernel.libc import CLONE_NEWPID, unshare
 from knet.kernel.namespaces import Namespaces, create
@@ -81,8 +82,10 @@ class SandboxConfig:
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
 
-def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cni.NetworkConfig) -> Sandbox:
-    """A new sandbox for "namespace/name", recorded in ``directory`` (which exists); raises SandboxError, OSError."""
+async def create_sandbox(
+    directory: Path, pod: Pod, config: SandboxConfig, plugins: cni.PodNetwork, network: cni.NetworkConfig
+) -> Sandbox:
+    """A new sandbox, recorded in ``directory`` (which exists); raises SandboxError, OSError."""
     name = secrets.token_hex(32)
     started: list[Process] = []
 
@@ -94,7 +97,7 @@ def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cn
 
     namespaces = _create(("ipc",) if config.host_ipc else (), inside)
     try:
-        addresses = cni.add(namespaces.fds["net"], name, pod, network.subnet, network.mtu).addresses
+        addresses = await plugins.add(cni.Attachment.of(pod, name, namespaces.fds["net"]), network)
     except cni.CniError as error:
         started[0].kill()
         started[0].reap()
@@ -103,7 +106,7 @@ def create_sandbox(directory: Path, pod: str, config: SandboxConfig, network: cn
             f"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "
             f'"{name}": {error}'
         ) from error
-    return _recorded(directory, name, addresses, False, started[0], namespaces)
+    return _recorded(directory, name, tuple(addresses), False, started[0], namespaces)
 
 
 def create_host_sandbox(directory: Path, node_ips: tuple[str, ...], config: SandboxConfig) -> Sandbox:
@@ -157,7 +160,7 @@ def find_sandbox(directory: Path) -> Sandbox | Record | None:
         return record
 
 
-def clean_up_forgotten(pods_dir: Path) -> None:
+async def clean_up_forgotten(pods_dir: Path, plugins: cni.PodNetwork) -> None:
     """For the start of a kubelet: one that was killed between a sandbox's beginning and its record leaves a pause
     process and an address behind; a reboot leaves addresses. What is not recorded goes.
     """
@@ -173,14 +176,14 @@ def clean_up_forgotten(pods_dir: Path) -> None:
         if ours and int(process.name) not in pids:
             log.info("pause process %s belongs to no recorded sandbox: killed", process.name)
             os.kill(int(process.name), signal.SIGKILL)
-    for name in cni.gc(known):
+    for name in await plugins.gc(known):
         log.info("sandbox %s: its address is free again", name[:13])
 
 
-async def remove_sandbox(sandbox: Sandbox | Record, directory: Path) -> None:
+async def remove_sandbox(sandbox: Sandbox | Record, directory: Path, plugins: cni.PodNetwork) -> None:
     """Give the address back and let the namespaces vanish."""
     if not sandbox.host_network:
-        cni.remove(sandbox.id)
+        await plugins.remove(sandbox.id, sandbox.namespaces.fds["net"] if isinstance(sandbox, Sandbox) else -1)
     if isinstance(sandbox, Sandbox):
         sandbox.process.kill()
         await sandbox.lost
