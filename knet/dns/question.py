@@ -5,7 +5,7 @@ has no reason to hold a pointer, and to find a record's place its names need not
 """
 
 import struct
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from knet.dns.zone import Name
@@ -80,7 +80,8 @@ class Malformed(ValueError):
     """A message that is no single well-formed question, or no answer to one."""
 
 
-def lower(labels: Sequence[bytes]) -> Name:
+@lru_cache(256)  # for one query it is asked for several times
+def lower(labels: tuple[bytes, ...]) -> Name:
     """Labels to look up with: names are the same whatever their capitals (RFC 4343)."""
     return tuple(label.lower().decode("latin-1") for label in labels)
 

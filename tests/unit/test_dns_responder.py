@@ -169,9 +169,9 @@ def test_answers_that_are_too_large_are_cut_off_and_marked(edns, tcp, limit, tru
 
 
 def test_additional_addresses_are_left_out_before_anything_is_cut_off():
-    directory = Directory([service("db", "None")], [endpoint_slice("db", *(f"10.244.1.{n}" for n in range(2, 8)))])
+    directory = Directory([service("db", "None")], [endpoint_slice("db", *(f"10.244.1.{n}" for n in range(2, 9)))])
     found = ask("db.default.svc.cluster.local", "SRV", make(directory))
-    assert (found.header.tc, len(found.rr), found.ar) == (0, 6, [])
+    assert (found.header.tc, len(found.rr), found.ar) == (0, 7, [])
 
 
 def test_a_later_edns_version_is_refused():
