@@ -3,7 +3,7 @@
 import errno
 import ipaddress
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from knet.kernel import netlink_wire as wire
@@ -20,6 +20,8 @@ _SCOPE_NUMBERS = {name: number for number, name in _SCOPES.items()}
 
 #: linux/if_addr.h
 _IFA_F_NODAD = 0x02
+#: for ever valid, never preferred
+_DEPRECATED = {"ifa_preferred": 0, "ifa_valid": 0xFFFFFFFF, "cstamp": 0, "tstamp": 0}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Address:
     address: str
     """with its prefix length: 10.244.1.1/24"""
     scope: str = "global"
+    source: bool = field(default=True, compare=False)
+    """whether connections from here may choose it; of IPv6's a single address (/128) would otherwise be their first
+    choice (RFC 6724, rule 8), of IPv4's never is"""
 
     def __str__(self) -> str:
         return f"{self.address} dev {self.interface}"
@@ -42,7 +47,9 @@ def add(address: Address, index: int) -> Request:
     broadcast = str(network.broadcast_address) if network.version == 4 and network.prefixlen < 31 else None
     what = f"addr add {address}"
     flags = _IFA_F_NODAD if network.version == 6 else 0
-    return _compose(rtnl.RTM_NEWADDR, what, address, index, ("IFA_BROADCAST", broadcast), modifiers=CREATE, flags=flags)
+    unwanted = None if address.source or network.version == 4 else _DEPRECATED
+    attrs = ("IFA_BROADCAST", broadcast), ("IFA_CACHEINFO", unwanted)
+    return _compose(rtnl.RTM_NEWADDR, what, address, index, *attrs, modifiers=CREATE, flags=flags)
 
 
 def delete(address: Address, index: int) -> Request:

@@ -154,7 +154,8 @@ class Speaker:
             addresses.ensure(self._netlink, self._single(address))
 
     def _single(self, address: str) -> Address:
-        return Address(self._interface, f"{address}/{ipaddress.ip_address(address).max_prefixlen}")
+        length = ipaddress.ip_address(address).max_prefixlen
+        return Address(self._interface, f"{address}/{length}", source=False)
 
     def _tell(self, address: str) -> None:
         for service in self._services.list():

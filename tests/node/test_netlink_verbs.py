@@ -1,8 +1,10 @@
 """Every verb on the real kernel: it changes what differs, a second call changes nothing, errors say what was tried."""
 
 import errno
+import json
 import logging
 import socket
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -120,6 +122,17 @@ def test_addresses(netlink: Netlink):
     assert [found for found in addresses.list_addresses(netlink, "eth0") if found.scope == "global"] == [second]
     assert addresses.remove(netlink, second)
     assert not addresses.remove(netlink, second)
+
+
+@pytest.mark.parametrize("source", [True, False])
+def test_an_address_that_belongs_to_a_service_is_nobodys_source(machine: Namespaces, netlink: Netlink, source: bool):
+    own, service = Address("eth0", "fd00:172:18::3/64"), Address("eth0", "fd00:172:18::201/128", source=source)
+    for address in (own, service):
+        assert addresses.ensure(netlink, address)
+    assert not addresses.ensure(netlink, service)
+    asked = ["ip", "-6", "-json", "route", "get", "fd00:172:18::204"]
+    [route] = json.loads(run_in(machine, lambda: subprocess.check_output(asked)))
+    assert route["prefsrc"] == (service if source else own).address.partition("/")[0]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,9 @@ class IpvsApplier:
         index, bound = netlink.index(INTERFACE), self._bound(netlink)
         length = 32 if self._family == 4 else 128
         netlink.send(
-            *(addresses.add(Address(INTERFACE, f"{row}/{length}"), index) for row in sorted(wanted - bound)),
+            *(
+                addresses.add(Address(INTERFACE, f"{row}/{length}", source=False), index)
+                for row in sorted(wanted - bound)
+            ),
             *(addresses.delete(Address(INTERFACE, f"{row}/{length}"), index) for row in sorted(bound - wanted)),
         )
