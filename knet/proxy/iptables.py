@@ -48,7 +48,15 @@ from knet.proxy.chains import (
     Rules,
     chain_name,
 )
-from knet.proxy.snapshot import Endpoint, Endpoints, ServicePort, Snapshot, UsableEndpoints, usable_endpoints
+from knet.proxy.snapshot import (
+    Endpoint,
+    Endpoints,
+    ServicePort,
+    ServicePortName,
+    Snapshot,
+    UsableEndpoints,
+    usable_endpoints,
+)
 
 
 class _Names(NamedTuple):
@@ -70,27 +78,67 @@ def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> Chain:
     return Chain(NAT, chain_name("KUBE-SEP-", str(port.name), port.protocol.lower(), str(endpoint)))
 
 
+#: the chains that are there whatever the Services are
+_SHARED = frozenset(FIXED)
 #: the rules of one service port, each with the chain it is appended to
 PortRules = tuple[tuple[Chain, str], ...]
 
 
 class Renderer:
-    """Makes rules by chain, and remembers those of each port: from one change to the next nearly all stay the same."""
+    """Makes rules by chain, anew only for the ports that are not what they were in the snapshot before."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[ServicePort, str, str], PortRules] = {}
+        self._snapshot: Snapshot | None = None
+        self._ports: dict[ServicePortName, PortRules] = {}
+        self._chains: dict[Chain, tuple[str, ...]] = {}
 
     def chains(self, snapshot: Snapshot) -> Rules:
         """Every chain of kube-proxy with its rules."""
-        known, self._known = self._known, {}
-        rules: dict[Chain, list[str]] = {chain: list(CONSTANT[snapshot.family].get(chain, ())) for chain in FIXED}
-        for port in snapshot.ports.values():
-            key = port, snapshot.cluster_cidr, snapshot.node_ip
-            self._known[key] = known.get(key) or port_rules(*key)
-            for chain, rule in self._known[key]:
-                rules.setdefault(chain, []).append(rule)
-        rules[SERVICES].append(LAST)
+        if self._snapshot is None or _scope(snapshot) != _scope(self._snapshot):
+            self._ports, self._chains, touched = {}, dict.fromkeys(FIXED, ()), set(FIXED)
+            names: Iterable[ServicePortName] = snapshot.ports
+        else:
+            self._chains, touched = dict(self._chains), set()
+            names = snapshot.different(self._snapshot)
+        self._snapshot = snapshot
+        for name in names:
+            touched |= self._replace(name, snapshot)
+        self._chains |= self._shared(touched)
+        return self._chains
+
+    def _replace(self, name: ServicePortName, snapshot: Snapshot) -> set[Chain]:
+        """Take one port's rules as they are now; the shared chains in which others are to stand."""
+        port = snapshot.ports.get(name)
+        gone = self._ports.pop(name, ())
+        new = port_rules(port, snapshot.cluster_cidr, snapshot.node_ip) if port is not None else ()
+        if port is not None:
+            self._ports[name] = new
+        for chain in {chain for chain, _ in gone} - _SHARED:
+            del self._chains[chain]
+        for chain, rule in new:
+            if chain not in _SHARED:
+                self._chains[chain] = (*self._chains.get(chain, ()), rule)
+        before, after = ([row for row in rules if row[0] in _SHARED] for rules in (gone, new))
+        return {chain for chain, _ in (*before, *after)} if before != after else set()
+
+    def _shared(self, chains: set[Chain]) -> Rules:
+        """Chains in which all ports may have rules."""
+        if not chains or self._snapshot is None:
+            return {}
+        constant = CONSTANT[self._snapshot.family]
+        rules = {chain: list(constant.get(chain, ())) for chain in FIXED if chain in chains}
+        for name in self._snapshot.ports:
+            for chain, rule in self._ports[name]:
+                if chain in chains:
+                    rules[chain].append(rule)
+        if SERVICES in rules:
+            rules[SERVICES].append(LAST)
         return {chain: tuple(lines) for chain, lines in rules.items()}
+
+
+def _scope(snapshot: Snapshot) -> tuple[str, str, int]:
+    """What all ports' rules depend on."""
+    return snapshot.cluster_cidr, snapshot.node_ip, snapshot.family
 
 
 def chains(snapshot: Snapshot) -> Rules:

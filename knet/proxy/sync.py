@@ -78,7 +78,7 @@ class Syncer:
             repair_at = loop.time() + self._period
             while True:
                 if await self._change_before(repair_at):
-                    await self._sync(self._applier.apply, conntrack)
+                    await asyncio.sleep(REST * await self._sync(self._applier.apply, conntrack))
                 else:
                     await self._sync(self._applier.repair, conntrack)
                     repair_at = loop.time() + self._period
@@ -93,7 +93,8 @@ class Syncer:
             return False
         return True
 
-    async def _sync(self, bring: Callable[[Snapshot], Awaitable[None]], conntrack: Conntrack) -> None:
+    async def _sync(self, bring: Callable[[Snapshot], Awaitable[None]], conntrack: Conntrack) -> float:
+        """How many seconds it took."""
         loop = asyncio.get_running_loop()
         start = loop.time()
         self._changed.clear()
@@ -112,5 +113,5 @@ class Syncer:
             log.error("Sync failed: %s; again in %.0f s", error, RETRY)
             self._changed.set()
             await asyncio.sleep(RETRY)
-        else:
-            await asyncio.sleep(REST * (loop.time() - start))
+            return 0.0
+        return loop.time() - start

@@ -98,5 +98,10 @@ def complete(wanted: Rules, held: Held, jumps: Collection[Jump] = JUMPS) -> str:
 
 def difference(wanted: Rules, written: Rules) -> str:
     """Only the chains that are not as they were written last; "" where all are."""
-    changed = {chain: lines for chain, lines in wanted.items() if written.get(chain) != lines}
+    before = written.get
+    changed = {
+        chain: lines
+        for chain, lines in wanted.items()
+        if (known := before(chain)) is not lines and known != lines  # nearly all are the very same objects
+    }
     return text(changed, [chain for chain in written if chain not in wanted])

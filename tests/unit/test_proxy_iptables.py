@@ -1,5 +1,7 @@
 """The rules of mode iptables: their text, and where they lead packets."""
 
+import random
+
 import pytest
 from iptables_walk import Ruleset
 from packets import Outcome, Packet
@@ -7,7 +9,8 @@ from packets import Outcome, Packet
 from knet.api.objects import ServicePort
 from knet.proxy.chains import FILTER, NAT, Chain, chain_name
 from knet.proxy.iptables import Renderer, chains, render
-from knet.proxy.snapshot import build
+from knet.proxy.snapshot import Place, build
+from knet.proxy.tracker import Tracker
 from tests.cluster_objects import endpoint_slice, service
 
 NODE = "172.18.0.11"
@@ -178,6 +181,26 @@ def test_services_do_not_touch_each_others_chains():
     alone, both = of("a"), of("a", "b")
     changed = {chain for chain in both if alone.get(chain) != both[chain]} - set(both.keys() - alone.keys())
     assert changed == {Chain(NAT, "KUBE-SERVICES")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_add_up_to_the_rules_that_are_made_anew(seed):
+    chance, renderer, tracker = random.Random(seed), Renderer(), Tracker(Place("n1", ""), NODE, "10.244.0.0/16")
+    services, slices = dict.fromkeys("abc"), dict.fromkeys("abc")
+    for _ in range(100):
+        name = chance.choice("abc")
+        if chance.random() < 0.4:
+            port = ServicePort(name="http", port=80, nodePort=chance.choice([0, 30000 + ord(name)]))
+            more = {"sticky": chance.choice([0, 10]), "externalTrafficPolicy": chance.choice(["Cluster", "Local"])}
+            new = chance.choice([None, service(name, f"10.96.0.{ord(name)}", [port], **more)])
+            tracker.service(services[name], new)
+            services[name] = new
+        else:
+            new = endpoint_slice(name, *(f"10.244.{node}.2" for node in (1, 2, 3) if chance.random() < 0.5))
+            tracker.slice(slices[name], new)
+            slices[name] = new
+        if chance.random() < 0.7:
+            assert renderer.chains(tracker.snapshot()) == chains(tracker.snapshot())
 
 
 def test_what_is_remembered_of_ports_makes_no_difference():
