@@ -40,14 +40,13 @@ class Tables:
             await self._write_everything(wanted, await self._read())
 
     async def repair(self, wanted: Rules) -> None:
-        """Look whether the rules are still as we left them, and write them anew where they are not."""
+        """Make the chains say this; then look whether they are as we left them, and write them anew where not."""
+        await self.bring(wanted)
         held = await self._read()
-        same = wanted == self._written and transaction.plausible(wanted, held, self._jumps)
-        if same and self._left in (None, held):
+        if transaction.plausible(wanted, held, self._jumps) and self._left in (None, held):
             self._left = held
             return
-        if self._written is not None:
-            log.warning("the rules are not as kube-proxy left them; writing them anew")
+        log.warning("the rules are not as kube-proxy left them; writing them anew")
         await self._write_everything(wanted, held)
 
     async def remove(self) -> None:
