@@ -134,6 +134,9 @@ def up(
     scheduler_plugin: Annotated[
         str | None, typer.Option(metavar="FILE", help="Python classes that take part in scheduling (docs/howto.md).")
     ] = None,
+    faults: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A plan of faults that begins when the cluster is Ready.")
+    ] = None,
     scheduler_config: Annotated[
         str | None, typer.Option(metavar="FILE", help="A KubeSchedulerConfiguration: profiles and their plugins.")
     ] = None,
@@ -331,7 +334,7 @@ def faults_run(plan: _PLAN, name: Name = DEFAULT_NAME, seed: _SEED = None, json:
     def told(record: Record) -> None:
         print(msgspec.json.encode(record).decode() if json else record, flush=True)
 
-    run = prepare(_up(name), load(plan), seed, told)
+    run = prepare(_up(name).control, load(plan), seed, told)
     if not json:
         planned = run.schedule
         out.print(f"{len(planned.events)} events in {planned.end:g} s · seed {planned.seed}")

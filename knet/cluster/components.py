@@ -28,7 +28,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Component:
-    """One process on one machine. ``options`` are the fields of its module's Options."""
+    """One process on one machine, or ("") on none of them. ``options`` are the fields of its module's Options."""
 
     name: str
     machine: str
@@ -42,7 +42,7 @@ class Component:
     @property
     def title(self) -> str:
         """How it is called in ``ps``, on the command line and in log names."""
-        return f"{self.name}@{self.machine}"
+        return f"{self.name}@{self.machine}" if self.machine else self.name
 
 
 IDENTITIES = {
@@ -125,6 +125,11 @@ def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> 
             "timing": config.timing,
         },
     )
+
+
+def faults(plan: str) -> Component:
+    """What carries out the plan of faults that the cluster was brought up with; on no machine."""
+    return Component("faults", "", "knet.cluster.faults.main", {"plan": plan, "supervisor": SUPERVISOR})
 
 
 def lab(state: StateDir, machine: Machine) -> Component:

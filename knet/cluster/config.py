@@ -44,13 +44,14 @@ CHANGEABLE = (
     "audit_policy",
     "scheduler_plugin",
     "scheduler_config",
+    "faults",
 )
 #: options that may change while the cluster is up: components that get others by it are restarted
 LIVE = ("proxy", "ipvs_scheduler", "controllers", "without")
 #: components that a cluster may do without, for somebody else's in their place
 OPTIONAL = ("kube-controller-manager", "kube-scheduler", "kube-proxy")
 #: options that name a file of the user's, which components read by its absolute path
-FILES = ("images", "cni_conf", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config")
+FILES = ("images", "cni_conf", "audit_log", "audit_policy", "scheduler_plugin", "scheduler_config", "faults")
 
 #: a cluster's name becomes a directory, a kubeconfig context and part of process titles
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -71,6 +72,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``dns_upstream`` is the machines' name server, which cluster DNS asks about foreign names; "": they are NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
     of; "" is no log, and a line for each request.
+    ``faults`` is a plan that is carried out once the cluster is Ready; "" is none.
     ``scheduler_plugin`` is a Python file and ``scheduler_config`` a KubeSchedulerConfiguration; "" for none.
     ``controllers`` is what kube-controller-manager takes as --controllers; ``without`` names components of `OPTIONAL`
     that are not to be started, with commas.
@@ -99,6 +101,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     audit_policy: str = ""
     scheduler_plugin: str = ""
     scheduler_config: str = ""
+    faults: str = ""
     controllers: str = "*"
     without: str = ""
 

@@ -298,7 +298,7 @@ class Cluster:
 
         PlanError, before anything is done, for what is wrong with the plan.
         """
-        return prepare(self._state, load(plan), seed, told)
+        return prepare(self._state.control, load(plan), seed, told)
 
     def reconfigure(self, **options: Any) -> None:
         """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""

@@ -46,6 +46,8 @@ def check(config: ClusterConfig) -> None:
         _check_images(Path(config.images))
     if config.scheduler_plugin or config.scheduler_config:
         _check_scheduler(config.scheduler_plugin, config.scheduler_config)
+    if config.faults:
+        _check_faults(config.faults)
     if IPV6 in config.families:
         _check_ipv6(config.ip_family)
     features.require(
@@ -76,6 +78,16 @@ def _check_images(path: Path) -> None:
         load(path)
     except CatalogueError as error:
         raise KnetError(f"--images {error}") from None
+
+
+def _check_faults(file: str) -> None:
+    from knet.cluster.faults.plan import PlanError
+    from knet.cluster.faults.run import load
+
+    try:
+        load(file)
+    except PlanError as error:
+        raise KnetError(f"--faults {error}") from None
 
 
 def _check_scheduler(plugin_file: str, config_file: str) -> None:

@@ -87,7 +87,7 @@ class StateDir:
         return self.machine(machine) / "kubernetes" / f"{component}.kubeconfig"
 
     def log(self, component: str, machine: str) -> Path:
-        return self.logs / f"{component}@{machine}.log"
+        return self.logs / (f"{component}@{machine}.log" if machine else f"{component}.log")
 
     @property
     def exists(self) -> bool:

@@ -31,6 +31,8 @@ from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import OPTIONAL, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
+from knet.cluster.faults.run import load as load_faults
+from knet.cluster.faults.run import survey
 from knet.cluster.pools import default_pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
@@ -100,7 +102,7 @@ class Supervisor:
         #: as the topology has it, in IPv4
         self._plan = Plan("", (), (), ())
         self._report: socket.socket | None = None
-        self._door: socket.socket | None = None
+        self._doors: dict[str, socket.socket] = {}
         self._wake = -1
         self._life = uuid.uuid4().hex
         self._own = Namespaces.of("self", ("pid",))
@@ -127,6 +129,9 @@ class Supervisor:
             self._zygote.wait_ready()
         except ConnectionError as error:
             raise Breakdown(str(error)) from None
+        if self.config.faults:
+            wanted = [{"name": row.name, "machine": row.machine} for row in self._wanted()]
+            survey(load_faults(self.config.faults), {**self._status()[0], "components": wanted})
         for component in self._wanted():
             self._begin(Running(component))
         self._bootstrap(workers)
@@ -154,14 +159,14 @@ class Supervisor:
             extra["listen_fds"] = [self._listen.fileno(), *(sock.detach() for sock in sockets)]
         return extra
 
-    def _serve_on(self, machine: Machine) -> None:
-        """Answer requests that come from a machine, too: its root's are root's."""
-        if self._door is not None:
-            self._selector.unregister(self._door)
-            self._door.close()
-        self._door = _listening_unix(machine, SUPERVISOR, socket.SOCK_SEQPACKET)
-        answer = functools.partial(channel.serve_one, self._door, self._answer)
-        self._selector.register(self._door, selectors.EVENT_READ, answer)
+    def _serve_on(self, machine: Machine | None) -> None:
+        """Answer requests that come from a machine, or from beside them, too: root's there is root's."""
+        place = machine.name if machine else ""
+        if place in self._doors:
+            self._selector.unregister(self._doors[place])
+            self._doors[place].close()
+        door = self._doors[place] = _listening_unix(machine, SUPERVISOR, socket.SOCK_SEQPACKET)
+        self._selector.register(door, selectors.EVENT_READ, functools.partial(channel.serve_one, door, self._answer))
 
     @property
     def _control_plane(self) -> Machine:
@@ -219,7 +224,10 @@ class Supervisor:
         elif message.ready:
             self._ready = True
             component = components.lab(self.state, self._control_plane)
-            self._start(Running(component, extra=self._descriptors(component)))
+            self._begin(Running(component))
+            if self.config.faults:
+                self._serve_on(None)
+                self._start(Running(components.faults(self.config.faults), once=True))
             self._say(Message(ready=True, seconds=self._elapsed()))
         else:
             self._tell(message.step, message.text)
@@ -229,18 +237,18 @@ class Supervisor:
     def _start(self, running: Running) -> None:
         assert self._underlay is not None
         component = running.component
-        machine = self._underlay.machines[component.machine]
+        there = self._underlay.machines[component.machine].namespaces if component.machine else Namespaces({})
         log = os.open(self.state.log(component.name, component.machine), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
         request = Spawn(
             module=component.module,
             title=f"knet {self.config.name}: {component.title}",
             options=component.options,
-            namespaces=tuple(machine.namespaces.fds),
+            namespaces=tuple(there.fds),
             extra={option: len(fds) for option, fds in running.extra.items()},
         )
         try:
             extra = [fd for fds in running.extra.values() for fd in fds]
-            running.pid = self._zygote.spawn(request, log, machine.namespaces, extra)
+            running.pid = self._zygote.spawn(request, log, there, extra)
         finally:
             os.close(log)
         running.since = time.monotonic()
@@ -604,8 +612,9 @@ def _listening(machine: Machine, address: str, port: int) -> socket.socket:
     return sock
 
 
-def _listening_unix(machine: Machine, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
-    with entered(machine.namespaces.only("net")):
+def _listening_unix(machine: Machine | None, address: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """On a machine's network, or on that beside the machines."""
+    with entered(machine.namespaces.only("net") if machine else Namespaces({})):
         sock = socket.socket(socket.AF_UNIX, kind)
     sock.bind(address)
     sock.listen(4096)

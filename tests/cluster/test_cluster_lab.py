@@ -23,8 +23,10 @@ NAME = "lab"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with Cluster(name=NAME) as running:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    plan = tmp_path_factory.mktemp("lab") / "first.yaml"
+    plan.write_text("faults:\n- {at: 0s, for: 1s, link: client s1, up: false}\n")
+    with Cluster(name=NAME, faults=str(plan)) as running:
         yield running
 
 
@@ -54,6 +56,15 @@ def kill(cluster: Cluster, component: str) -> None:
 
 def patch(cluster: Cluster, row: Resource, name: str, **spec: Any) -> None:
     cluster.call(cluster.api.raw("PATCH", row.path("", name), {"spec": spec}, content_type=MERGE))
+
+
+def test_a_cluster_begins_with_the_faults_that_it_was_asked_for(cluster: Cluster) -> None:
+    def told() -> list[str]:
+        lines = Path(f"/var/lib/knet/{NAME}/logs/faults.log").read_text().splitlines()
+        return [line.split(" s  ")[1] for line in lines if " s  " in line]
+
+    eventually(lambda: len(told()) == 2, "the plan is not carried out")
+    assert told() == ["begins  #1   link client–s1: down", "ends    #1   link client–s1: down"]
 
 
 def test_a_link_and_its_object_follow_each_other(cluster: Cluster, wait: Callable[..., None]) -> None:

@@ -16,7 +16,6 @@ from knet.cluster.errors import KnetError
 from knet.cluster.faults.effect import Picture, check, effect, instant, picture, requests, text
 from knet.cluster.faults.plan import Plan, PlanError, read
 from knet.cluster.faults.schedule import Event, Occurrence, Schedule, schedule
-from knet.cluster.state import StateDir
 from knet.underlay.state import LinkState
 from knet.underlay.validate import unsupported
 
@@ -156,16 +155,22 @@ class Run:
         return self._pace.now() - self._started
 
 
-def prepare(state: StateDir, plan: Plan, seed: int | None = None, told: Callable[[Record], None] = print) -> Run:
-    """A run on a cluster that is up; PlanError for what the plan names and the cluster or the kernel has not."""
-    status, _fds = channel.request(state.control, {"op": "status"})
+def prepare(supervisor: Path | str, plan: Plan, seed: int | None = None, told: Callable[[Record], None] = print) -> Run:
+    """A run on a cluster that is up, whose supervisor listens there; PlanError as by `survey`."""
+
+    def ask(request: JSON) -> JSON:
+        return channel.request(supervisor, request)[0]
+
+    return Run(ask, survey(plan, ask({"op": "status"})), schedule(plan, choose(plan, seed)), told)
+
+
+def survey(plan: Plan, status: JSON) -> Picture:
+    """The network as it is; PlanError for what the plan names and the cluster or the kernel has not."""
     ground = picture(status, msgspec.convert(status["links"], list[LinkState]))
     for fault, impaired in check(plan.faults, ground):
         if complaint := unsupported(impaired):
             raise PlanError(f"{fault.where}: {complaint}")
-    return Run(
-        lambda request: channel.request(state.control, request), ground, schedule(plan, choose(plan, seed)), told
-    )
+    return ground
 
 
 def choose(plan: Plan, seed: int | None) -> int:
