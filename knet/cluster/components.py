@@ -185,7 +185,8 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
         machine.name,
         "knet.cluster.agent",
         {"parts": [{"module": module, "options": row} for module, row in _parts(config, machine, kubeconfig)]},
-        listens={"listen_fds": isolation.ADDRESS},
+        # where nobody listens, the kubelet has nothing to wait for
+        listens={"listen_fds": isolation.ADDRESS} if config.policy != "none" else {},
     )
 
 

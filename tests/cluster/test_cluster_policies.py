@@ -5,8 +5,9 @@ The table of what came through has to be the one that the policies mean (`tests/
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -186,8 +187,8 @@ def run(cluster: Cluster, namespace: str, name: str, command: list[str], labels:
     cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
 
 
-def set_policies(cluster: Cluster, rows: list[tuple[str, JSON]]) -> None:
-    for namespace in NAMESPACES:
+def set_policies(cluster: Cluster, rows: list[tuple[str, JSON]], namespaces: Iterable[str] = NAMESPACES) -> None:
+    for namespace in namespaces:
         cluster.call(cluster.api.raw("DELETE", NETWORKPOLICIES.path(namespace)))
     for number, (namespace, spec) in enumerate(rows):
         body = {"apiVersion": NETWORKPOLICIES.api_version, "kind": "NetworkPolicy", "spec": spec}
@@ -288,3 +289,14 @@ def test_rules_that_others_take_away_come_back(cluster: Cluster, pods: dict[str,
     eventually(lambda: "x/policy-0" in machine.run("nft list table inet knet-policy", check=False), "no rules")
     settle(cluster, pods, "none")
     assert machine.run("nft list ruleset inet") == ""  # nobody isolated, nothing in the kernel
+
+
+def test_policies_may_be_mere_objects(home: Path) -> None:
+    with Cluster(name=f"{NAME}-none", workers=1, policy="none") as cluster:
+        server = ["python3", "-c", SERVER]
+        run(cluster, "default", "a", server, {})
+        set_policies(cluster, [("default", {**EVERY, "policyTypes": BOTH})], ["default"])
+        run(cluster, "default", "b", server, {})
+        targets = orjson.dumps([(cluster.pod("a").ip, "tcp", 80)]).decode()
+        probing = cluster.pod("b")
+        eventually(lambda: orjson.loads(probing.run(["python3", "-c", PROBE, targets])), "no way, without a policy")
