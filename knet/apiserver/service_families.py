@@ -85,7 +85,8 @@ def _prefers_as_before(spec: Object, before: Object) -> bool:
 def _malformed(spec: Object) -> Errors:
     """Each field by itself, and whether they fit each other."""
     errors: Errors = []
-    first, addresses, families = spec.get("clusterIP", ""), spec.get("clusterIPs", []), spec.get("ipFamilies", [])
+    first, addresses = spec.get("clusterIP") or "", spec.get("clusterIPs") or []
+    families = spec.get("ipFamilies") or []
     if first and not addresses:
         errors.append(field.required("spec.clusterIPs"))
     elif first and addresses[0] != first:
@@ -123,7 +124,7 @@ def _released(spec: Object, before: Object) -> Errors:
     """Of an update: a second address or family goes by the policy SingleStack, and not otherwise."""
     errors: Errors = []
     for key, what in (("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")):
-        now, former = spec.get(key, []), before.get(key, [])
+        now, former = spec.get(key) or [], before.get(key, [])
         if spec["ipFamilyPolicy"] == SINGLE:
             if now == former and len(now) > 1:
                 spec[key] = now[:1]
@@ -141,7 +142,7 @@ def _superfluous(spec: Object) -> Errors:
             _POLICY, SINGLE, f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
         )
         for key, what in (("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families"))
-        if len(spec.get(key, ())) == 2
+        if len(spec.get(key) or ()) == 2
     ]
 
 
@@ -157,5 +158,5 @@ def _impossible(spec: Object, configured: Sequence[str]) -> Errors:
 
 def _addresses(spec: Object) -> list[str]:
     """The cluster IPs, none of a headless Service."""
-    addresses: list[str] = spec.get("clusterIPs", [])
+    addresses: list[str] = spec.get("clusterIPs") or []
     return [] if addresses == ["None"] else addresses

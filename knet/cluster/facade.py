@@ -56,6 +56,11 @@ class Pod:
         return str(self.object["status"].get("podIP", ""))
 
     @property
+    def ips(self) -> list[str]:
+        """One of each address family."""
+        return [row["ip"] for row in self.object["status"].get("podIPs", ())]
+
+    @property
     def node(self) -> str:
         return str(self.object["spec"].get("nodeName", ""))
 

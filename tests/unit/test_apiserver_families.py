@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from apiserver_harness import MERGE, Api, Server, running
+from hypothesis import given as examples
+from hypothesis import strategies as st
 
 from knet.api import resources
 from knet.api.families import ranges
 from knet.api.schema import schema_of
 from knet.apiserver.addresses import Allocations, claims_of
 from knet.apiserver.kinds import schema_kinds, served
-from knet.apiserver.service_families import settle
+from knet.apiserver.service_families import settle, unchanged
 from knet.apiserver.status import StatusError
 
 V4, V6, DUAL = ("IPv4",), ("IPv6",), ("IPv4", "IPv6")
@@ -85,6 +87,35 @@ def test_an_external_name_has_no_families() -> None:
 )  # fmt: skip
 def test_what_the_cluster_cannot_give_is_refused(spec: Spec, configured: tuple[str, ...], error: str) -> None:
     assert error in [str(found) for found in settle(dict(spec), None, configured)]
+
+
+@examples(
+    policy=st.sampled_from([None, "SingleStack", "PreferDualStack", "RequireDualStack"]),
+    families=st.sampled_from([None, ["IPv4"], ["IPv6"], ["IPv4", "IPv6"], ["IPv6", "IPv4"]]),
+    addresses=st.sampled_from(
+        [None, ["None"], ["10.96.0.7"], ["fd00::7"], ["10.96.0.7", "fd00::7"], ["fd00::7", "10.96.0.7"]]
+    ),
+    selector=st.sampled_from([None, {"app": "web"}]),
+    configured=st.sampled_from([V4, V6, DUAL, DUAL[::-1]]),
+)
+def test_whatever_is_accepted_is_settled_for_good(policy: str | None, families: list[str] | None, addresses: list[str] | None, selector: dict[str, str] | None, configured: tuple[str, ...]) -> None:  # fmt: skip
+    asked: Spec = {"type": "ClusterIP", "ipFamilyPolicy": policy, "ipFamilies": families, "selector": selector}
+    spec = {**asked, "clusterIPs": addresses, "clusterIP": addresses[0] if addresses else ""}
+    if settle(spec, None, configured):
+        return
+    lone = spec["clusterIP"] == "None" and not selector
+    assert lone or set(spec["ipFamilies"]) <= set(configured)
+    assert spec["ipFamilies"][: len(families or ())] == (families or [])
+    assert len(spec["ipFamilies"]) == 1 or spec["ipFamilyPolicy"] != "SingleStack"
+    assert len(spec["ipFamilies"]) == 2 or spec["ipFamilyPolicy"] != "RequireDualStack"
+    if spec["clusterIP"] != "None":
+        given_out = {"IPv4": "10.96.0.8", "IPv6": "fd00::8"}
+        spec["clusterIPs"] = (addresses or []) + [given_out[f] for f in spec["ipFamilies"][len(addresses or ()) :]]
+        spec["clusterIP"] = spec["clusterIPs"][0]
+    again = {key: list(value) if isinstance(value, list) else value for key, value in spec.items()}
+    assert settle(again, spec, configured) == []
+    assert unchanged(again, spec) == []
+    assert again == spec
 
 
 @pytest.mark.parametrize(
@@ -160,6 +191,8 @@ def test_a_service_is_made_dual_and_single_again(server: Server) -> None:
         assert "must be 'SingleStack' to release the secondary cluster IP" in less.message
         single = (await api("PATCH", path, {"spec": {"ipFamilyPolicy": "SingleStack"}}, MERGE)).body["spec"]
         assert (single["clusterIPs"], single["ipFamilies"]) == ([first], ["IPv4"])
+        nothing = await api("POST", SERVICES, service("nulls", clusterIPs=None, ipFamilies=None, ipFamilyPolicy=None))
+        assert nothing.body["spec"]["ipFamilies"] == ["IPv4"]
         taken = service("taken", clusterIP=second)
         assert (await api("POST", SERVICES, taken)).body["spec"]["ipFamilies"] == ["IPv6"]
 

@@ -173,6 +173,31 @@ def test_a_service_without_pods_has_one_empty_slice_and_is_left_alone() -> None:
     assert (store.sizes(), store.made) == ([0], 1), "the slice keeps its name through all of this"
 
 
+def dual(number: int) -> Pod:
+    ips = ({"ip": f"10.244.0.{number}"}, {"ip": f"fd00:10:244::{number}"})
+    return msgspec.convert(
+        {**msgspec.to_builtins(pod(number)), "status": {**msgspec.to_builtins(pod(number).status), "podIPs": ips}}, Pod
+    )
+
+
+def test_each_family_has_slices_of_its_own_and_an_empty_one_where_no_pod_has_it() -> None:
+    store = Store(service(ipFamilies=["IPv4", "IPv6"]))
+    store.sync(pod(1))
+    assert {row.addressType: len(row.endpoints) for row in store.slices.values()} == {"IPv4": 1, "IPv6": 0}
+    store.sync(pod(1), dual(2))
+    found = {row.addressType: [end.addresses for end in row.endpoints] for row in store.slices.values()}
+    assert found == {"IPv4": [("10.244.0.1",), ("10.244.0.2",)], "IPv6": [("fd00:10:244::2",)]}
+    assert store.made == 2
+    store.service = service(ipFamilies=["IPv6"])
+    store.sync(pod(1), dual(2))
+    assert [row.addressType for row in store.slices.values()] == ["IPv6"]
+
+
+def test_the_endpoints_object_has_the_primary_family() -> None:
+    found = subsets(service(ipFamilies=["IPv6", "IPv4"]), [pod(1), dual(2)])
+    assert [[row["ip"] for row in part["addresses"]] for part in found] == [["fd00:10:244::2"]]
+
+
 def test_one_pod_that_changes_changes_one_slice_in_place() -> None:
     store = Store(service())
     pods = [pod(number) for number in range(1, 151)]
