@@ -50,11 +50,12 @@ def pod_status(view: PodView, host_ips: tuple[str, ...], known: tuple[Condition,
 
 
 def _conditions(view: PodView, current: str, reported: tuple[Condition, ...], now: float) -> list[JSON]:
+    containers = _containers_ready(view, current)
     rows = [
         Condition(type="PodReadyToStartContainers", status=_bool(view.sandbox == "ready")),
         _initialized(view, current),
-        _ready(view, current),
-        _containers_ready(view, current),
+        _ready(view, containers),
+        containers,
     ]
     if view.doomed is not None and view.doomed[0] in DISRUPTED:
         rows.append(
@@ -110,8 +111,7 @@ def _containers_ready(view: PodView, current: str) -> Condition:
     return Condition(type="ContainersReady", status="False", reason="ContainersNotReady", message=", ".join(parts))
 
 
-def _ready(view: PodView, current: str) -> Condition:
-    containers = _containers_ready(view, current)
+def _ready(view: PodView, containers: Condition) -> Condition:
     if containers.status != "True":
         return Condition(type="Ready", status="False", reason=containers.reason, message=containers.message)
     messages = []

@@ -1,5 +1,6 @@
 """What a pod's worker has observed, as values: the input of `knet.kubelet.decide` and `knet.kubelet.pod_status`."""
 
+import functools
 from dataclasses import dataclass
 
 from knet.api.objects import Container, Pod
@@ -111,19 +112,19 @@ class PodView:
     def terminating(self) -> bool:
         return self.removed or self.doomed is not None or self.pod.deleting
 
-    @property
+    @functools.cached_property
     def init_containers(self) -> tuple[ContainerView, ...]:
         return tuple(row for row in self.containers if row.init)
 
-    @property
+    @functools.cached_property
     def app_containers(self) -> tuple[ContainerView, ...]:
         return tuple(row for row in self.containers if row.app)
 
-    @property
+    @functools.cached_property
     def ephemeral_containers(self) -> tuple[ContainerView, ...]:
         return tuple(row for row in self.containers if row.ephemeral)
 
-    @property
+    @functools.cached_property
     def initialized(self) -> bool:
         """All init containers have done their part, or an app container ran already (then they did)."""
         if any(row.current is not None for row in self.app_containers):

@@ -108,7 +108,7 @@ def read_only(volume: Volume) -> bool:
 
 
 def _place(volume: Volume, paths: PodPaths) -> Path:
-    return paths.volumes / f"kubernetes.io~{_plugin(volume)[0]}" / volume.name
+    return Path(f"{paths.volumes}/kubernetes.io~{_plugin(volume)[0]}/{volume.name}")
 
 
 async def set_up(pod: Pod, volume: Volume, paths: PodPaths, facts: Facts, lookups: Lookups) -> Path:

@@ -191,8 +191,9 @@ class PodWorker:
             if not plan.steps:
                 for run in self._runs.values():
                     run.show_back_off()
+                view = self._view()
             if not plan.steps or now - self._reported_at > BUSY:
-                self._report(self._view(), now)
+                self._report(view, now)
             for step in plan.steps:
                 await self._act(step)
             if not plan.steps or all(step.do is Do.STOP for step in plan.steps):
