@@ -6,6 +6,7 @@ The machine and its pods: `tests/node/proxy_harness.py`.
 import asyncio
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -310,6 +311,33 @@ def test_what_a_mode_put_there_goes_with_it(lab: Lab):
         assert lab.shell(before) == without
     lab.apply(snapshot(WEB_1))
     assert lab.connect(lab.pods["client"], VIP)[0] == "web-1"
+
+
+def test_another_mode_takes_over_and_nobody_notices(lab: Lab):
+    """Its rules are in force before this one's go: connections stay, and at no moment is a new one refused."""
+    state = snapshot(WEB_1, WEB_2, node_port=30080)
+    lab.apply(state)
+    with run_in(lab.pods["client"], socket.socket) as caller:
+        caller.settimeout(PATIENCE)
+        caller.connect((VIP, 80))
+        ready, _, _ = select.select(lab.tcp.values(), [], [], PATIENCE)
+        answerer, peer = ready[0].accept()
+
+        def works() -> None:
+            caller.sendall(b"?")
+            assert (answerer.recv(1), peer[0]) == (b"?", CLIENT)
+            assert {lab.connect(lab.pods["client"], VIP)[1] for _ in range(5)} == {CLIENT}
+            assert lab.connect(lab.outsider, NODE, 30080)[1] == BRIDGE
+
+        with answerer:
+            for mode in [*LISTINGS, lab.mode]:
+                before, lab.applier = lab.applier, MODES[mode]()
+                lab.apply(state)
+                works()
+                if mode != lab.mode:
+                    run_in(lab.node, lambda before=before: asyncio.run(before.remove()))
+                    works()
+                lab.mode = mode
 
 
 class Reporting:
