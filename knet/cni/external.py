@@ -2,7 +2,8 @@
 
 The configuration is found as libcni finds it: of the files in a directory the first that is one.  As in containerd's
 ``conf_template``, ``{{.PodCIDR}}`` in it is the node's part of the pod network, and ``{{.Mtu}}`` its MTU, so that
-one file does for all machines.  Programs are looked for in the directory's own ``bin``, then where packages put
+one file does for all machines; beside it ``{{.PodCIDR6}}`` is the IPv6 one of a cluster that has both.  Programs are
+looked for in the directory's own ``bin``, then where packages put
 them.
 
 https://www.cni.dev/docs/spec/
@@ -18,6 +19,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from knet.api.families import IPV6, of_family, split
 from knet.cni.attach import Attachment
 from knet.cni.bridge import POD_INTERFACE, CniError
 from knet.cni.network import NetworkConfig
@@ -67,7 +69,10 @@ def load(directory: Path, network: NetworkConfig) -> JSON:
 
 
 def _filled_in(path: Path, text: str, network: NetworkConfig) -> str:
-    known = {"PodCIDR": network.subnet, "Mtu": str(network.mtu)}
+    subnets = split(network.subnet)
+    known = {"PodCIDR": subnets[0], "Mtu": str(network.mtu)}
+    if ipv6 := of_family(subnets, IPV6):
+        known["PodCIDR6"] = ipv6
 
     def value(match: re.Match[str]) -> str:
         if match[1] not in known:

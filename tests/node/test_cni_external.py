@@ -131,6 +131,24 @@ def test_a_configuration_that_is_none_is_refused_in_one_line(tmp_path: Path, fil
     assert str(caught.value).startswith(why.replace("{dir}", str(tmp_path)))
 
 
+@isolated
+def test_a_chain_gives_a_pod_an_address_of_each_family(tmp_path: Path) -> None:
+    plugins = chain(tmp_path)
+    config = tmp_path / "net.d/10-lab.conflist"
+    both = '[[{"subnet": "{{.PodCIDR}}"}], [{"subnet": "{{.PodCIDR6}}"}]]'
+    config.write_text(config.read_text().replace('[[{"subnet": "{{.PodCIDR}}"}]]', both))
+    network = NetworkConfig("10.244.0.0/16,fd00:10:244::/56", "10.244.1.0/24,fd00:10:244:1::/64", 1400)
+    one, two = namespaces.create("net"), namespaces.create("net")
+
+    async def life() -> None:
+        assert await plugins.add(attachment(one, 1), network) == ["10.244.1.2", "fd00:10:244:1::2"]
+        assert await plugins.add(attachment(two, 2), network) == ["10.244.1.3", "fd00:10:244:1::3"]
+        for address in ("10.244.1.3", "fd00:10:244:1::3"):
+            assert "1 received" in await asyncio.to_thread(shell, one, f"ping -c1 -W2 {address}")
+
+    asyncio.run(life())
+
+
 def test_the_first_file_counts_and_a_plugin_alone_is_a_list_of_one(tmp_path: Path) -> None:
     (tmp_path / "20.conflist").write_text('{"name": "late", "plugins": [{"type": "x"}]}')
     (tmp_path / "10.conf").write_text('{"name": "first", "type": "ptp", "ipam": {"subnet": "{{.PodCIDR}}"}}')
