@@ -1,4 +1,4 @@
-"""The cluster DNS beside dnsmasq: two pods on one node with the same names, asked in turns by dnsperf from a third.
+"""The cluster DNS beside dnsmasq: two pods on one node with the same names, asked in turns by dnsperf from that node.
 
 What else a machine does only ever takes away, so the best of each is compared; the CPU time of the server for each
 query is the steadier figure.
@@ -6,11 +6,13 @@ query is the steadier figure.
 
 import os
 import re
-import shlex
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks_pods import members
 
 from knet import Cluster
 from knet.api.resources import SERVICES
@@ -34,25 +36,8 @@ def address(number: int) -> str:
     return f"10.96.{1 + number // 250}.{1 + number % 250}"
 
 
-def names() -> dict[str, str]:
-    """What dnsmasq knows, and what dnsperf asks for."""
-    fqdns = [f"web-{number}.default.svc.cluster.local" for number in range(MANY)]
-    return {
-        "hosts": "".join(f"{address(number)} {name}\n" for number, name in enumerate(fqdns)),
-        "queries": "".join(f"{name} A\n" for name in fqdns),
-    }
-
-
-def pod(name: str, command: list[str]) -> dict[str, object]:
-    container = {
-        "name": "main",
-        "image": "nicolaka/netshoot",
-        "command": command,
-        "volumeMounts": [{"name": "names", "mountPath": "/names"}],
-    }
-    volume = {"name": "names", "configMap": {"name": "names"}}
-    spec = {"containers": [container], "volumes": [volume], "terminationGracePeriodSeconds": 0}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+def names() -> list[str]:
+    return [f"web-{number}.default.svc.cluster.local" for number in range(MANY)]
 
 
 DNSMASQ = ["dnsmasq", "--keep-in-foreground", "--user=root", "--no-resolv", "--no-hosts"]
@@ -60,9 +45,13 @@ DNSMASQ += ["--addn-hosts=/names/hosts", "--cache-size=10000"]
 
 
 def prepare(cluster: Cluster) -> None:
-    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "names"}, "data": names()})
-    cluster.apply(pod("dnsmasq", DNSMASQ))
-    cluster.apply(pod("dnsperf", ["sleep", "infinity"]))
+    """The Services, and a pod of dnsmasq that knows the same names."""
+    hosts = "".join(f"{address(number)} {name}\n" for number, name in enumerate(names()))
+    cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "names"}, "data": {"hosts": hosts}})
+    mount = {"name": "names", "mountPath": "/names"}
+    container = {"name": "main", "image": "nicolaka/netshoot", "command": DNSMASQ, "volumeMounts": [mount]}
+    spec = {"containers": [container], "volumes": [{"name": "names", "configMap": {"name": "names"}}]}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "dnsmasq"}, "spec": spec})
 
     async def services() -> None:
         for number in range(MANY):
@@ -71,20 +60,15 @@ def prepare(cluster: Cluster) -> None:
             await cluster.api.raw("POST", SERVICES.path("default"), body)
 
     cluster.call(services())
-    for name in ("dnsmasq", "dnsperf"):
-        cluster.wait(f"pod/{name}", "Ready")
+    cluster.wait("pod/dnsmasq", "Ready")
 
 
-def processes(words: str) -> int:
-    """The host's pid of the process with this in its command line."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and entry.name != str(os.getpid()):
-            try:
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-            if words in line:
-                return int(entry.name)
+def process(words: str) -> int:
+    """The pid of the cluster's process with this in its command line."""
+    for pid in members(NAME):
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        if words in line:
+            return pid
     raise SystemExit(f"there is no process {words}")
 
 
@@ -96,28 +80,25 @@ def cpu_seconds(pid: int) -> float:
 class Load:
     """dnsperf against one server."""
 
-    def __init__(self, cluster: Cluster, server: str, process: str) -> None:
-        self._from = cluster.pod("dnsperf")
-        self._server = server
-        self._pid = processes(process)
-
-    def _run(self, options: str) -> str:
-        command = f"dnsperf -s {shlex.quote(self._server)} -d /names/queries -l {SECONDS} {CLIENTS} {options}"
-        return self._from.run(["sh", "-c", command])
+    def __init__(self, cluster: Cluster, server: str, words: str, queries: Path) -> None:
+        self._machine = cluster.machine("n1")
+        self._command = f"dnsperf -s {server} -d {queries} -l {SECONDS} {CLIENTS}"
+        self._pid = process(words)
 
     def rate(self) -> tuple[float, float]:
         """Queries answered per second, and CPU seconds of the server for each."""
         before = cpu_seconds(self._pid)
-        told = self._run("")
+        told = self._machine.run(self._command)
         cpu = cpu_seconds(self._pid) - before
-        completed = int(told_number(r"Queries completed: +(\d+)", told))
-        return told_number(r"Queries per second: +([\d.]+)", told), cpu / completed
+        return told_number(r"Queries per second: +([\d.]+)", told), cpu / told_number(
+            r"Queries completed: +(\d+)", told
+        )
 
     def slowest(self, rate: float) -> float:
         """Seconds that the slowest of a hundred answers take at so many queries per second, at most."""
-        told = self._run(f"-v -Q {rate:.0f} > /tmp/told; sed -n 's/^> .* //p' /tmp/told | sort -n > /tmp/times")
-        assert not told
-        return float(self._from.run(["sh", "-c", "sed -n $(( $(wc -l < /tmp/times) * 99 / 100 ))p /tmp/times"]))
+        told = self._machine.run(f"{self._command} -v -Q {rate:.0f}")
+        times = sorted(float(line.rpartition(" ")[2]) for line in told.splitlines() if line.startswith("> "))
+        return times[len(times) * 99 // 100]
 
 
 def told_number(pattern: str, text: str) -> float:
@@ -131,11 +112,13 @@ def measurements(rounds: int) -> Iterator[tuple[str, Measured]]:
     for program in ("dnsperf", "dnsmasq"):
         if shutil.which(program) is None:
             raise SystemExit(f"bench: apt-get install dnsperf dnsmasq-base ({program} is missing)")
-    with Cluster(name=NAME, workers=1) as cluster:
+    with tempfile.TemporaryDirectory() as directory, Cluster(name=NAME, workers=1) as cluster:
+        queries = Path(directory) / "queries"
+        queries.write_text("".join(f"{name} A\n" for name in names()))
         prepare(cluster)
         [dns] = cluster.pods("k8s-app=kube-dns", "kube-system")
-        ours = Load(cluster, dns.ip, "-m knet.dns -conf")
-        peer = Load(cluster, cluster.pod("dnsmasq").ip, "dnsmasq --keep-in-foreground")
+        ours = Load(cluster, dns.ip, "-m knet.dns -conf", queries)
+        peer = Load(cluster, cluster.pod("dnsmasq").ip, "dnsmasq --keep-in-foreground", queries)
         rates = [(ours.rate(), peer.rate()) for _ in range(rounds)]
         own, other = (max(column) for column in zip(*rates, strict=True))
         yield "rate", Measured(own[0], other[0], own[1])
