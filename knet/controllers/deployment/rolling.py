@@ -3,11 +3,14 @@
 Total pods may reach desired + maxSurge, available pods may sink to desired - maxUnavailable; between these two
 the new ReplicaSet grows and the old ones shrink, in as many steps as pods take to become available.  Each pass
 either grows the new one or shrinks old ones, never both, so that each is decided on what the other has become.
+
+Unlike upstream, no pass decides on a status that tells of a size of before: both bounds hold for the pods themselves in
+every single state, and not just for the sizes that are asked for.
 """
 
 from knet.api.objects import Deployment, ReplicaSet
 from knet.controllers.deployment.bounds import bounds
-from knet.controllers.deployment.scaling import Scale, active_sets, by_age
+from knet.controllers.deployment.scaling import Scale, active_sets, available_of, by_age, observed
 
 
 def plan_rolling(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -> list[Scale]:
@@ -28,8 +31,19 @@ def new_size(deployment: Deployment, new: ReplicaSet | None, old: list[ReplicaSe
     current = new.spec.replicas if new is not None else 0
     if current >= desired or deployment.spec.strategy.type != "RollingUpdate":
         return desired
-    room = desired + bounds(deployment).surge - current - sum(row.spec.replicas for row in old)
+    if not all(map(observed, old)):
+        return current
+    room = desired + bounds(deployment).surge - current - sum(map(present, old))
     return current + max(0, min(room, desired - current))
+
+
+def present(row: ReplicaSet) -> int:
+    """How many pods it has or is going to have: one that was made smaller has those that it still reports.
+
+    Upstream counts what is asked for, and so for a moment there may be more pods than the surge allows: new ones made
+    before the old ones have been told to go.
+    """
+    return max(row.spec.replicas, row.status.replicas)
 
 
 def shrink_old(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -> list[Scale]:
@@ -43,20 +57,20 @@ def shrink_old(deployment: Deployment, new: ReplicaSet, old: list[ReplicaSet]) -
       the two others may go, the crashing ones first, which makes room for it.
     """
     old = active_sets(by_age(old))
+    if not all(map(observed, (new, *old))):
+        return []
     needed = deployment.spec.replicas - bounds(deployment).unavailable
     total = new.spec.replicas + sum(row.spec.replicas for row in old)
-    allowance = total - needed - (new.spec.replicas - new.status.availableReplicas)
+    allowance = total - needed - (new.spec.replicas - available_of(new))
     if allowance <= 0:
         return []
     sizes = {row.uid: row.spec.replicas for row in old}
     for row in old:
-        broken = max(0, row.spec.replicas - row.status.availableReplicas)
+        broken = row.spec.replicas - available_of(row)
         taken = min(broken, allowance)
         sizes[row.uid] -= taken
         allowance -= taken
-    # A ReplicaSet that has just shrunk may still report its former pods: it cannot have more than its size
-    available = new.status.availableReplicas + sum(min(row.status.availableReplicas, row.spec.replicas) for row in old)
-    spare = available - needed
+    spare = sum(map(available_of, (new, *old))) - needed
     for row in old:
         taken = min(sizes[row.uid], max(0, spare))
         sizes[row.uid] -= taken

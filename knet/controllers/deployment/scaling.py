@@ -28,6 +28,20 @@ def active_sets(sets: Iterable[ReplicaSet]) -> list[ReplicaSet]:
     return [row for row in sets if row.spec.replicas > 0]
 
 
+def observed(row: ReplicaSet) -> bool:
+    """Whether its status tells of the size that it has now, and not of one that it had before.
+
+    Worked example: a ReplicaSet of 9 is cut down to 4 and, by a rollback, wanted to be 9 again before it has said a
+    word.  Its status still boasts of 9 available pods; whoever believes it takes all others away, and 4 are left.
+    """
+    return row.status.observedGeneration >= row.metadata.generation
+
+
+def available_of(row: ReplicaSet) -> int:
+    """Its available pods: one that has just been made smaller may still report more than it is going to have."""
+    return min(row.status.availableReplicas, row.spec.replicas)
+
+
 def is_scaling_event(deployment: Deployment, sets: Iterable[ReplicaSet]) -> bool:
     """Whether spec.replicas has changed since some ReplicaSet was last sized."""
     return any(
@@ -57,7 +71,7 @@ def _saturated(deployment: Deployment, new: ReplicaSet) -> bool:
     """The new ReplicaSet is at full size and all of it available: the old ones are only leftovers."""
     desired = _annotation(new, DESIRED_REPLICAS_ANNOTATION)
     wanted = deployment.spec.replicas
-    return new.spec.replicas == desired == wanted == new.status.availableReplicas
+    return observed(new) and new.spec.replicas == desired == wanted == new.status.availableReplicas
 
 
 def _in_proportion(deployment: Deployment, running: list[ReplicaSet]) -> list[Scale]:

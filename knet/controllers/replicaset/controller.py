@@ -64,7 +64,7 @@ class ReplicaSetReconciler(Generic[R]):
         failure = None
         if settled and not replica_set.deleting:
             failure = await self._manage(key, replica_set, pods)
-        result = await self._write_status(replica_set, pods, failure)
+        result = await self._write_status(replica_set, pods, failure, settled)
         if failure is not None:
             raise failure.error  # the status has told it; now the key is retried
         return result
@@ -86,8 +86,14 @@ class ReplicaSetReconciler(Generic[R]):
         sets: list[KubeObject] = list(self._set_index.get(("owner", owner))) if owner else [replica_set]
         return [pod for row in sets for pod in self.pods.of(row.uid)]
 
-    async def _write_status(self, replica_set: R, pods: list[Pod], failure: Failure | None) -> Result | None:
+    async def _write_status(
+        self, replica_set: R, pods: list[Pod], failure: Failure | None, settled: bool
+    ) -> Result | None:
+        """Say what there is.  Only who knows all his pods has ``observed`` the size that is asked for: Deployments rely
+        on it."""
         counted = calculate(replica_set, pods, failure, datetime.now(UTC))
+        if not settled:
+            counted.status["observedGeneration"] = replica_set.status.observedGeneration
         if not unchanged(replica_set, counted.status):
             patch = {
                 "metadata": {"resourceVersion": replica_set.metadata.resourceVersion},
