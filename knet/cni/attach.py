@@ -1,5 +1,6 @@
 """How sandboxes get into the pod network: by our own plugin in this process, or by a chain of other people's."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,6 +8,10 @@ from typing import Any, Protocol
 from knet.api.objects import Pod
 from knet.cni import bridge
 from knet.cni.network import NetworkConfig
+from knet.cni.portmap import PortMap, mappings
+from knet.kernel.rules import RulesError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,28 @@ class PodNetwork(Protocol):
 
 
 class Bridge:
-    """Our own (`knet.cni.bridge`): a millisecond, and no process."""
+    """Our own (`knet.cni.bridge`, and `knet.cni.portmap` for who has ports): a millisecond, and no process."""
+
+    def __init__(self) -> None:
+        self._ports = PortMap()
 
     async def add(self, attachment: Attachment, network: NetworkConfig) -> Sequence[str]:
-        pod = f"{attachment.namespace}/{attachment.name}"
-        return bridge.add(attachment.netns, attachment.container_id, pod, network.subnet, network.mtu).addresses
+        name, pod = attachment.container_id, f"{attachment.namespace}/{attachment.name}"
+        addresses = bridge.add(attachment.netns, name, pod, network.subnet, network.mtu).addresses
+        try:
+            await self._ports.put(name, mappings(pod, addresses, attachment.ports))
+        except RulesError as error:
+            await self.remove(name)
+            raise bridge.CniError(f"host ports: {error}") from None
+        return addresses
 
     async def remove(self, container_id: str, netns: int = -1) -> None:
         bridge.remove(container_id)
+        try:
+            await self._ports.take(container_id)
+        except RulesError as error:  # the next change tries again
+            log.warning("host ports: %s", error)
 
     async def gc(self, valid: Collection[str]) -> list[str]:
+        await self._ports.keep(valid)
         return bridge.gc(valid)
