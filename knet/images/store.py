@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import knet
-from knet.images.catalogue import Catalogue, Entry, Row
+from knet.images.catalogue import HERE, Catalogue, Entry, Row
 from knet.images.reference import Reference, parse
 from knet.kernel import mounts
 from knet.kernel.programs import DEFAULT_PATH
@@ -292,6 +292,10 @@ def _lay_busybox(target: Path) -> None:
     for applet in _applets(busybox):
         if applet != "busybox":
             os.symlink("busybox", f"{target}/bin/{applet}")
+    for script in (HERE / "files/busybox/bin").iterdir():  # applets of the image's busybox that Debian's lacks
+        if not (target / "bin" / script.name).exists():
+            (target / "bin" / script.name).write_bytes(script.read_bytes())
+            (target / "bin" / script.name).chmod(0o755)
     (target / "usr/bin/env").symlink_to("/bin/busybox")
     (target / "etc/nsswitch.conf").write_text("hosts: files dns\n")
 

@@ -108,9 +108,10 @@ def become(uid: int, gid: int, groups: tuple[int, ...] = ()) -> None:
 
 
 def becoming(uid: int, gid: int, groups: tuple[int, ...] = ()) -> list[Call]:
-    """`become`, prepared."""
+    """`become`, prepared. As with containerd, the primary group is also one of the further ones."""
     if (uid, gid, groups) == (0, 0, ()):
         return []
+    groups = tuple(dict.fromkeys((gid, *groups)))
     packed = b"".join(group.to_bytes(4, "little") for group in groups)
     return [
         prepare("syscall", _SETGROUPS, len(groups), packed),

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,11 +112,18 @@ def steps(text: str, version: tuple[int, int]) -> Iterator[Step]:
 
 def play(script: Path, kubectl: Kubectl, directory: Path, environment: Mapping[str, str]) -> None:
     """Play a transcript in ``directory``; AssertionError with the first difference."""
+    play_steps(script.name, steps(script.read_text(), kubectl.version), kubectl, directory, environment)
+
+
+def play_steps(
+    name: str, script: Iterable[Step], kubectl: Kubectl, directory: Path, environment: Mapping[str, str]
+) -> None:
+    """The same for the steps of the transcript of that name."""
     programs = directory / "bin"
     programs.mkdir()
     (programs / "kubectl").symlink_to(kubectl.path)
     own = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(directory), "TERM": "dumb", **environment}
-    for step in steps(script.read_text(), kubectl.version):
+    for step in script:
         done = subprocess.run(
             # a program that hangs goes with all that it started
             ["timeout", "--kill-after=1", str(PATIENCE), "bash", "-c", step.command],
@@ -129,4 +136,4 @@ def play(script: Path, kubectl: Kubectl, directory: Path, environment: Mapping[s
         )
         output = "".join(f"{line}\n" for line in done.stdout.decode(errors="replace").splitlines())
         complaint = step.explain(done.returncode, output)
-        assert not complaint, f"{script.name}, kubectl {kubectl}, {complaint}"
+        assert not complaint, f"{name}, kubectl {kubectl}, {complaint}"

@@ -20,6 +20,12 @@ from knet.images.store import substitutions
         ("nicolaka/netshoot", "/usr/local/bin/stay"),
         ("python:3.12-slim", "python3"),
         ("redis:7", "redis-server"),
+        ("perl:5.34.0", "perl"),
+        ("registry.k8s.io/etcd:3.5.1-0", "etcd"),
+        ("polinux/stress", "stress"),
+        ("registry.k8s.io/hpa-example", "/hpa-example"),
+        ("quay.io/fluentd_elasticsearch/fluentd:v5.0.1", "/fluentd"),
+        ("us-docker.pkg.dev/google-samples/containers/gke/gb-frontend:v5", "/hello-app"),
     ],
 )
 def test_textbook_images_are_there_under_any_tag(image: str, first_word: str) -> None:

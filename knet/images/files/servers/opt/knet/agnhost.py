@@ -1,4 +1,4 @@
-"""agnhost: the subcommands that network lessons use: netexec, serve-hostname, pause, connect.
+"""agnhost: the subcommands that network lessons use: netexec, serve-hostname, pause, connect, liveness.
 
 Paths, flags and answers as in https://github.com/kubernetes/kubernetes/tree/master/test/images/agnhost
 """
@@ -139,6 +139,18 @@ def pause(arguments):
         signal.pause()
 
 
+def liveness(arguments):
+    """/healthz is well for ten seconds, and never again."""
+    flags(arguments)
+    started = time.monotonic()
+
+    def handle(request):
+        age = time.monotonic() - started
+        return Response(f"error: {age}", 500) if age > 10 else Response("ok")
+
+    serve([8080], handle)
+
+
 def connect(arguments):
     """Exit 0 if a TCP connection comes about, else say TIMEOUT, REFUSED, DNS or OTHER."""
     given = flags(arguments, timeout="3s", protocol="tcp", **{"sctp-data": ""})
@@ -155,7 +167,8 @@ def connect(arguments):
         sys.exit(f"OTHER: {error}")
 
 
-COMMANDS = {"netexec": netexec, "serve-hostname": serve_hostname, "pause": pause, "connect": connect}
+COMMANDS = {"netexec": netexec, "serve-hostname": serve_hostname, "pause": pause, "connect": connect,
+            "liveness": liveness}  # fmt: skip
 
 
 def main(arguments):
