@@ -24,6 +24,7 @@ class Road(NamedTuple):
 #: sends to its pods; {tunnel}: under which n2 sends to pods of n1; {balancer}: under which who holds the address sends
 ROADS: Mapping[str, Road] = {
     "ClusterIP": Road("{cluster-ip}", "{here}", "{there}", "{bridge}"),
+    "without selector": Road("{by-hand}", "{here}", "{there}", "{bridge}"),
     "NodePort, by the pod's machine": Road(f"{{n1}}:{NODE_PORT}", "{bridge}", "{bridge}", "{bridge}"),
     "NodePort, by another machine": Road(f"{{n2}}:{NODE_PORT}", "{tunnel}", "{tunnel}", "{tunnel}"),
     "NodePort, Local": Road(f"{{n1}}:{LOCAL_NODE_PORT}", "{here}", "{n2}", "{outside}"),

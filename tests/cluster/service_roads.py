@@ -21,6 +21,7 @@ SERVICES = {
     "balanced-local": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"},
     "headless": {"clusterIP": "None"},
     "alias": {"type": "ExternalName", "externalName": "cluster-ip.default.svc.cluster.local", "selector": None},
+    "by-hand": {"selector": None},
     "decoy": {"selector": {"app": DECOY}},
 }
 
@@ -41,6 +42,7 @@ def prepare(cluster: Cluster) -> None:
         cluster.apply(_pod(name, machine, "nicolaka/netshoot", ["sleep", "inf"]))
     for name in (SERVER, DECOY, *CLIENTS):
         cluster.wait(f"pod/{name}", "Ready", timeout=120)
+    cluster.apply(_slice("by-hand", cluster.get(f"pod/{SERVER}")["status"]["podIP"]))
     first = _machine_address(cluster, "n1")
     for network in ("10.96.0.0/12", "10.244.0.0/16"):
         cluster.machine("client").run(f"ip route replace {network} via {first}")
@@ -51,6 +53,19 @@ def _pod(name: str, machine: str, image: str, command: list[str] | None = None) 
     spec = {"nodeName": machine, "terminationGracePeriodSeconds": 0, "containers": [container]}
     metadata = {"name": name, "labels": {"app": name}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _slice(service: str, address: str) -> dict[str, object]:
+    """What a user writes for a Service without selector."""
+    labels = {"kubernetes.io/service-name": service}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{service}-1", "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"port": 80, "name": ""}],
+        "endpoints": [{"addresses": [address]}],
+    }
 
 
 def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
@@ -100,7 +115,7 @@ def _facts(cluster: Cluster) -> dict[str, str]:
     facts["bridge"] = _address_of(cluster, "n1", "cni0")
     vxlan = cluster.status()["config"]["cni"] == "vxlan"
     facts["tunnel"] = _address_of(cluster, "n2", "flannel.1") if vxlan else facts["n2"]
-    facts["cluster-ip"] = cluster.get("service/cluster-ip")["spec"]["clusterIP"]
+    facts |= {name: cluster.get(f"service/{name}")["spec"]["clusterIP"] for name in ("cluster-ip", "by-hand")}
     for name in ("balanced", "balanced-local"):
         [row] = cluster.get(f"service/{name}")["status"]["loadBalancer"]["ingress"]
         facts[name] = row["ip"]
@@ -143,3 +158,29 @@ def balanced(cluster: Cluster) -> bool:
         if not rows or not any(f" {rows[0]['ip']}/" in line for line in lines):
             return False
     return True
+
+
+def health_checks(cluster: Cluster) -> dict[str, str]:
+    """What a load balancer outside is told by each worker about the Service of policy Local: HTTP status, pods."""
+    port = cluster.get("service/balanced-local")["spec"]["healthCheckNodePort"]
+    found = {}
+    for name in ("n1", "n2"):
+        url = f"http://{_machine_address(cluster, name)}:{port}/"
+        body, _, status = cluster.machine("client").run(f"curl -s -m 10 -w ' %{{http_code}}' {url}").rpartition(" ")
+        found[name] = f"{status}, {json.loads(body)['localEndpoints']} here"
+    return found
+
+
+class Calls:
+    """A pod calls a cluster IP all the time, each time by a new connection."""
+
+    def __init__(self, cluster: Cluster, client: str) -> None:
+        self._pod = cluster.pod(client)
+        url = f"http://{cluster.get('service/cluster-ip')['spec']['clusterIP']}/"
+        loop = f"while [ ! -e /tmp/end ]; do curl -s -o /dev/null -m 10 -w '%{{http_code}}\\n' {url}; done"
+        self._pod.run(f"rm -f /tmp/end /tmp/calls; ({loop}) >/tmp/calls 2>&1 & echo $!")
+
+    def end(self) -> set[str]:
+        """The different outcomes: HTTP's status, 000 where there was no connection."""
+        self._pod.run("touch /tmp/end")
+        return set(self._pod.run("sort -u /tmp/calls").split())

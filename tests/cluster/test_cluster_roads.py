@@ -25,6 +25,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("mode", [*MODES, MODES[0]])
 def test_the_right_pod_answers_and_sees_the_right_address(cluster: Cluster, mode: str) -> None:
+    calls = [service_roads.Calls(cluster, client) for client in service_roads.CLIENTS]
     service_roads.switch(cluster, mode)
+    assert [each.end() for each in calls] == [{"200"}, {"200"}], "a call failed while the mode changed"
     eventually(lambda: service_roads.balanced(cluster), "a load balancer is not held yet")
     assert service_roads.seen(cluster) == service_roads.expected(cluster)
+    assert service_roads.health_checks(cluster) == {"n1": "200, 1 here", "n2": "503, 0 here"}

@@ -181,3 +181,11 @@ def test_modes_follow_each_other_without_a_trace(lab: Lab) -> None:
         assert seen.setdefault(mode, found) == found
     assert run_in(lab.node, lambda: Ipvs().held()) == {}
     assert "kube-ipvs0" not in lab.shell("ip -br link") and "KUBE" not in lab.shell("ipset list -n")
+
+    def somebody_elses() -> bool:
+        with Ipvs() as ipvs:
+            ipvs.carry_out([Change("A", WEB)])
+            asyncio.run(MODES["ipvs"]().remove())
+            return WEB in ipvs.held()
+
+    assert run_in(lab.node, somebody_elses)

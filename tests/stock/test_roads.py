@@ -25,7 +25,6 @@ from knet.kernel.addresses import Address
 from knet.kernel.links import VethEnd
 from knet.kernel.namespaces import Namespaces, run_in
 from knet.kernel.netlink import Netlink
-from knet.proxy.main import _SYSCTLS
 from knet.proxy.modes import MODES, Choices, others
 from knet.proxy.snapshot import build
 from tests.cluster_objects import endpoint, endpoint_slice, service
@@ -120,6 +119,11 @@ def in_machine(machine: Machine, body: Callable[[], Coroutine[Any, Any, object]]
 
 
 _FAMILIES = {IPV4: socket.AF_INET, IPV6: socket.AF_INET6}
+#: what kube-proxy sees to before it begins
+_SYSCTLS = {
+    IPV4: ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
+    IPV6: ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables"),
+}
 
 
 @pytest.fixture(scope="module", params=[("vxlan", 4), ("host-gw", 4), ("vxlan", 6)], ids=str)
@@ -142,7 +146,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     facts = {name: pod.result.address for name, pod in pods.items()}
     facts |= {"n1": plan.at(3), "n2": plan.at(4), "outside": plan.at(1), "bridge": pods["web"].result.gateway}
     facts["tunnel"] = facts["balancer"] = plan.tunnel if backend == "vxlan" else plan.at(4)
-    facts |= dict.fromkeys(("cluster-ip", "alias"), plan.service.format(80))
+    facts |= dict.fromkeys(("cluster-ip", "alias", "by-hand"), plan.service.format(80))
     facts |= {"headless": facts["web"], "balanced": plan.at(BALANCED), "balanced-local": plan.at(BALANCED_LOCAL)}
     full = 32 if plan.family == IPV4 else 128
     for machine, name in zip(machines, ("balanced-local", "balanced"), strict=True):

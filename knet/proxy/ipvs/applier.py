@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from knet.kernel import addresses, ipset, links, sysctl
 from knet.kernel.addresses import Address
-from knet.kernel.ipvs import Held, Ipvs, Server, available
+from knet.kernel.ipvs import Change, Held, Ipvs, Server, available
 from knet.kernel.netlink import Netlink
 from knet.proxy.chains import IPVS_JUMPS, Rules
 from knet.proxy.ipvs.changes import changes, leaving, outcome
@@ -58,14 +58,18 @@ class IpvsApplier:
         await self._bring(snapshot, self._tables.repair)
 
     async def remove(self) -> None:
-        """All but the rules: those go with the mode iptables', or have been replaced by them."""
+        """All but the rules: those go with the mode iptables', or have been replaced by them.
+
+        Where there is no `INTERFACE` the mode was never in force, and virtual servers are somebody else's.
+        """
         self._held = self._sets = None
         if not available():
             return
         with Ipvs() as ipvs, Netlink() as netlink:
-            gone = changes({}, self._own(ipvs.held()))
-            ipvs.carry_out(gone)
+            gone: list[Change] = []
             if links.find(netlink, INTERFACE) is not None:
+                gone = changes({}, self._own(ipvs.held()))
+                ipvs.carry_out(gone)
                 self._bind(netlink, frozenset())
                 if not addresses.list_addresses(netlink, INTERFACE):
                     links.remove(netlink, INTERFACE)
