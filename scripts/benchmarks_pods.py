@@ -28,8 +28,9 @@ Object = dict[str, Any]
 
 NAME = "bench"
 WORKERS, MANY, HUNDRED = 10, 1_000, 100
-#: seconds for which a cluster is left alone before and while its idle CPU time is taken
-SETTLE, IDLE = 5, 20
+#: seconds for which a cluster is left alone: after coming up; after a burst, until its Events are told; while its idle
+#: CPU time is taken
+SETTLE, AFTERMATH, IDLE = 5, 20, 20
 #: seconds that anything may take before the measurement is given up
 PATIENCE = 300
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -127,7 +128,7 @@ def thousand(_: Cluster | None = None) -> Iterator[tuple[str, Measured]]:
     with Cluster(name=NAME, workers=WORKERS) as cluster:
         time.sleep(SETTLE)
         yield "pods 1000", timed(cluster, MANY, lambda: cluster.apply(deployment(MANY)), lambda _: True)
-        time.sleep(SETTLE)
+        time.sleep(AFTERMATH)
         before, begin = cpu(NAME), time.monotonic()
         time.sleep(IDLE)
         yield "idle", Measured(100 * (cpu(NAME) - before) / (time.monotonic() - begin))

@@ -1,4 +1,4 @@
-"""Events: the one line that tells a user why. Repetitions are counted on one Event, as client-go does."""
+"""Events: the one line that tells a user why. Repetitions are counted on one Event, bursts cut, as client-go does."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from knet.api.objects import Event, KubeObject, object_reference
 from knet.client.client import ApiError, Client, NotFound, Unavailable
+from knet.client.correlation import COMBINED, Correlator
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +28,23 @@ def rfc3339_micro(moment: datetime | None = None) -> str:
     return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+class _Told(NamedTuple):
+    """An Event to be written; what has the same key is counted together."""
+
+    about: KubeObject
+    kind: str
+    reason: str
+    message: str
+    key: tuple[str, ...]
+
+
 class _Seen(NamedTuple):
     namespace: str
     name: str
     times: int
+
+    def again(self) -> "_Seen":
+        return self._replace(times=self.times + 1)
 
 
 class EventRecorder:
@@ -40,31 +54,41 @@ class EventRecorder:
         self._client = client
         self._source = {"component": component, **({"host": host} if host else {})}
         self._seen: dict[tuple[str, ...], _Seen] = {}
-        self._queue: asyncio.Queue[tuple[KubeObject, str, str, str]] = asyncio.Queue(maxsize=QUEUED)
+        self._queue: asyncio.Queue[_Told] = asyncio.Queue(maxsize=QUEUED)
+        self._correlator = Correlator()
 
     def event(self, about: KubeObject, kind: str, reason: str, message: str) -> None:
         """Tell of an object: ``kind`` is "Normal" or "Warning", ``reason`` a CamelCase word."""
+        place, now = (about.resource.kind, about.namespace, about.name, about.uid), time.monotonic()
+        subject = (*place, kind, reason)
+        key: tuple[str, ...] = (*subject, message)
+        if self._correlator.combined(subject, message, now):
+            key, message = subject, COMBINED + message
+        if not self._correlator.admitted(place, now):
+            if key in self._seen:
+                self._seen[key] = self._seen[key].again()
+            return
         try:
-            self._queue.put_nowait((about, kind, reason, message))
+            self._queue.put_nowait(_Told(about, kind, reason, message, key))
         except asyncio.QueueFull:
             log.warning("too many Events at once; dropped: %s %s %s", about.name, reason, message)
 
     async def run(self) -> None:
         while True:
-            about, kind, reason, message = await self._queue.get()
+            told = await self._queue.get()
             try:
-                await self._write(about, kind, reason, message)
+                await self._write(told)
             except (ApiError, Unavailable) as error:
-                log.info("Event %s for %s not written: %s", reason, about.name, error)
+                log.info("Event %s for %s not written: %s", told.reason, told.about.name, error)
 
-    async def _write(self, about: KubeObject, kind: str, reason: str, message: str) -> None:
-        key = (about.resource.kind, about.namespace, about.name, about.uid, kind, reason, message)
+    async def _write(self, told: _Told) -> None:
+        about, kind, reason, message, key = told
         now = rfc3339()
         seen = self._seen.pop(key, None)
         if seen is not None:
-            seen = seen._replace(times=seen.times + 1)
+            seen = seen.again()
             try:
-                counted = {"count": seen.times, "lastTimestamp": now}
+                counted = {"count": seen.times, "lastTimestamp": now, "message": message}
                 await self._client.patch(Event, seen.name, counted, seen.namespace)
             except NotFound:  # expired or deleted meanwhile: tell it anew
                 seen = None
