@@ -1,7 +1,7 @@
 """Ingress and IngressClass, as far as a controller reads them."""
 
 from knet.api import resources
-from knet.api.objects import KubeObject, LoadBalancerIngress, Part
+from knet.api.objects import KubeObject, Part, ServiceStatus
 
 
 class ServiceBackendPort(Part, frozen=True, kw_only=True):
@@ -49,18 +49,12 @@ class IngressSpec(Part, frozen=True, kw_only=True):
     rules: tuple[IngressRule, ...] = ()
 
 
-class IngressLoadBalancerStatus(Part, frozen=True, kw_only=True):
-    ingress: tuple[LoadBalancerIngress, ...] = ()
-
-
-class IngressStatus(Part, frozen=True, kw_only=True):
-    loadBalancer: IngressLoadBalancerStatus = IngressLoadBalancerStatus()
-
-
 class Ingress(KubeObject, frozen=True, kw_only=True):
+    """Its status is as wide as a Service's, for us."""
+
     resource = resources.INGRESSES
     spec: IngressSpec = IngressSpec()
-    status: IngressStatus = IngressStatus()
+    status: ServiceStatus = ServiceStatus()
 
 
 class IngressClassSpec(Part, frozen=True, kw_only=True):

@@ -1,14 +1,12 @@
 """``python -m knet.ingress``: the Ingress controller of a cluster, in a pod of its own."""
 
 import argparse
-import asyncio
 import logging
 import os
 import re
-import signal
 from pathlib import Path
 
-from knet.client import Client
+from knet.client import Client, component
 from knet.ingress.controller import IngressController, Options
 from knet.ingress.nginx import Settings
 
@@ -53,23 +51,10 @@ def _nameserver() -> str:
     return f"[{address}]" if ":" in address else address
 
 
-async def _until_signal(arguments: argparse.Namespace) -> None:
-    task = asyncio.ensure_future(_serve(arguments))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        log.info("stopped")
-
-
 def main() -> None:
     """Run until SIGTERM."""
-    logging.basicConfig(
-        format="%(levelname).1s%(asctime)s.%(msecs)03d %(name)s: %(message)s", datefmt="%H:%M:%S", level=logging.INFO
-    )
-    asyncio.run(_until_signal(_arguments()))
+    arguments = _arguments()
+    component.run("ingress", lambda: _serve(arguments))
 
 
 if __name__ == "__main__":
