@@ -3,8 +3,7 @@
 The configuration is found as libcni finds it: of the files in a directory the first that is one.  As in containerd's
 ``conf_template``, ``{{.PodCIDR}}`` in it is the node's part of the pod network, and ``{{.Mtu}}`` its MTU, so that
 one file does for all machines; beside it ``{{.PodCIDR6}}`` is the IPv6 one of a cluster that has both.  Programs are
-looked for in the directory's own ``bin``, then where packages put
-them.
+looked for in the directory's own ``bin``, then where packages put them.
 
 https://www.cni.dev/docs/spec/
 """

@@ -103,6 +103,18 @@ def test_a_missing_program_is_named_with_its_package(tmp_path: Path, home: Path)
     assert host.traces("bad") == []
 
 
+def test_a_kernel_without_ipv6_is_told_before_anything_is_made(home: Path) -> None:
+    hide = 'mount -t tmpfs none /proc/sys/net/ipv6 && exec "$@"'  # what ipv6.disable=1 leaves out
+    command = ["unshare", "--mount", "sh", "-c", hide, "sh", KNET, "up", "--name", "bad", "--ip-family", "dual"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "knet: --ip-family dual needs IPv6, which is off in this kernel: start it without ipv6.disable=1, or load the "
+        "module ipv6; or use --ip-family ipv4\n",
+    )
+    assert host.traces("bad") == []
+
+
 def _refused(words: list[str], complaint: str, name: str) -> None:
     before = host.network()
     done = knet(*words, check=False)
