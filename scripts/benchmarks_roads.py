@@ -25,7 +25,9 @@ from knet.kernel.namespaces import Namespaces, entered
 
 NAME = "bench"
 PORT, NODE_PORT = 8080, 30080
-ROUND_TRIPS, BYTES = 6_000, 1 << 30
+#: which roads are gone with which backend
+BACKENDS = {"host-gw": ["host-gw"], "vxlan": ["same node", "vxlan", "cluster ip", "node port"]}
+ROUND_TRIPS, BYTES = 2_000, 1 << 28
 PATIENCE = 30
 
 #: Two machines on a switch, each with a bridge, pods and a way to the other's pods; somebody outside.  $1 is vxlan or
@@ -78,8 +80,7 @@ for n in 1 2; do
     $N route add 198.18.$m.0/24 via 192.0.2.$m
   fi
 done
-rules() {
-  ip netns exec node1 nft -f - <<EOF
+ip netns exec node1 nft -f - <<EOF
 table ip hand {
   chain prerouting { type nat hook prerouting priority dstnat;
     ip daddr 10.96.0.80 tcp dport 80 dnat to 198.18.2.2:8080
@@ -88,9 +89,8 @@ table ip hand {
   chain postrouting { type nat hook postrouting priority srcnat; meta mark 0x4000 masquerade; }
 }
 EOF
-}
 echo ready
-while read -r line; do [ "$line" = rules ] && rules; echo done; done
+cat
 """
 
 
@@ -103,49 +103,35 @@ class Ends(NamedTuple):
     port: int
 
 
+#: roads by their names
+Roads = dict[str, Ends]
 #: what is measured of a road
 Measure = Callable[[Ends], float]
 
 
 def roads(rounds: int) -> Iterator[tuple[str, Measured]]:
     """Ratios to what is built by hand, and of a ClusterIP to the pod's own address."""
-    for backend in ("host-gw", "vxlan"):
-        with (
-            by_hand(backend) as (hand, add_rules),
-            Cluster(name=NAME, workers=2, cni=backend, proxy="nftables") as cluster,
-        ):
+    for backend, names in BACKENDS.items():
+        with by_hand(backend) as hand, Cluster(name=NAME, workers=2, cni=backend, proxy="nftables") as cluster:
             ours = knets(cluster)
-            names = [backend] if backend == "host-gw" else ["same node", "vxlan"]
-            rates = {name: compare(ours[name], hand[name], rounds) for name in names}
-            if backend == "vxlan":
-                add_rules()
-                rates |= {name: compare(ours[name], hand[name], rounds) for name in ("cluster ip", "node port")}
-                yield "pod ip", Measured(_pod_ip(ours, rounds))
-            for name, ratios in rates.items():
-                for measure, ratio in zip(("bulk", "rr"), ratios, strict=True):
-                    yield f"{measure} {name}", Measured(ratio)
+            for name in names:
+                for what, measure in (("bulk", gigabits), ("rr", round_trips)):
+                    yield f"{what} {name}", Measured(compare(measure, ours[name], hand[name], rounds))
+            if "cluster ip" in names:
+                yield "pod ip", Measured(compare(round_trips, ours["cluster ip"], ours["vxlan"], rounds))
 
 
-def compare(ours: Ends, hand: Ends, rounds: int) -> list[float]:
-    """Bulk and request/response rates of a road, by hand = 1."""
-    found = []
-    for measure in (gigabits, round_trips):
-        pairs = [(measure(ours), measure(hand)) for _ in range(2 * rounds + 1)]
-        found.append(statistics.median(mine for mine, _ in pairs) / statistics.median(other for _, other in pairs))
-    return found
-
-
-def _pod_ip(ours: dict[str, Ends], rounds: int) -> float:
-    pairs = [(round_trips(ours["cluster ip"]), round_trips(ours["vxlan"])) for _ in range(2 * rounds + 1)]
-    return statistics.median(service for service, _ in pairs) / statistics.median(pod for _, pod in pairs)
+def compare(measure: Measure, ours: Ends, other: Ends, rounds: int) -> float:
+    """A rate of one road, of another's = 1: the median of many short measurements, each beside one of the other."""
+    return statistics.median(measure(ours) / measure(other) for _ in range(10 * rounds + 1))
 
 
 # ---- the two kinds of roads --------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def by_hand(backend: str) -> Iterator[tuple[dict[str, Ends], Callable[[], None]]]:
-    """The roads built by hand, and what adds the rules of Services."""
+def by_hand(backend: str) -> Iterator[Roads]:
+    """The roads built by hand."""
     shell = subprocess.Popen(
         ["unshare", "--net", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec bash -c "$0" bash "$1"', BY_HAND,
          backend],
@@ -158,25 +144,16 @@ def by_hand(backend: str) -> Iterator[tuple[dict[str, Ends], Callable[[], None]]
         spaces.append(Namespaces({"net": _open(f"/proc/{shell.pid}/root/run/netns/{name}")}))
         return spaces[-1]
 
-    def add_rules() -> None:
-        print("rules", file=shell.stdin, flush=True)
-        assert shell.stdout is not None
-        shell.stdout.readline()
-
     try:
         if shell.stdout.readline().strip() != "ready":
             raise SystemExit("bench: the roads by hand could not be built")
         pod1, pod2, near, outside = map(of, ("pod1", "pod2", "near1", "outside"))
-        across = Ends(pod1, pod2, "198.18.2.2", PORT)
-        yield (
-            {
-                "same node": Ends(near, pod1, "198.18.1.2", PORT),
-                backend: across,
-                "cluster ip": Ends(pod1, pod2, "10.96.0.80", 80),
-                "node port": Ends(outside, pod2, "192.0.2.1", NODE_PORT),
-            },
-            add_rules,
-        )
+        yield {
+            "same node": Ends(near, pod1, "198.18.1.2", PORT),
+            backend: Ends(pod1, pod2, "198.18.2.2", PORT),
+            "cluster ip": Ends(pod1, pod2, "10.96.0.80", 80),
+            "node port": Ends(outside, pod2, "192.0.2.1", NODE_PORT),
+        }
     finally:
         shell.stdin.close()
         shell.wait()
@@ -188,7 +165,7 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
-def knets(cluster: Cluster) -> dict[str, Ends]:
+def knets(cluster: Cluster) -> Roads:
     """The same roads of a cluster."""
     for name, node in (("pod1", "n1"), ("pod2", "n2"), ("near1", "n1")):
         container = {"name": "main", "image": "nicolaka/netshoot", "command": ["sleep", "infinity"]}
