@@ -3,8 +3,10 @@
 import errno
 import ipaddress
 import logging
+import socket
+import struct
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from knet.kernel import netlink_wire as wire
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -61,6 +63,48 @@ def list_addresses(netlink: Netlink, interface: str = "") -> list[Address]:
     index = netlink.index(interface) if interface else 0
     request = wire.compose(ifaddrmsg, rtnl.RTM_GETADDR, "addr show", modifiers=DUMP, index=index)
     return [_parse(message, netlink) for message in netlink.dump(request)]
+
+
+class Brief(NamedTuple):
+    """An address; ``link`` is the index of its interface."""
+
+    link: int
+    address: str
+    """without its prefix length"""
+    scope: str
+
+
+def briefly(netlink: Netlink, version: int) -> list[Brief]:
+    """All addresses of a version of IP: 5 µs for each, where `list_addresses` takes 150.  kube-ipvs0 has thousands."""
+    af = socket.AF_INET if version == 4 else socket.AF_INET6
+    request = wire.compose(ifaddrmsg, rtnl.RTM_GETADDR, "addr show", modifiers=DUMP, family=af)
+    return [_brief(answer.data) for answer in netlink.dump(request._replace(kind=_Raw))]
+
+
+class _Raw:
+    """A message as it came."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def decode(self) -> None:
+        """Nothing: who asked does it."""
+
+
+#: after struct nlmsghdr (16 bytes) struct ifaddrmsg, then attributes; linux/if_addr.h
+_IFADDRMSG, _ATTRIBUTE, _FIRST = struct.Struct("=16xBBBBI"), struct.Struct("=HH"), 24
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+
+
+def _brief(data: bytes) -> Brief:
+    af, _length, _flags, scope, index = _IFADDRMSG.unpack_from(data)
+    found, start = {}, _FIRST
+    while start + _ATTRIBUTE.size <= len(data):
+        size, kind = _ATTRIBUTE.unpack_from(data, start)
+        found[kind] = data[start + _ATTRIBUTE.size : start + size]
+        start += (size + 3) & ~3
+    address = socket.inet_ntop(af, found.get(_IFA_LOCAL) or found[_IFA_ADDRESS])
+    return Brief(index, address, _SCOPES.get(scope, str(scope)))
 
 
 def ensure(netlink: Netlink, wanted: Address, *, alone: bool = False) -> bool:

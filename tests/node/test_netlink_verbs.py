@@ -124,6 +124,16 @@ def test_addresses(netlink: Netlink):
     assert not addresses.remove(netlink, second)
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_addresses_are_the_same_in_brief(netlink: Netlink, version: int):
+    for address in ("192.0.2.1/32", "fd00::1/64"):
+        addresses.ensure(netlink, Address("eth0", address))
+    brief = {(netlink.name(row.link), row.address, row.scope) for row in addresses.briefly(netlink, version)}
+    whole = [row for row in addresses.list_addresses(netlink) if (":" in row.address) == (version == 6)]
+    assert brief == {(row.interface, row.address.partition("/")[0], row.scope) for row in whole}
+    assert len(brief) >= 2
+
+
 @pytest.mark.parametrize("source", [True, False])
 def test_an_address_that_belongs_to_a_service_is_nobodys_source(machine: Namespaces, netlink: Netlink, source: bool):
     own, service = Address("eth0", "fd00:172:18::3/64"), Address("eth0", "fd00:172:18::201/128", source=source)

@@ -70,7 +70,8 @@ class IpvsApplier:
             if links.find(netlink, INTERFACE) is not None:
                 gone = changes({}, self._own(ipvs.held()))
                 ipvs.carry_out(gone)
-                self._bind(netlink, frozenset())
+                index, _, bound = self._addresses(netlink)
+                self._bind(netlink, index, bound, frozenset())
                 if not addresses.list_addresses(netlink, INTERFACE):
                     links.remove(netlink, INTERFACE)
         held = await ipset.saved()
@@ -84,16 +85,16 @@ class IpvsApplier:
             for name, value in _SYSCTLS.items() if self._held is None else ():
                 sysctl.ensure(name, value)
             links.ensure_dummy(netlink, INTERFACE)
-            wanted = servers(snapshot, self._node_addresses(netlink), self._scheduler)
-            sets = contents(snapshot, self._node_addresses(netlink), wanted.bound)
+            index, own, bound = self._addresses(netlink)
+            wanted = servers(snapshot, own, self._scheduler)
+            sets = contents(snapshot, own, wanted.bound)
             held_sets = await ipset.saved() if self._sets is None else self._sets
             await ipset.restore(restore_text(sets, held_sets, self._family))
             self._sets = {kernel_name(name, self._family): entries for name, entries in sets.items()}
             self._serve(ipvs, wanted)
-            bound = self._bound(netlink)
-            self._bind(netlink, wanted.bound | bound)
+            self._bind(netlink, index, bound, wanted.bound | bound)
             await bring_tables(rules(sets, snapshot.cluster_cidr, self._family))
-            self._bind(netlink, wanted.bound)
+            self._bind(netlink, index, wanted.bound | bound, wanted.bound)
 
     def _serve(self, ipvs: Ipvs, wanted: Servers) -> None:
         held = dict(self._own(ipvs.held()) if self._held is None else self._held)
@@ -110,24 +111,15 @@ class IpvsApplier:
     def _is_ours(self, address: str) -> bool:
         return (":" in address) == (self._family == 6)
 
-    def _node_addresses(self, netlink: Netlink) -> list[str]:
-        """The machine's own, where others reach it: not loopback, not link-local, not the Services'."""
-        rows = [row for row in addresses.list_addresses(netlink) if row.interface != INTERFACE]
-        found = [row.address.partition("/")[0] for row in rows if row.scope == "global"]
-        return sorted(row for row in found if self._is_ours(row))
+    def _addresses(self, netlink: Netlink) -> tuple[int, list[str], frozenset[str]]:
+        """The interface's index; where the machine itself is reached (not loopback, not link-local); the Services'."""
+        index, found = netlink.index(INTERFACE), addresses.briefly(netlink, self._family)
+        own = {row.address for row in found if row.link != index and row.scope == "global"}
+        return index, sorted(own), frozenset(row.address for row in found if row.link == index)
 
-    def _bound(self, netlink: Netlink) -> frozenset[str]:
-        rows = (row.address.partition("/")[0] for row in addresses.list_addresses(netlink, INTERFACE))
-        return frozenset(row for row in rows if self._is_ours(row))
-
-    def _bind(self, netlink: Netlink, wanted: frozenset[str]) -> None:
+    def _bind(self, netlink: Netlink, index: int, bound: frozenset[str], wanted: frozenset[str]) -> None:
         """Let the interface bear these addresses and no others."""
-        index, bound = netlink.index(INTERFACE), self._bound(netlink)
         length = 32 if self._family == 4 else 128
-        netlink.send(
-            *(
-                addresses.add(Address(INTERFACE, f"{row}/{length}", source=False), index)
-                for row in sorted(wanted - bound)
-            ),
-            *(addresses.delete(Address(INTERFACE, f"{row}/{length}"), index) for row in sorted(bound - wanted)),
-        )
+        came = (Address(INTERFACE, f"{row}/{length}", source=False) for row in sorted(wanted - bound))
+        went = (Address(INTERFACE, f"{row}/{length}") for row in sorted(bound - wanted))
+        netlink.send(*(addresses.add(row, index) for row in came), *(addresses.delete(row, index) for row in went))
