@@ -6,9 +6,10 @@ that fails comes back after a delay that doubles.  The reconciler sees a key, ne
 
 import asyncio
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol
 
+from knet.api.exposition import Family
 from knet.api.objects import KubeObject
 from knet.client.client import ApiError, Conflict, Unavailable
 
@@ -58,12 +59,18 @@ class WorkQueue:
         self._timers: dict[Hashable, asyncio.TimerHandle] = {}
         self._failures: dict[Hashable, int] = {}
         self._wake = asyncio.Event()
+        #: how often a key came in that was not there, and how often one was asked for again after a failure
+        self.adds = self.retries = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
     def add(self, key: Hashable) -> None:
         """Ask for a key to be worked on; asking twice before it happens is asking once."""
         if key in self._working:
             self._again.add(key)
         elif key not in self._waiting:
+            self.adds += 1
             self._waiting[key] = None
             self._wake.set()
 
@@ -84,6 +91,7 @@ class WorkQueue:
 
     def retry(self, key: Hashable) -> float:
         """Ask again after this key's growing delay, which is returned (seconds)."""
+        self.retries += 1
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(BACKOFF[0] * 2.0 ** min(failures, 30), BACKOFF[1])
@@ -161,3 +169,15 @@ class Controller:
             self.queue.forget(key)
             if result is not None and result.requeue_after is not None:
                 self.queue.add_after(key, result.requeue_after)
+
+
+def queue_families(controllers: Sequence["Controller"]) -> list[Family]:
+    """What /metrics tells of controllers' queues, under client-go's names."""
+    rows = [({"name": row.name}, row.queue) for row in controllers]
+    return [
+        Family("workqueue_depth", "Current depth of workqueue", "gauge", [(name, len(row), 0) for name, row in rows]),
+        Family("workqueue_adds_total", "Total number of adds handled by workqueue", "counter",
+               [(name, row.adds, 0) for name, row in rows]),
+        Family("workqueue_retries_total", "Total number of retries handled by workqueue", "counter",
+               [(name, row.retries, 0) for name, row in rows]),
+    ]  # fmt: skip

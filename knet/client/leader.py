@@ -9,6 +9,7 @@ import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 
+from knet.api.exposition import Family
 from knet.api.names import SYSTEM_NAMESPACE
 from knet.api.objects import Lease
 from knet.client.client import AlreadyExists, ApiError, Client, Conflict, NotFound, Unavailable
@@ -35,12 +36,21 @@ class LeaderElector:
         self._name = name
         self._namespace = namespace
         self._identity = identity
+        self.leading = False
+
+    def family(self) -> Family:
+        """What /metrics tells of it."""
+        text = (
+            "Gauge of if the reporting system is master of the relevant lease, 0 indicates backup, 1 indicates master."
+        )
+        return Family("leader_election_master_status", text, "gauge", [({"name": self._name}, self.leading, 0)])
 
     async def acquire(self) -> None:
         pause = FIRST_PAUSE
         while not await self._try():
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_PERIOD)
+        self.leading = True
         log.info("successfully acquired lease %s/%s", self._namespace, self._name)
 
     async def hold(self) -> None:
@@ -49,6 +59,7 @@ class LeaderElector:
             await asyncio.sleep(RETRY_PERIOD)
             if await self._try():
                 deadline = asyncio.get_running_loop().time() + RENEW_DEADLINE
+        self.leading = False
         log.error("failed to renew lease %s/%s: leaderelection lost", self._namespace, self._name)
 
     async def release(self) -> None:

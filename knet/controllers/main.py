@@ -9,7 +9,8 @@ import msgspec
 from knet.api.families import ranges
 from knet.api.names import CLUSTER_CIDR
 from knet.api.timing import PROFILES
-from knet.client import Client, Controller, LeaderElector, SharedInformers, component
+from knet.client import Client, Controller, LeaderElector, SharedInformers, component, observe
+from knet.client.controller import queue_families
 from knet.controllers import (
     accounttokens,
     certificates,
@@ -40,6 +41,8 @@ from knet.controllers.context import Context
 from knet.controllers.selection import selected
 
 NAME = "kube-controller-manager"
+#: --secure-port
+METRICS_PORT = 10257
 
 Build = Callable[[Context], Controller | list[Controller]]
 
@@ -118,6 +121,7 @@ async def serve(options: Options) -> None:
             async with asyncio.TaskGroup() as group:
                 # caches fill while we wait for the lead: a standby takes over without a list
                 group.create_task(context.informers.run())
+                group.create_task(observe.serve(METRICS_PORT, lambda: [*queue_families(controllers), leader.family()]))
                 await leader.acquire()
                 await context.informers.synced()
                 group.create_task(context.run_recorders())

@@ -2,7 +2,7 @@
 
 - Port 10256: ``/healthz``, is this machine good for traffic from load balancers; ``/livez``, does kube-proxy work.
   They differ where the machine is about to go (KEP-3836).
-- Port 127.0.0.1:10249: ``/proxyMode``, which mode is in force.
+- Port 127.0.0.1:10249: ``/proxyMode``, which mode is in force; ``/metrics``, how long it takes to follow changes.
 - ``healthCheckNodePort`` of each Service with externalTrafficPolicy Local: how many of its pods are on this machine.
   A load balancer sends traffic to machines that answer 200, and for each endpoint the same share.
 
@@ -19,7 +19,10 @@ from typing import NamedTuple
 import msgspec
 from aiohttp import web
 
+from knet.api.exposition import CONTENT_TYPE, exposition
 from knet.api.objects import KubeObject, Meta, Node, Service
+from knet.client import observe
+from knet.proxy.metrics import Metrics
 from knet.proxy.snapshot import HealthCheck, Snapshot
 
 log = logging.getLogger(__name__)
@@ -123,6 +126,7 @@ class FamilyHealth(NamedTuple):
 
     def queued(self) -> None:
         self.health.fresh.queued(self.family)
+        self.health.metrics.queued(self.family)
 
     async def synced(self, snapshot: Snapshot) -> None:
         await self.health.synced(snapshot)
@@ -145,9 +149,13 @@ class Health:
         self._checks: dict[int, Mapping[tuple[str, str], HealthCheck]] = {}
         self._open: dict[tuple[str, str], tuple[int, web.ServerRunner]] = {}
         self._local_endpoints: dict[tuple[str, str], int] = {}
+        self.metrics = Metrics()
 
     async def __aenter__(self) -> "Health":
         def modes(path: str) -> Answer:
+            if path == "/metrics":
+                families = [*self.metrics.families(), *observe.process()]
+                return Answer(200, {"Content-Type": CONTENT_TYPE}, exposition(families))
             return Answer(200, _PLAIN, self._mode) if path == "/proxyMode" else NOT_FOUND
 
         def health(path: str) -> Answer:
@@ -167,6 +175,7 @@ class Health:
     async def synced(self, snapshot: Snapshot) -> None:
         """The rules are in force: answer for what they lead to."""
         self.fresh.updated(snapshot.family)
+        self.metrics.synced(snapshot.family)
         before = self._answered.get(snapshot.family, Snapshot({}))
         self._answered[snapshot.family] = snapshot
         ports = (row.ports.get(name) for name in snapshot.different(before) for row in (before, snapshot))

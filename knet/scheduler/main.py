@@ -7,7 +7,7 @@ import msgspec
 
 from knet.api.names import DEFAULT_SCHEDULER
 from knet.api.timing import PROFILES
-from knet.client import Client, EventRecorder, LeaderElector, SharedInformers, component
+from knet.client import Client, EventRecorder, LeaderElector, SharedInformers, component, observe
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.configuration import setup
 from knet.scheduler.plugin import Handle
@@ -15,6 +15,8 @@ from knet.scheduler.queue import Waits
 from knet.scheduler.scheduler import Scheduler
 
 NAME = "kube-scheduler"
+#: --secure-port
+METRICS_PORT = 10259
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ async def serve(options: Options) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(informers.run())
+                group.create_task(observe.serve(METRICS_PORT, lambda: [*scheduler.families(), leader.family()]))
                 await leader.acquire()
                 await informers.synced()
                 for recorder in events.values():

@@ -8,6 +8,7 @@ gone.  upstream: backend/queue/scheduling_queue.go.
 import asyncio
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +73,17 @@ class SchedulingQueue:
 
     def get(self, key: Key) -> Waiting | None:
         return self._known.get(key)
+
+    def pending(self) -> dict[str, int]:
+        """How many wait where: the queues are upstream's."""
+        asleep = Counter("gated" if waiting.gated else "unschedulable" for waiting in self._asleep.values())
+        active = sum(self._known.get(row[-1].pod.key) is row[-1] for row in self._active)
+        return {
+            "active": active,
+            "backoff": len(self._timers.keys() - self._asleep.keys()),
+            "unschedulable": asleep["unschedulable"],
+            "gated": asleep["gated"],
+        }
 
     # ---- in and out ------------------------------------------------------------------------------------------
 

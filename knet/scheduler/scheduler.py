@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
+from knet.api.exposition import Distribution, Family
 from knet.api.objects import KubeObject, Namespace, Node, Pod, Service
 from knet.api.policy import PodDisruptionBudget
 from knet.api.storage import CSINode, PersistentVolume, PersistentVolumeClaim, StorageClass
@@ -14,6 +16,7 @@ from knet.scheduler.binding import Placement
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.framework import Decision, Framework
 from knet.scheduler.hints import Change, node_changes
+from knet.scheduler.metrics import Metrics
 from knet.scheduler.news import News
 from knet.scheduler.plugin import PluginError, Refused, running
 from knet.scheduler.pod import PodInfo
@@ -47,6 +50,7 @@ class Scheduler:
         self._news = News(client, events)
         plugins = {plugin.name: plugin for framework in frameworks.values() for plugin in framework.plugins}
         self._queue = SchedulingQueue(plugins, waits, self._sort_key, self._gate)
+        self.metrics = Metrics()
         self._tasks: asyncio.TaskGroup | None = None
         self._binding: dict[Key, asyncio.Task[None]] = {}
         informers.of(Pod).subscribe(self._pod_changed)
@@ -173,28 +177,41 @@ class Scheduler:
 
         waiting.telling = self._start(in_turn())
 
+    def families(self) -> list[Family | Distribution]:
+        """What /metrics tells."""
+        return self.metrics.families(self._queue.pending())
+
     def _schedule(self, waiting: Waiting) -> None:
+        began = time.perf_counter()
+        result = self._attempt(waiting)
+        self.metrics.attempted(waiting.pod.spec.schedulerName, result, time.perf_counter() - began)
+
+    def _attempt(self, waiting: Waiting) -> str:
+        """Decide upon a pod, and carry on in the background; what came of it, in one of upstream's words."""
         pod = waiting.pod
         framework = self._frameworks[pod.spec.schedulerName]
         try:
             decision = framework.decide(pod)
             if decision.node is None:
                 self._fits_nowhere(waiting, framework, decision)
-                return
+                return "unschedulable"
             assert decision.cycle is not None
             placement = Placement(framework, decision.cycle, decision.node)
             placement.reserve()
         except Refused as refusal:
             self._queue.put_to_sleep(waiting, frozenset({refusal.plugin}))
             self._tell(waiting, self._news.unschedulable(waiting.pod, str(refusal), None))
+            return "unschedulable"
         except PluginError as error:
             self._queue.retry(waiting)
             self._tell(waiting, self._news.broken(waiting.pod, error))
+            return "error"
         else:
             self._cluster.withdraw(pod.key)
             self._cluster.assume(pod, decision.node.name)
             self._binding[pod.key] = task = self._start(self._bind(waiting, placement))
             task.add_done_callback(partial(self._ended, waiting, placement))
+            return "scheduled"
 
     def _fits_nowhere(self, waiting: Waiting, framework: Framework, decision: Decision) -> None:
         pod, diagnosis = waiting.pod, decision.diagnosis
@@ -204,6 +221,7 @@ class Scheduler:
         if nomination.node is not None:
             self._cluster.nominate(pod, nomination.node)
         if nomination.victims:
+            self.metrics.preemptions += 1
             assert nomination.node
             self._start(self._make_room(waiting, nomination.node, nomination.victims))
         self._tell(waiting, self._news.unschedulable(pod, diagnosis.message, nomination.node))
