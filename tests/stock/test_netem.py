@@ -29,7 +29,7 @@ def _round_trip(underlay: Underlay, a: str, b: str, timeout: float = 5.0) -> flo
 
 
 @isolated
-def test_delay_and_loss_of_one_direction(tmp_path: Path) -> None:
+def test_delay_loss_of_one_direction_and_a_partition(tmp_path: Path) -> None:
     with Underlay(describe(load("single")), tmp_path) as underlay:
         assert _round_trip(underlay, "n1", "n2") is not None
         underlay.change_link("n1", "s1", delay="60ms", direction="n1")
@@ -41,6 +41,10 @@ def test_delay_and_loss_of_one_direction(tmp_path: Path) -> None:
         assert _round_trip(underlay, "n1", "n2", 0.5) is None
         assert _round_trip(underlay, "n2", "client") is not None
         underlay.reset_link("n1", "s1")
+        assert _round_trip(underlay, "n1", "n2") is not None
+        underlay.partition([["n1"], ["n2"]])
+        assert _round_trip(underlay, "n1", "n2", 0.5) is None
+        underlay.heal()
         assert _round_trip(underlay, "n1", "n2") is not None
 
 

@@ -135,7 +135,7 @@ def _fault(entry: Any, node: Any, name: str) -> Fault:
     return fault
 
 
-def _complaints(fault: Fault, values: Mapping[str, Any]) -> "list[str]":
+def _complaints(fault: Fault, values: Mapping[str, Any]) -> list[str]:
     """What of a fault does not go together."""
     only = {LINK: ("up", "direction"), MACHINE: ("power",), PARTITION: (), COMPONENT: ()}
     foreign = [key for kind, keys in only.items() if kind != fault.kind for key in keys if key in values]
