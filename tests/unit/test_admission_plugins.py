@@ -7,6 +7,7 @@ import pytest
 from apiserver_harness import MERGE, Api, Server, pod, running
 
 from knet.api.pod_resources import amounts_of
+from knet.apiserver.admission.ignored_fields import ignored
 from knet.apiserver.admission.limit_ranger import violations
 from knet.apiserver.admission.plugins import plugins
 
@@ -52,7 +53,8 @@ def test_the_order_is_upstreams() -> None:
         "ValidatingAdmissionWebhook",
         "ResourceQuota",
     ]
-    names.remove("PrivilegeEscalation")  # which upstream has in the registry of RBAC's kinds
+    for name in ("PrivilegeEscalation", "IgnoredFields"):  # upstream has such things in the registry of the kinds
+        names.remove(name)
     assert names == [name for name in upstream if name in names]
 
 
@@ -389,3 +391,61 @@ def test_plugins_see_deletions_one_by_one(server: Server) -> None:
             )
 
     server.run(body)
+
+
+@pytest.mark.parametrize(
+    ("spec", "paths"),
+    [
+        ({"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, "runAsUser": 1}}, []),
+        ({"securityContext": {"seLinuxOptions": {"level": "s0"}}}, ["securityContext.seLinuxOptions"]),
+        ({"resourceClaims": [{"name": "gpu"}]}, ["resourceClaims"]),
+        (
+            {"volumes": [{"emptyDir": {"sizeLimit": "1Mi", "medium": "Memory"}}, {"emptyDir": {"sizeLimit": "1Mi"}}]},
+            ["volumes[1].emptyDir.sizeLimit"],
+        ),
+        (
+            {
+                "initContainers": [{"securityContext": {"procMount": "Unmasked"}}],
+                "containers": [
+                    {"resources": {"limits": {"cpu": "1"}}, "volumeMounts": [{"mountPropagation": "None"}]},
+                    {
+                        "resources": {"limits": {"ephemeral-storage": "1Gi"}, "requests": {"hugepages-2Mi": "2Mi"}},
+                        "volumeMounts": [{}, {"mountPropagation": "Bidirectional"}],
+                    },
+                ],
+            },
+            [
+                "initContainers[0].securityContext.procMount",
+                "containers[1].resources.limits[ephemeral-storage]",
+                "containers[1].resources.requests[hugepages-2Mi]",
+                "containers[1].volumeMounts[1].mountPropagation",
+            ],
+        ),
+    ],
+)
+def test_what_is_ignored_is_known_by_its_path(spec: JSON, paths: list[str]) -> None:
+    assert list(ignored(spec)) == paths
+
+
+def test_who_asks_for_what_is_ignored_is_warned(server: Server) -> None:
+    async def test(api: Api) -> None:
+        home = await namespace(api, "ignored")
+        body = pod("web")
+        body["spec"]["securityContext"] = {"seLinuxOptions": {"level": "s0"}}
+        answer = await api("POST", f"{home}/pods", body)
+        assert (answer.code, answer.warnings) == (
+            201,
+            ('299 - "spec.securityContext.seLinuxOptions: stored, but ignored by knet"',),
+        )
+        template = {"metadata": {"labels": {"app": "web"}}, "spec": body["spec"]}
+        workload = {
+            "metadata": {"name": "web"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template},
+        }
+        answer = await api("POST", "/apis/apps/v1/namespaces/ignored/deployments", workload)
+        assert (answer.code, answer.warnings) == (
+            201,
+            ('299 - "spec.template.spec.securityContext.seLinuxOptions: stored, but ignored by knet"',),
+        )
+
+    server.run(test)

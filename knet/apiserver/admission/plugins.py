@@ -7,6 +7,7 @@ from knet.apiserver.admission import (
     certificates,
     default_class,
     default_toleration_seconds,
+    ignored_fields,
     limit_ranger,
     namespace_lifecycle,
     node_restriction,
@@ -58,6 +59,9 @@ def plugins() -> tuple[Plugin, ...]:
         ),
         Plugin("PodSecurity", _WRITE, tuple(pod_security.TEMPLATES), validate=pod_security.validate_workload),
         Plugin("PodSecurity", _WRITE, ("namespaces",), validate=pod_security.validate_namespace),
+        # upstream warns in the strategies of these kinds
+        Plugin("IgnoredFields", _CREATE, _PODS, validate=ignored_fields.warn),
+        Plugin("IgnoredFields", _WRITE, tuple(pod_security.TEMPLATES), validate=ignored_fields.warn),
         Plugin("Priority", _WRITE, _PODS, priority.admit),
         Plugin("Priority", _WRITE, ("priorityclasses.scheduling.k8s.io",), validate=priority.validate),
         Plugin("DefaultTolerationSeconds", _WRITE, _PODS, default_toleration_seconds.admit),
