@@ -278,6 +278,9 @@ def _lay_tools(target: Path) -> None:
     for applet in _applets(busybox) if busybox else ():
         if not shutil.which(applet, path=DEFAULT_PATH):
             (tools / applet).symlink_to(str(busybox))
+    for script in _SCRIPTS.iterdir():
+        if (tools / script.name).is_symlink():
+            _lay_script(script, tools)
 
 
 def _lay_busybox(target: Path) -> None:
@@ -292,12 +295,20 @@ def _lay_busybox(target: Path) -> None:
     for applet in _applets(busybox):
         if applet != "busybox":
             os.symlink("busybox", f"{target}/bin/{applet}")
-    for script in (HERE / "files/busybox/bin").iterdir():  # applets of the image's busybox that Debian's lacks
-        if not (target / "bin" / script.name).exists():
-            (target / "bin" / script.name).write_bytes(script.read_bytes())
-            (target / "bin" / script.name).chmod(0o755)
+    for script in _SCRIPTS.iterdir():
+        _lay_script(script, target / "bin")
     (target / "usr/bin/env").symlink_to("/bin/busybox")
     (target / "etc/nsswitch.conf").write_text("hosts: files dns\n")
+
+
+#: applets of the image's busybox that Debian's lacks, or has with less
+_SCRIPTS = HERE / "files/busybox/bin"
+
+
+def _lay_script(script: Path, place: Path) -> None:
+    (place / script.name).unlink(missing_ok=True)
+    (place / script.name).write_bytes(script.read_bytes())
+    (place / script.name).chmod(0o755)
 
 
 def _applets(busybox: str) -> list[str]:
