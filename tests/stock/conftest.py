@@ -24,7 +24,7 @@ KERNELS = Path(sys.prefix, "stock-kernel", "boot")
 #: "running": the tests run here, in this kernel.  In the machine it is set by whoever boots it
 HERE = os.environ.get("KNET_STOCK") == "running"
 #: seconds after which the machine ends its tests; a hang would otherwise last for ever
-PATIENCE = 240
+PATIENCE = 480
 _RESULTS = pytest.StashKey["Results"]()
 _SKIPPED = pytest.StashKey[str]()
 
