@@ -42,10 +42,16 @@ def prepare(cluster: Cluster) -> None:
         cluster.apply(_pod(name, machine, "nicolaka/netshoot", ["sleep", "inf"]))
     for name in (SERVER, DECOY, *CLIENTS):
         cluster.wait(f"pod/{name}", "Ready", timeout=120)
+    for name in CLIENTS:  # a machine's rules may come after its pods
+        cluster.pod(name).run(f"timeout 60 sh -c 'until curl -s -m 1 -o /dev/null {_url(cluster)}; do :; done'")
     cluster.apply(_slice("by-hand", cluster.get(f"pod/{SERVER}")["status"]["podIP"]))
     first = _machine_address(cluster, "n1")
     for network in ("10.96.0.0/12", "10.244.0.0/16"):
         cluster.machine("client").run(f"ip route replace {network} via {first}")
+
+
+def _url(cluster: Cluster) -> str:
+    return f"http://{cluster.get('service/cluster-ip')['spec']['clusterIP']}/"
 
 
 def _pod(name: str, machine: str, image: str, command: list[str] | None = None) -> dict[str, object]:
@@ -176,7 +182,7 @@ class Calls:
 
     def __init__(self, cluster: Cluster, client: str) -> None:
         self._pod = cluster.pod(client)
-        url = f"http://{cluster.get('service/cluster-ip')['spec']['clusterIP']}/"
+        url = _url(cluster)
         loop = f"while [ ! -e /tmp/end ]; do curl -s -o /dev/null -m 10 -w '%{{http_code}}\\n' {url}; done"
         self._pod.run(f"rm -f /tmp/end /tmp/calls; ({loop}) >/tmp/calls 2>&1 & echo $!")
 
