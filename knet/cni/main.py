@@ -199,15 +199,14 @@ def _essence(node: Node | None) -> object:
 
 
 def _ensure_sysctls(family: str) -> None:
-    """A machine with pods is a router.  Bridged packets pass iptables, or the answer of a pod on the client's own
-    bridge would bypass the address translation of its Service.  A packet's source may be reachable by another way than
-    it came, so a strict reverse path filter, which the machine may have from its kernel's defaults, is loosened (IPv6
-    has none)."""
+    """A machine with pods is a router, of what crosses its bridge, too.  A packet's source may be reachable by another
+    way than it came, so a strict reverse path filter, which the machine may have from its kernel's defaults, is
+    loosened (IPv6 has none)."""
     if family == IPV6:
         sysctl.ensure("net.ipv6.conf.all.forwarding", 1)
-        sysctl.ensure("net.bridge.bridge-nf-call-ip6tables", 1)
+        sysctl.see_bridged_packets(6)
         return
     sysctl.ensure("net.ipv4.ip_forward", 1)
-    sysctl.ensure("net.bridge.bridge-nf-call-iptables", 1)
+    sysctl.see_bridged_packets(4)
     if "1" in (sysctl.read("net.ipv4.conf.all.rp_filter"), sysctl.read("net.ipv4.conf.default.rp_filter")):
         sysctl.ensure("net.ipv4.conf.all.rp_filter", 2)  # the larger of an interface's and this one is in force

@@ -33,3 +33,16 @@ def ensure(name: str, value: str | int) -> bool:
     write(name, value)
     log.info("sysctl %s = %s (was %s)", name, value, before)
     return True
+
+
+def see_bridged_packets(*versions: int) -> None:
+    """Have packets that cross a bridge pass the hooks of iptables and nftables, in IPv4 (4) or IPv6 (6).
+
+    Two pods on one bridge would else answer each other past the translation of their Service's address, and past
+    network policies.  FileNotFoundError says which kernel module is missing.
+    """
+    for version in versions:
+        try:
+            ensure(f"net.bridge.bridge-nf-call-{'ip6' if version == 6 else 'ip'}tables", 1)
+        except FileNotFoundError:
+            raise FileNotFoundError("no /proc/sys/net/bridge: load the kernel module br_netfilter") from None

@@ -19,12 +19,12 @@ class IptablesApplier:
         """Make the rules say what ``snapshot`` says; RulesError where the kernel refuses, with nothing changed."""
         if self._family == 4 and any(port.node_port for port in snapshot.ports.values()):
             sysctl.ensure("net.ipv4.conf.all.route_localnet", 1)  # node ports on 127.0.0.1
-        await self._tables.bring(self._renderer.chains(snapshot))
+        await self._tables.apply(self._renderer.chains(snapshot))
 
     async def repair(self, snapshot: Snapshot) -> None:
         """Look whether the rules are still as we left them, and write them anew where they are not."""
         await self._tables.repair(self._renderer.chains(snapshot))
 
     async def remove(self) -> None:
-        """… and of the mode ipvs' rules, too: some chains are both modes'."""
+        """Take the rules away; those of the mode ipvs, too, as some chains are both modes'."""
         await self._tables.remove()

@@ -96,19 +96,11 @@ def _zone(machine: Node | None) -> str:
     return machine.metadata.labels.get(ZONE_LABEL, "") if machine is not None else ""
 
 
-#: forwarding, and bridged packets through the tables
-_SYSCTLS = {
-    IPV4: ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"),
-    IPV6: ("net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables"),
-}
+#: by family
+_FORWARDING = {IPV4: "net.ipv4.ip_forward", IPV6: "net.ipv6.conf.all.forwarding"}
 
 
 def _prepare_kernel(family: str) -> None:
     """What the rules rely on.  FileNotFoundError where a kernel module is missing."""
-    forwarding, bridged = _SYSCTLS[family]
-    sysctl.ensure(forwarding, 1)
-    try:
-        # Two pods on one bridge: without it the answer goes straight back over the bridge, past the translation
-        sysctl.ensure(bridged, 1)
-    except FileNotFoundError:
-        raise FileNotFoundError("no /proc/sys/net/bridge: load the kernel module br_netfilter") from None
+    sysctl.ensure(_FORWARDING[family], 1)
+    sysctl.see_bridged_packets(int(family[-1]))

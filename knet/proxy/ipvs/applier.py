@@ -36,7 +36,7 @@ _SYSCTLS = {
 
 
 class IpvsApplier:
-    """Virtual servers of one address family; ``scheduler`` is a row of `knet.kernel.ipvs.SCHEDULERS`.
+    """Virtual servers of one address family; ``scheduler`` is one of ipvsadm(8).
 
     All of the namespace's virtual servers of that family are ours, as with upstream's kube-proxy.
     """
@@ -50,7 +50,7 @@ class IpvsApplier:
 
     async def apply(self, snapshot: Snapshot) -> None:
         """Relies on what the last call left, but for virtual servers that lose real ones: those are looked at."""
-        await self._bring(snapshot, self._tables.bring)
+        await self._bring(snapshot, self._tables.apply)
 
     async def repair(self, snapshot: Snapshot) -> None:
         """Reads everything first."""
