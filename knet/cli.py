@@ -26,6 +26,7 @@ from knet.cluster.config import (
     DEFAULT_NAME,
     INGRESS_CONTROLLERS,
     IP_FAMILIES,
+    IPVS_SCHEDULERS,
     OPTIONAL,
     POLICY_MODES,
     PROXY_MODES,
@@ -33,13 +34,9 @@ from knet.cluster.config import (
     ClusterConfig,
 )
 from knet.cluster.errors import KnetError
-from knet.cluster.faults.effect import text
-from knet.cluster.faults.run import BEGINS, ENDS, Record, choose, load, prepare
-from knet.cluster.faults.schedule import schedule
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir, all_clusters
 from knet.kernel.features import FeatureMissing
-from knet.kernel.ipvs import SCHEDULERS
 from knet.underlay import isolation
 from knet.underlay.impairment import OPTIONS
 from knet.underlay.state import OFF, RUNNING, LinkState
@@ -97,7 +94,7 @@ def up(
         str | None, typer.Option(metavar=_choice(tuple(PROXY_MODES)), help="How kube-proxy realises Services.")
     ] = None,
     ipvs_scheduler: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"With --proxy ipvs: one of {', '.join(SCHEDULERS)}.")
+        str | None, typer.Option(metavar="NAME", help=f"With --proxy ipvs: one of {', '.join(IPVS_SCHEDULERS)}.")
     ] = None,
     policy: Annotated[
         str | None, typer.Option(metavar=_choice(tuple(POLICY_MODES)), help="How NetworkPolicies are enforced.")
@@ -330,6 +327,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="A line of JSON for each eve
 @faults.command("run")
 def faults_run(plan: _PLAN, name: Name = DEFAULT_NAME, seed: _SEED = None, json: _JSON = False) -> None:
     """Carry a plan out, telling each event; at its end, or on Ctrl-C, all that it did is healed."""
+    from knet.cluster.faults.run import Record, load, prepare
 
     def told(record: Record) -> None:
         print(msgspec.json.encode(record).decode() if json else record, flush=True)
@@ -347,6 +345,10 @@ def faults_run(plan: _PLAN, name: Name = DEFAULT_NAME, seed: _SEED = None, json:
 @faults.command("show")
 def faults_show(plan: _PLAN, seed: _SEED = None) -> None:
     """What a plan would do, and when; nothing is done."""
+    from knet.cluster.faults.effect import text
+    from knet.cluster.faults.run import BEGINS, ENDS, choose, load
+    from knet.cluster.faults.schedule import schedule
+
     found = load(plan)
     planned = schedule(found, choose(found, seed))
     out.print(f"{len(planned.events)} events in {planned.end:g} s · seed {planned.seed}")

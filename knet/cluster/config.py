@@ -13,7 +13,6 @@ from knet.api.names import CLUSTER_CIDR, CLUSTER_CIDR6, SERVICE_CIDR, SERVICE_CI
 from knet.api.timing import PROFILES
 from knet.cluster.errors import KnetError
 from knet.controllers.selection import selected, words
-from knet.kernel.ipvs import SCHEDULERS
 
 CNI_BACKENDS = ("vxlan", "host-gw", "direct-routing")
 #: how kube-proxy realises Services (the rows of `knet.proxy.modes`), and the kernel features that only that way needs
@@ -22,6 +21,8 @@ PROXY_MODES: dict[str, tuple[str, ...]] = {
     "ipvs": ("dummy", "ipset", "ipvs"),
     "nftables": ("nftables", "nft_nat"),
 }
+#: the scheduling methods of ipvsadm(8); each is a kernel module of its own, ip_vs_rr and so on
+IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh")
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
 INGRESS_CONTROLLERS = ("none", "nginx")
@@ -67,7 +68,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``cni_conf`` is a directory with a CNI configuration whose plugins connect pods; "" is our own plugin.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
     ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
-    ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: a row of `knet.kernel.ipvs.SCHEDULERS`.
+    ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: one of `IPVS_SCHEDULERS`.
     ``ingress`` "nginx" has an Ingress controller from the start.
     ``dns_upstream`` is the machines' name server, which cluster DNS asks about foreign names; "": they are NXDOMAIN.
     ``audit_log`` is the file that the API server's audit log is appended to, and ``audit_policy`` one that says what
@@ -115,7 +116,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
         for option, value, choices in (
             ("--cni", self.cni, CNI_BACKENDS),
             ("--proxy", self.proxy, tuple(PROXY_MODES)),
-            ("--ipvs-scheduler", self.ipvs_scheduler, SCHEDULERS),
+            ("--ipvs-scheduler", self.ipvs_scheduler, IPVS_SCHEDULERS),
             ("--policy", self.policy, tuple(POLICY_MODES)),
             ("--ingress", self.ingress, INGRESS_CONTROLLERS),
             ("--store", self.store, STORES),

@@ -15,9 +15,6 @@ from knet.kernel.netlink import Netlink, NetlinkError
 from knet.kernel.netlink_wire import DUMP, Request, family
 from knet.kernel.rtnl import netlink as protocol
 
-#: the scheduling methods of ipvsadm(8); each is a kernel module of its own, ip_vs_rr and so on
-SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh")
-
 _GENERIC, _CONTROLLER = 16, 16  # NETLINK_GENERIC, GENL_ID_CTRL
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
 _SERVICE, _DEST = 1, 2
