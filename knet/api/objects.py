@@ -179,11 +179,6 @@ class Node(KubeObject, frozen=True, kw_only=True):
     status: NodeStatus = NodeStatus()
 
     @property
-    def internal_ip(self) -> str:
-        """The machine's own address; "" before the kubelet has reported it."""
-        return next((row.address for row in self.status.addresses if row.type == "InternalIP"), "")
-
-    @property
     def ready(self) -> bool:
         return is_true(self.status.conditions, "Ready")
 

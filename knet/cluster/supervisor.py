@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,6 @@ from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import OPTIONAL, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
-from knet.cluster.faults.run import load as load_faults
-from knet.cluster.faults.run import survey
 from knet.cluster.pools import default_pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
@@ -130,8 +128,11 @@ class Supervisor:
         except ConnectionError as error:
             raise Breakdown(str(error)) from None
         if self.config.faults:
+            from knet.cluster.faults.run import load as load_plan  # an ordinary cluster has none
+            from knet.cluster.faults.run import survey
+
             wanted = [{"name": row.name, "machine": row.machine} for row in self._wanted()]
-            survey(load_faults(self.config.faults), {**self._status()[0], "components": wanted})
+            survey(load_plan(self.config.faults), {**self._status()[0], "components": wanted})
         for component in self._wanted():
             self._begin(Running(component))
         self._bootstrap(workers)
@@ -183,11 +184,14 @@ class Supervisor:
     def _wanted(self) -> Iterator[Component]:
         """What has to run by the config as it is now, in the order in which it starts."""
         assert self._underlay is not None
-        config = msgspec.structs.replace(self.config, lb_pool=self._pool)
         for role in (CONTROL_PLANE, WORKER):
             for machine in self._underlay.machines.values():
                 if machine.role == role:
-                    yield from components.wanted(config, self.state, machine)
+                    yield from self._wanted_on(machine)
+
+    def _wanted_on(self, machine: Machine) -> Iterable[Component]:
+        config = msgspec.structs.replace(self.config, lb_pool=self._pool)
+        return components.wanted(config, self.state, machine)
 
     def _bootstrap(self, workers: list[Machine]) -> None:
         """Start the one-shot component that applies the add-ons and waits until the cluster answers."""
@@ -570,7 +574,7 @@ class Supervisor:
         self._become(plan)
         machine = self._underlay.machines[joining.name]
         certificates.issue(self.config, self.state, self._listen.getsockname()[1], self._control_plane, [machine])
-        for component in components.wanted(self.config, self.state, machine):
+        for component in self._wanted_on(machine):
             self._begin(Running(component))
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
         return {"switch": joining.switch, "address": machine.address}, []

@@ -59,14 +59,18 @@ class PodNetwork(Protocol):
 
 
 class Bridge:
-    """Our own (`knet.cni.bridge`, and `knet.cni.portmap` for who has ports): a millisecond, and no process."""
+    """Our own (`knet.cni.bridge`, and `knet.cni.portmap` for who has ports): a millisecond, and no process.
+
+    To be made in the machine's network namespace.
+    """
 
     def __init__(self) -> None:
+        self._plugin = bridge.Plugin()
         self._ports = PortMap()
 
     async def add(self, attachment: Attachment, network: NetworkConfig) -> Sequence[str]:
         name, pod = attachment.container_id, f"{attachment.namespace}/{attachment.name}"
-        addresses = bridge.add(attachment.netns, name, pod, network.subnet, network.mtu).addresses
+        addresses = self._plugin.add(attachment.netns, name, pod, network.subnet, network.mtu).addresses
         try:
             await self._ports.put(name, mappings(pod, addresses, attachment.ports))
         except RulesError as error:
@@ -75,7 +79,7 @@ class Bridge:
         return addresses
 
     async def remove(self, container_id: str, netns: int = -1) -> None:
-        bridge.remove(container_id)
+        self._plugin.remove(container_id)
         try:
             await self._ports.take(container_id)
         except RulesError as error:  # the next change tries again
@@ -83,4 +87,4 @@ class Bridge:
 
     async def gc(self, valid: Collection[str]) -> list[str]:
         await self._ports.keep(valid)
-        return bridge.gc(valid)
+        return self._plugin.gc(valid)

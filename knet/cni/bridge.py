@@ -23,7 +23,6 @@ import functools
 import hashlib
 import ipaddress
 import logging
-import os
 import socket
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -305,31 +304,3 @@ def _inner_problem(inside: Netlink, sandbox: _Sandbox) -> str:
 def _alias(allocation: Allocation) -> str:
     """The pod and its sandbox, in the 255 bytes that an alias may have."""
     return f"{allocation.container_id[:13]} {allocation.pod}"[:255]
-
-
-# ---- for the kubelet, which has one machine and one thread --------------------------------------------------------
-
-_plugins: dict[int, Plugin] = {}
-
-
-def _plugin() -> Plugin:
-    """This process' plugin for the network namespace that the calling thread is in."""
-    namespace = os.stat("/proc/thread-self/ns/net").st_ino
-    if namespace not in _plugins:
-        _plugins[namespace] = Plugin()
-    return _plugins[namespace]
-
-
-def add(netns: int, container_id: str, pod: str, subnet: str, mtu: int) -> CniResult:
-    """`Plugin.add`, on the machine that this process runs on."""
-    return _plugin().add(netns, container_id, pod, subnet, mtu)
-
-
-def remove(container_id: str) -> None:
-    """`Plugin.remove`, on the machine that this process runs on."""
-    _plugin().remove(container_id)
-
-
-def gc(valid: Collection[str]) -> list[str]:
-    """`Plugin.gc`, on the machine that this process runs on."""
-    return _plugin().gc(valid)
