@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from knet.api.objects import Pod
+from knet.api.objects import ContainerPort, Pod
 
 EVERY_ADDRESS = "0.0.0.0"
 
@@ -19,12 +19,12 @@ class HostPort(NamedTuple):
         return self.ip == other.ip or EVERY_ADDRESS in (self.ip, other.ip)
 
 
-def host_ports(pod: Pod) -> tuple[HostPort, ...]:
-    """Of containers and sidecars."""
+def mapped_ports(pod: Pod) -> tuple[ContainerPort, ...]:
+    """The ports of containers and sidecars that ports of the machine lead to."""
     sidecars = [row for row in pod.spec.initContainers if row.restartPolicy == "Always"]
-    return tuple(
-        HostPort(port.hostIP or EVERY_ADDRESS, port.protocol, port.hostPort)
-        for container in (*pod.spec.containers, *sidecars)
-        for port in container.ports
-        if port.hostPort
-    )
+    return tuple(port for container in (*pod.spec.containers, *sidecars) for port in container.ports if port.hostPort)
+
+
+def host_ports(pod: Pod) -> tuple[HostPort, ...]:
+    """The ports of the machine, of `mapped_ports`."""
+    return tuple(HostPort(port.hostIP or EVERY_ADDRESS, port.protocol, port.hostPort) for port in mapped_ports(pod))

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from knet.api.host_ports import mapped_ports
 from knet.api.objects import Pod
 from knet.cni import bridge
 from knet.cni.network import NetworkConfig
@@ -38,9 +39,7 @@ class Attachment:
                 "protocol": port.protocol.lower(),
                 "hostIP": port.hostIP,
             }
-            for container in (*pod.spec.initContainers, *pod.spec.containers)
-            for port in container.ports
-            if port.hostPort
+            for port in mapped_ports(pod)
         ]
         return cls(container_id, netns, pod.namespace, pod.name, pod.uid, ports)
 
