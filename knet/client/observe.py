@@ -4,40 +4,26 @@ Upstream's controller manager and scheduler do so over TLS, for whoever is autho
 machine: ``knet exec cp1 -- curl -s localhost:10259/metrics``.
 """
 
-import asyncio
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable
 
 from knet.api.exposition import CONTENT_TYPE, Distribution, Family, exposition
+from knet.kernel import pages
+from knet.kernel.pages import NOT_FOUND, Page
 from knet.kernel.process import start_time
 
 log = logging.getLogger(__name__)
 
 Families = Callable[[], Iterable[Family | Distribution]]
-#: seconds that a request may take to come
-_PATIENCE = 10
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 async def serve(port: int, families: Families) -> None:
     """Answer until cancelled; a port that is taken is a line in the log, not the end of the component."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                request = await reader.readuntil(b"\r\n\r\n")
-            path = request.split(b" ", 2)[1].partition(b"?")[0]
-            writer.write(_response(path.decode(errors="replace"), families))
-            await writer.drain()
-        except (TimeoutError, OSError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # no HTTP, or nobody there any more
-        finally:
-            writer.close()
-
     try:
-        server = await asyncio.start_server(answer, "127.0.0.1", port)
+        server = await pages.serve("127.0.0.1", port, lambda target: _page(target.partition("?")[0], families))
     except OSError as error:
         log.error("failed to listen on port %d: %s", port, error)
         return
@@ -45,15 +31,10 @@ async def serve(port: int, families: Families) -> None:
         await server.serve_forever()
 
 
-def _response(path: str, families: Families) -> bytes:
-    status, kind, body = "404 Not Found", "text/plain; charset=utf-8", "404 page not found\n"
+def _page(path: str, families: Families) -> Page:
     if path == "/metrics":
-        status, kind, body = "200 OK", CONTENT_TYPE, exposition([*families(), *process()])
-    elif path == "/healthz":
-        status, body = "200 OK", "ok"
-    data = body.encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + data
+        return Page(exposition([*families(), *process()]), content_type=CONTENT_TYPE)
+    return Page("ok") if path == "/healthz" else NOT_FOUND
 
 
 def process() -> list[Family]:
