@@ -4,6 +4,7 @@ A Mininet ``Node`` is a bash on a pseudo-terminal, started with the node: 20 ms 
 ``cmd()``, and goes on from one ``cmd()`` to the next as in Mininet (``cd``, variables and background jobs persist).
 """
 
+import os
 import subprocess
 from typing import Any
 
@@ -80,8 +81,11 @@ class LazyNode(Node):
         self._need_shell()
         super().sendCmd(*arguments, **options)
 
-    def popen(self, *arguments: Any, **options: Any) -> Any:
-        """A ``subprocess.Popen`` inside the node."""
+    def popen(self, *arguments: Any, shell: bool = False, **options: Any) -> Any:
+        """A ``subprocess.Popen`` inside the node; with ``shell``, of the user's shell, or of sh where none is said."""
+        if shell:
+            words = arguments[0] if isinstance(arguments[0], list) else arguments
+            arguments = (os.environ.get("SHELL", "/bin/sh"), "-c", " ".join(words))
         return super().popen(*arguments, **{"mncmd": [], **options})
 
     def _need_shell(self) -> None:

@@ -370,6 +370,7 @@ def test_a_partition_keeps_named_machines_apart_and_nobody_else(tmp_path: Path) 
 
 @isolated
 def test_a_paused_machine_stands_still_and_goes_on(tmp_path: Path) -> None:
+    os.environ.pop("SHELL", None)  # as services and cron jobs are started
     with Underlay(_plan("single"), tmp_path) as underlay:
         n1 = underlay.net["n1"]
         counter = n1.popen("i=0; while :; do i=$((i+1)); echo $i; done", shell=True, stdout=-1, text=True)
