@@ -1,0 +1,30 @@
+"""The ``knet`` command.
+
+Exit codes: 0 done; 1 the thing asked for failed (a command on a machine, a link that is not there); 2 the request
+cannot be met as it stands, with one line on stderr that says what to do about it.
+
+The commands, a module for each group; what only some need (the API's client, scapy) they import when they are called.
+"""
+
+import sys
+
+from knet.cli import components, drops, faults, lifecycle, links, machines
+from knet.cli.terminal import app
+from knet.cluster.errors import KnetError
+from knet.kernel.features import FeatureMissing
+
+#: in the order of ``knet --help``
+for group in (lifecycle, machines, links, faults, components, drops):
+    app.add_typer(group.app)
+
+
+def main() -> None:
+    """The entry point: every expected failure is one line and exit code 2."""
+    try:
+        app()
+    except (KnetError, FeatureMissing) as error:
+        print(f"knet: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("knet: interrupted; nothing is left behind", file=sys.stderr)
+        raise SystemExit(130) from None
