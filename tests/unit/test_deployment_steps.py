@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from knet.api.names import (
     DESIRED_REPLICAS_ANNOTATION,
@@ -157,7 +159,7 @@ def test_a_scaling_is_noticed_by_the_annotation() -> None:
     [
         (20, (5, 13), [(8, 13)], {"new": 9, "old0": 14}),  # 23 in all: 8·23/13 = 14.15, 5·23/13 = 8.85
         (5, (5, 13), [(8, 13)], {"new": 3, "old0": 5}),  # 8 in all, surge 3: 8·8/13 = 4.9, 5·8/13 = 3.1
-        (10, (10, 0), [], {}),
+        (10, (10, 0), [], {"new": 10}),
         (6, (10, 0), [], {"new": 6}),
         (0, (5, 13), [(8, 13)], {"new": 0, "old0": 0}),
         (4, (0, 0), [(10, 13)], {"old0": 4}),
@@ -169,6 +171,25 @@ def test_a_change_of_replicas_is_shared_out(
     current = replica_set("new", new[0], most=new[1])
     others = [replica_set(f"old{n}", size, most=most, age=9) for n, (size, most) in enumerate(old)]
     assert sizes(scaling.plan_scaling(deployment(replicas, 3, 2), current, others)) == expected
+
+
+SIZES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=4)
+
+
+@given(st.integers(0, 9), SIZES, st.booleans(), st.sampled_from(["RollingUpdate", "Recreate"]))
+def test_a_scaling_comes_to_an_end(replicas: int, sets: list[tuple[int, int]], made: bool, strategy: str) -> None:
+    """Whatever it finds: carried out, it leaves nothing to scale, and the rollout goes on."""
+    wanted = deployment(replicas, strategy=strategy)
+    rows = [replica_set(f"s{n}", size, desired=desired, age=n) for n, (size, desired) in enumerate(sets)]
+    new, old = (rows[0], rows[1:]) if made else (None, rows)
+    if scaling.is_scaling_event(wanted, rows):
+        planned = {row.name: size for row, size in scaling.plan_scaling(wanted, new, old)}
+        after = [
+            (planned.get(f"s{n}", size), replicas if f"s{n}" in planned else desired)
+            for n, (size, desired) in enumerate(sets)
+        ]
+        left = [replica_set(f"s{n}", size, desired=desired) for n, (size, desired) in enumerate(after)]
+        assert not scaling.is_scaling_event(wanted, left)
 
 
 def test_leftovers_of_a_saturated_rollout_go() -> None:

@@ -51,20 +51,23 @@ def is_scaling_event(deployment: Deployment, sets: Iterable[ReplicaSet]) -> bool
 
 
 def plan_scaling(deployment: Deployment, new: ReplicaSet | None, old: list[ReplicaSet]) -> list[Scale]:
-    """The sizes that follow from spec.replicas without going on with the rollout."""
+    """The sizes that follow from spec.replicas without going on with the rollout.
+
+    Each ReplicaSet with pods is in it, also one that keeps its size: when its annotations are up to date the scaling is
+    over.  Upstream leaves such a one out, so a Deployment of 5 that is scaled to 3 just when the last ReplicaSet with
+    pods has 3 never goes on with its rollout.
+    """
     everyone = [*old, *([new] if new is not None else [])]
     running = active_sets(everyone)
     if len(running) <= 1:
         newest_old = by_age(old)[-1] if old else None
         single = running[0] if running else new or newest_old
-        if single is None or single.spec.replicas == deployment.spec.replicas:
-            return []
-        return [Scale(single, deployment.spec.replicas)]
+        return [] if single is None else [Scale(single, deployment.spec.replicas)]
     if new is not None and _saturated(deployment, new):
         return [Scale(row, 0) for row in active_sets(by_age(old))]
     if deployment.spec.strategy.type == "RollingUpdate":
         return _in_proportion(deployment, running)
-    return []
+    return [Scale(row, row.spec.replicas) for row in running]
 
 
 def _saturated(deployment: Deployment, new: ReplicaSet) -> bool:
