@@ -109,7 +109,7 @@ async def _create_once(request: Request) -> Record:
                 if context.store.get(key) is not None:
                     raise _exists(context, kind, key, metadata)
                 return representation.dry_record(value, "")
-            return await context.store.write(key, value, 0)
+            return await context.store.write(key, value, 0, by=options.writer)
     except Conflict:
         raise _exists(context, kind, key, metadata) from None
     finally:

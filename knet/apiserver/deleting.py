@@ -114,7 +114,7 @@ async def remove(
         if not gone and orjson.dumps(value) == record.data:
             return record, False
         try:
-            written = await context.store.write(record.key, value, record.revision, delete=gone)
+            written = await context.store.write(record.key, value, record.revision, delete=gone, by=options.writer)
         except Conflict:
             if options.revision is not None:
                 break

@@ -5,6 +5,7 @@ import asyncio
 from knet.api.resources import EVENTS
 from knet.apiserver.context import Context
 from knet.apiserver.tables.times import seconds_since
+from knet.apiserver.user import SERVER
 from knet.store import Conflict, Object
 
 #: seconds; upstream's default
@@ -26,7 +27,7 @@ async def sweep(context: Context) -> None:
         value = record.decode()
         if is_expired(value):
             try:
-                await context.store.write(record.key, value, record.revision, delete=True)
+                await context.store.write(record.key, value, record.revision, delete=True, by=SERVER)
             except Conflict:
                 continue
 

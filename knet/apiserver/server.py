@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from dataclasses import replace
 import orjson
 
 from knet.api.resources import Resource
-from knet.apiserver import creating, deleting, patching, reads, updating, watching
+from knet.apiserver import creating, deleting, history, patching, reads, updating, watching
 from knet.apiserver.authentication import Authenticator, impersonation
 from knet.apiserver.authorization.attributes import of_path, of_target, refusal
 from knet.apiserver.call import Call, Handler
@@ -158,15 +159,14 @@ class ApiServer:
             return await self._handler(request, target, user)
         return self._document(request)
 
-    def _document(self, request: Request) -> Response:
+    def _document(self, request: Request) -> Answer:
         """What is no resource."""
         path = request.path
         if path.startswith(ENDPOINTS):
             answer = self._health.answer(path, request.raw_query)
             if answer is not None:
                 return answer
-        is_version = path in ("/version", "/version/")
-        document = self._documents(path) if not is_version else lambda _: version()
+        document = self._own_document(path)
         if document is None and self.routes.serves(path):
             raise no_such_path()
         if document is None:
@@ -174,6 +174,14 @@ class ApiServer:
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         return document(request)
+
+    def _own_document(self, path: str) -> Callable[[Request], Answer] | None:
+        """What is neither a resource nor derived from those that are served."""
+        if path in ("/version", "/version/"):
+            return lambda _: version()
+        if path == history.PATH:
+            return functools.partial(history.answer, self._context.store)
+        return self._documents(path)
 
     async def _handler(self, request: Request, target: Target, user: User) -> Answer:
         if not target.name and target.kind.resource.namespaced and not target.namespace and request.method != "GET":

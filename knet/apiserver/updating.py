@@ -24,6 +24,7 @@ from knet.apiserver.options import WriteOptions, write_options
 from knet.apiserver.reads import find
 from knet.apiserver.routes import Target
 from knet.apiserver.status import MODIFIED, StatusError, bad_request, conflict, invalid
+from knet.apiserver.user import SERVER, Writer
 from knet.apiserver.validation import metadata as metadata_validation
 from knet.store import Conflict, Object, Record
 
@@ -147,7 +148,7 @@ async def modify(
             with context.allocations.claim(kind, value, old, keep=not options.dry_run):
                 if options.dry_run:
                     return representation.dry_record(value, old["metadata"]["resourceVersion"])
-                written = await context.store.write(record.key, value, record.revision, delete=gone)
+                written = await context.store.write(record.key, value, record.revision, delete=gone, by=options.writer)
         except Conflict:
             if insists:
                 break
@@ -161,7 +162,9 @@ async def modify(
     raise conflict(kind.resource, target.name, MODIFIED)
 
 
-async def rewrite(context: Context, target: Target, change: Callable[[Object], None], dry_run: bool = False) -> Record:
+async def rewrite(
+    context: Context, target: Target, change: Callable[[Object], None], dry_run: bool = False, writer: Writer = SERVER
+) -> Record:
     """The server's own edits (binding, finalize): ``change`` may touch anything, and refuse by a StatusError."""
     for _ in range(ATTEMPTS):
         record = find(context, target)
@@ -171,7 +174,7 @@ async def rewrite(context: Context, target: Target, change: Callable[[Object], N
             return representation.dry_record(value, old["metadata"]["resourceVersion"])
         try:
             gone = goes_with_update(target.kind, value, old)
-            return await context.store.write(record.key, value, record.revision, delete=gone)
+            return await context.store.write(record.key, value, record.revision, delete=gone, by=writer)
         except Conflict:
             continue
     raise conflict(target.kind.resource, target.name, MODIFIED)

@@ -86,7 +86,7 @@ class EtcdStore(State):
         """Why etcd does not answer; "" while it does."""
         return self._trouble
 
-    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
+    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False, by: object = None) -> Record:
         """Store or delete one object and wait until etcd's watch has brought it back; Conflict, Unavailable."""
         previous = self.get(key)
         if (previous.revision if previous else 0) != expected:
@@ -94,6 +94,8 @@ class EtcdStore(State):
         value["metadata"].pop("resourceVersion", None)
         # A client that hangs up does not take its write back.
         revision = await asyncio.shield(self._swap(key, None if delete else orjson.dumps(value), expected))
+        if event := self.successor(key, expected):
+            event.by = by
         record = self.get(key)
         return record if record and record.revision == revision else self._record(key, revision, value)
 

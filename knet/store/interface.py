@@ -13,9 +13,9 @@ What is kept by the hundred thousand is no business of the garbage collector (``
 looking it through would halt everything for a tenth of a second.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 import orjson
@@ -54,13 +54,15 @@ def encoded(value: Object) -> bytes:
     return bytes(memoryview(orjson.dumps(value)))
 
 
-class Event(msgspec.Struct, frozen=True, eq=False, gc=False):
+class Event(msgspec.Struct, eq=False, gc=False):
     """One write as watchers see it; ``record.revision`` is the revision of the write, also of a deletion."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED"]
     record: Record
     #: the state before; None for ADDED.  Selectors need it: an object that stops matching is DELETED to a watcher.
     previous: Record | None
+    #: in whose name, in the writer's own terms; None where nobody said (with etcd: before it is acknowledged)
+    by: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,13 @@ class Watch(Protocol):
         ...
 
 
+class Past(NamedTuple):
+    """An event, and when it became visible (CLOCK_MONOTONIC, seconds)."""
+
+    at: float
+    event: Event
+
+
 class Store(Protocol):
     """What any store offers.  All methods belong to one event loop; reads answer at once, from memory."""
 
@@ -149,6 +158,10 @@ class Store(Protocol):
         """Follow a collection from after the revision, be it in the future; raises Gone where that part is lost."""
         ...
 
+    def history(self, since: float = 0.0, revision: int = 0) -> Sequence[Past]:
+        """What is still known of the writes to all collections, from a time on and after a revision, in order."""
+        ...
+
     def wake(self, collection: str) -> None:
         """End the waits for the next events of a collection, with none: what it holds is no longer served."""
         ...
@@ -157,11 +170,12 @@ class Store(Protocol):
         """Wait until that revision is visible."""
         ...
 
-    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
+    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False, by: object = None) -> Record:
         """Store an object, or delete it (``value`` is then its last state), and return it as stored.
 
         ``expected`` is the revision the decision was based on, 0 for "must not exist"; Conflict otherwise.
         Returns when the write is durable and visible.  ``value`` is stamped and belongs to the store from then on.
+        ``by`` is kept with the event, as long as that is.
         """
         ...
 

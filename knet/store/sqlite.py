@@ -98,7 +98,7 @@ class SqliteStore(State):
         """Why the latest transaction failed; "" if it did not."""
         return self._trouble
 
-    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False) -> Record:
+    async def write(self, key: str, value: Object, expected: int, *, delete: bool = False, by: object = None) -> Record:
         """Store or delete one object and wait until that is durable; Conflict, Unavailable."""
         loop = self._running_loop()
         while rival := self._pending.get(key):
@@ -110,7 +110,7 @@ class SqliteStore(State):
         self._assigned += 1
         value["metadata"]["resourceVersion"] = str(self._assigned)
         record = Record(key, self._assigned, encoded(value), self._attributes_of(collection_of(key), value))
-        event = Event("DELETED" if delete else "MODIFIED" if previous else "ADDED", record, previous)
+        event = Event("DELETED" if delete else "MODIFIED" if previous else "ADDED", record, previous, by)
         write = self._pending[key] = _Write(event, loop.create_future())
         self._gathered.append(write)
         if not self._busy:

@@ -12,7 +12,7 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 
-from knet.store.interface import Event, Gone, Listing, Record
+from knet.store.interface import Event, Gone, Listing, Past, Record
 
 ROOT = "/registry/"
 #: events kept per collection however old they are, and however young; upstream's watch cache grows from 100 to 102,400
@@ -148,6 +148,11 @@ class Collection:
         shown = keys[:limit] if limit else keys
         return [undone.get(key) or self.records[key] for key in shown], len(keys) - len(shown)
 
+    def past(self, since: float, revision: int) -> list[Past]:
+        """What is known of the writes from a time on and after a revision."""
+        start = max(bisect_left(self.times, since), bisect_right(self.events, revision, key=_revision))
+        return list(map(Past, self.times[start:], self.events[start:]))
+
     def position(self, revision: int) -> int:
         """The absolute position of the first event after the revision; Gone where it may have been dropped."""
         if revision < self.floor:
@@ -186,6 +191,11 @@ class State:
         """See `knet.store.interface.Store.changed`."""
         found = self.collection(collection)
         return found.events[-1].record.revision if found.events else found.floor
+
+    def history(self, since: float = 0.0, revision: int = 0) -> list[Past]:
+        """See `knet.store.interface.Store.history`."""
+        found = [row for collection in self._collections.values() for row in collection.past(since, revision)]
+        return sorted(found, key=lambda row: row.event.record.revision)
 
     def wake(self, collection: str) -> None:
         """See `knet.store.interface.Store.wake`."""

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -476,3 +477,19 @@ def test_writes_are_refused_while_etcd_stays_away_and_reads_go_on(
         await store.write(PODS + "a/3", obj(), 0)
 
     with_store(own_etcd.url, test)
+
+
+def test_the_history_of_all_collections_has_when_and_by_whom(place: str) -> None:
+    async def test(store: Store) -> None:
+        before = time.monotonic()
+        first = await store.write(PODS + "a/1", obj(), 0, by="one")
+        node = await store.write("/registry/minions/n1", obj(), 0)
+        last = await store.write(PODS + "a/1", obj(), first.revision, delete=True, by="two")
+        rows = store.history(before)
+        assert [row.event.record.revision for row in rows] == [first.revision, node.revision, last.revision]
+        assert [row.event.by for row in rows] == ["one", None, "two"]
+        assert before <= rows[0].at <= rows[1].at <= rows[2].at <= time.monotonic()
+        assert store.history(before, node.revision) == rows[2:]
+        assert store.history(time.monotonic() + 1) == []
+
+    with_store(place, test)

@@ -54,7 +54,7 @@ async def _bind(call: Call, target: Target, binding: Object, options: WriteOptio
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
         status["conditions"] = [*others, {key: item for key, item in scheduled.items() if item}]
 
-    await updating.rewrite(call.context, target, bind, options.dry_run)
+    await updating.rewrite(call.context, target, bind, options.dry_run, options.writer)
     done = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
     return representation.answer(orjson.dumps(done), call.form, 201, options.warnings)
 

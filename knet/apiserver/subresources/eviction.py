@@ -76,7 +76,7 @@ async def _evict_protected(context: Context, target: Target, pod: Object, option
     if budget is not None and goes_unready(pod, budget):
         guarded = _as_seen(pod, options)
     elif budget is not None:
-        await _take(context, budget, pod, options.dry_run)
+        await _take(context, budget, pod, options)
     try:
         await deleting.remove(context, target, guarded, _say_why)
     except StatusError as error:
@@ -135,7 +135,7 @@ def _budget_of(context: Context, pod: Object) -> Object | None:
     return covering[0] if covering else None
 
 
-async def _take(context: Context, budget: Object, pod: Object, dry_run: bool) -> None:
+async def _take(context: Context, budget: Object, pod: Object, options: DeleteOptions) -> None:
     """One disruption less is allowed from now on; StatusError 429 if there is none left."""
     metadata = budget["metadata"]
     target = Target(context.kinds[PODDISRUPTIONBUDGETS], metadata["namespace"], metadata["name"])
@@ -147,7 +147,7 @@ async def _take(context: Context, budget: Object, pod: Object, dry_run: bool) ->
         charge(value, pod["metadata"]["name"], now())
 
     try:
-        await updating.rewrite(context, target, take, dry_run)
+        await updating.rewrite(context, target, take, options.dry_run, options.writer)
     except StatusError as error:
         if error.code != 409:
             raise

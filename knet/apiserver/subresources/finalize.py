@@ -29,5 +29,5 @@ async def update(call: Call) -> Response:
 
     old = find(call.context, call.target).decode()
     await call.context.admission.admit(Request(call.context, call.target, "UPDATE", wanted, old, options))
-    record = await updating.rewrite(call.context, call.target, finalize, options.dry_run)
+    record = await updating.rewrite(call.context, call.target, finalize, options.dry_run, options.writer)
     return representation.written(call, record, 200, options.warnings)
