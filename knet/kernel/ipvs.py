@@ -8,18 +8,18 @@ pyroute2 takes 200.
 import errno
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import DUMP, Request, family
+from knet.kernel.netlink_wire import DUMP, Request, attribute, attributes, family
 from knet.kernel.rtnl import netlink as protocol
 
 _GENERIC, _CONTROLLER = 16, 16  # NETLINK_GENERIC, GENL_ID_CTRL
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
 _SERVICE, _DEST = 1, 2
 _PERSISTENT, _SCHED_2 = 0x0001, 0x0010
-_HEADER, _ATTRIBUTE = struct.Struct("=IHHIIBBH"), struct.Struct("=HH")
+_HEADER = struct.Struct("=IHHIIBBH")
 
 
 class Server(NamedTuple):
@@ -97,7 +97,7 @@ class Ipvs(Netlink):
         self._socket = socket.socket(socket.AF_NETLINK, kind, _GENERIC)
         try:
             self._socket.bind((0, 0))
-            name = _attribute(_FAMILY_NAME, b"IPVS\0")
+            name = attribute(_FAMILY_NAME, b"IPVS\0")
             found = _attributes(self.get(_request(_CONTROLLER, _GET_FAMILY, "IPVS", name)).body)
         except OSError:
             self._socket.close()
@@ -129,7 +129,7 @@ class Ipvs(Netlink):
     def _composed(self, change: Change) -> Request:
         body = _named(change.server, change.scheduling if change.verb in "AE" else None)
         if change.verb in "aed":
-            body += _attribute(_DEST | _NESTED, _real(change.real, change.weight))
+            body += attribute(_DEST | _NESTED, _real(change.real, change.weight))
         return _request(self._family, _COMMANDS[change.verb], f"ipvsadm {change}", body)
 
 
@@ -167,45 +167,33 @@ def _request(kind: int, command: int, what: str, body: bytes = b"", *, modifiers
     return Request(_Answer, _HEADER.pack(_HEADER.size + len(body), kind, flags, 0, 0, command, 1, 0) + body, what)
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
 def _u16(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=H", value))
+    return attribute(kind, struct.pack("=H", value))
 
 
 def _u32(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack("=I", value))
+    return attribute(kind, struct.pack("=I", value))
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    return dict(_parsed(data))
-
-
-def _parsed(data: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    while start + _ATTRIBUTE.size <= len(data):
-        size, kind = _ATTRIBUTE.unpack_from(data, start)
-        yield kind & ~_NESTED, data[start + _ATTRIBUTE.size : start + size]
-        start += (size + 3) & ~3
+    return dict(attributes(data))
 
 
 def _named(server: Server, scheduling: Scheduling | None = None) -> bytes:
     """The attribute that says which virtual server is meant, and how it is to choose."""
     af = family(server.address)
     body = _u16(_AF, af) + _u16(_PROTOCOL, server.protocol)
-    body += _attribute(_ADDRESS, _packed(server.address)) + _attribute(_PORT, struct.pack("!H", server.port))
+    body += attribute(_ADDRESS, _packed(server.address)) + attribute(_PORT, struct.pack("!H", server.port))
     if scheduling is not None:
         flags = (_PERSISTENT if scheduling.persistence else 0) | (_SCHED_2 if scheduling.scheduler == "mh" else 0)
-        body += _attribute(_SCHEDULER, scheduling.scheduler.encode() + b"\0")
-        body += _attribute(_FLAGS, struct.pack("=II", flags, 0xFFFFFFFF)) + _u32(_TIMEOUT, scheduling.persistence)
+        body += attribute(_SCHEDULER, scheduling.scheduler.encode() + b"\0")
+        body += attribute(_FLAGS, struct.pack("=II", flags, 0xFFFFFFFF)) + _u32(_TIMEOUT, scheduling.persistence)
         body += _u32(_NETMASK, 0xFFFFFFFF if af == socket.AF_INET else 128)
-    return _attribute(_SERVICE | _NESTED, body)
+    return attribute(_SERVICE | _NESTED, body)
 
 
 def _real(real: Real, weight: int) -> bytes:
-    body = _attribute(_R_ADDRESS, _packed(real.address)) + _attribute(_R_PORT, struct.pack("!H", real.port))
+    body = attribute(_R_ADDRESS, _packed(real.address)) + attribute(_R_PORT, struct.pack("!H", real.port))
     for kind, value in ((_R_METHOD, 0), (_R_WEIGHT, weight), (_R_UPPER, 0), (_R_LOWER, 0)):
         body += _u32(kind, value)
     return body + _u16(_R_FAMILY, family(real.address))

@@ -48,11 +48,5 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg  # noqa: E402
 from pyroute2.netlink.rtnl.tcmsg import sched_netem, sched_tbf  # noqa: E402
 from pyroute2.netlink.rtnl.tcmsg.common import LINKLAYER_ETHERNET  # noqa: E402
 
-__all__ = ["LINKLAYER_ETHERNET", "conntrack_messages", "ifaddrmsg", "ifinfmsg", "ndmsg", "netlink", "nla"]
+__all__ = ["LINKLAYER_ETHERNET", "ifaddrmsg", "ifinfmsg", "ndmsg", "netlink", "nla"]
 __all__ += ["rtmsg", "rtnl", "sched_netem", "sched_tbf", "tcmsg"]
-
-
-def conntrack_messages() -> Any:
-    """The module of ctnetlink's messages; apart, because it takes asyncio and another 2 MB, and only kube-proxy needs
-    it."""
-    return importlib.import_module("pyroute2.netlink.nfnetlink.nfctsocket")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from knet.kernel import links, namespaces
-from knet.kernel.conntrack import Conntrack, Flow
+from knet.kernel import links, namespaces, sysctl
+from knet.kernel.conntrack import Conntrack, ConntrackEvents, Event, Flow
 from knet.kernel.namespaces import run_in
 from knet.kernel.netlink import Netlink
 
@@ -53,5 +53,50 @@ def test_flows_are_found_by_where_they_were_opened_to_and_forgotten_one_by_one(f
             assert set(conntrack.flows_to(socket.IPPROTO_UDP, address, port)) == expected - {found[0]}
             for client in clients:
                 client.close()
+
+    in_namespace(body)
+
+
+def test_the_whole_table_is_listed_with_states_translations_and_counters():
+    def body() -> None:
+        sysctl.ensure("net.netfilter.nf_conntrack_acct", 1)
+        dnat = "-A OUTPUT -p tcp -d 192.0.2.9 --dport 80 -j DNAT --to-destination 127.0.0.1"
+        snat = "-A POSTROUTING -p tcp -d 127.0.0.1 --dport 8080 -j SNAT --to-source 127.0.0.5"
+        subprocess.run(["ip", "route", "add", "default", "dev", "lo"], check=True)
+        for rule in (f"{dnat}:8080", snat):
+            subprocess.run(["iptables", "-t", "nat", *rule.split()], check=True)
+        with Conntrack() as conntrack, socket.create_server(("127.0.0.1", 8080)) as server:
+            events = ConntrackEvents()
+            client = socket.create_connection(("192.0.2.9", 80))
+            peer, (address, port) = server.accept()
+            assert address == "127.0.0.5"
+            [row] = conntrack.tracked()
+            source = client.getsockname()
+            expected = Flow(socket.IPPROTO_TCP, *source, "192.0.2.9", 80, "127.0.0.1", 8080)
+            assert row[:3] == (expected, "127.0.0.5", port)
+            assert (row.state, row.replied, row.assured, row.dnat, row.snat) == ("ESTABLISHED", True, True, True, True)
+            assert row.timeout > 3600
+            assert row.sent == (2, 60 + 52)  # SYN and ACK
+            assert row.answered == (1, 60)
+            conntrack.delete(row.flow)
+            found: list[Event] = []
+            while not found or found[-1].what != "destroy":
+                found += events.read()
+            assert found[0].what == "new"
+            assert {event.tracked.flow for event in found} == {expected}
+            for end in (client, peer, events):
+                end.close()
+
+    in_namespace(body)
+
+
+def test_an_echo_is_told_by_its_identifier():
+    def body() -> None:
+        subprocess.run(["ping", "-c1", "-e", "7", "127.0.0.1"], check=True, capture_output=True)
+        with Conntrack() as conntrack:
+            [row] = conntrack.tracked()
+        assert row.flow == Flow(socket.IPPROTO_ICMP, "127.0.0.1", 7, "127.0.0.1", 7, "127.0.0.1", 7)
+        assert not row.dnat
+        assert not row.snat
 
     in_namespace(body)
