@@ -16,7 +16,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -34,6 +34,9 @@ from knet.cluster.handles import Link, Machine
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
 from knet.underlay.plan import WORKER
+
+if TYPE_CHECKING:  # what looks at packets is imported by who looks
+    from knet.inspect.world import World
 
 T = TypeVar("T")
 
@@ -322,6 +325,12 @@ class Cluster:
             if follow and not (drop.source in names and drop.destination in names):
                 self.call(names.learn(self.api))
             yield names.named(machine, drop)
+
+    def world(self) -> "World":
+        """Everything that decides about packets, read once: see `knet.inspect.world`."""
+        from knet.cluster.inspection import read_world
+
+        return self.call(read_world(self.api, self._state))
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

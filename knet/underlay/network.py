@@ -11,7 +11,6 @@ Switches are bridges in the network namespace of the thread that calls `start`: 
 import errno
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from knet.kernel.namespaces import Namespaces, run_in
 from knet.kernel.netlink import Netlink, NetlinkError
 from knet.kernel.netlink_wire import Request
 from knet.kernel.qdiscs import Impairment
-from knet.kernel.routes import Route
 from knet.kernel.rules import RulesError
 from knet.underlay import cabling, filesystem, isolation
 from knet.underlay.cables import Cables
@@ -32,13 +30,11 @@ from knet.underlay.isolation import Partition
 from knet.underlay.link import Link
 from knet.underlay.machine import Machine
 from knet.underlay.node import Interface
-from knet.underlay.plan import CONTROL_PLANE, WORKER, LinkSpec, MachineSpec, Plan, Port
+from knet.underlay.plan import LinkSpec, MachineSpec, Plan, Port
+from knet.underlay.routing import declared_routes
 from knet.underlay.state import LinkError
 from knet.underlay.switch import Switch
 from knet.underlay.upstream import Mininet
-
-#: the destination of a default route, by the version of IP
-ANYWHERE = {4: "default", 6: "::/0"}
 
 
 class Network(Mininet):
@@ -268,29 +264,9 @@ def _configure(machine: Machine, shaping: Mapping[str, Impairment]) -> None:
             requests.append(links.change(index, up=True))
             requests += [addresses.add(Address(interface.name, str(own)), index) for own in interface.addresses]
             requests += qdiscs.requests(interface.name, index, shaping[interface.name])
-        for route in _routes(machine.spec):
+        for route in declared_routes(machine.spec):
             requests.append(routes.add(route, indexes[route.interface]))
         netlink.send(*requests)
-
-
-def _routes(spec: MachineSpec) -> list[Route]:
-    """The declared routes, each through the interface whose subnet holds its next hop.  Pure.
-
-    A Node that has no gateway gets a default route without one, through its first interface: the kernel looks a route
-    up before kube-proxy's rules turn a Service's address into a pod's, and refuses a connection that has none.
-    """
-    found = []
-    gateways = {ANYWHERE[4]: spec.gateway, ANYWHERE[6]: spec.gateway6}
-    if spec.role in (CONTROL_PLANE, WORKER):
-        families = [address.version for address in spec.interfaces[0].addresses]
-        missing = [ANYWHERE[family] for family in families if not gateways[ANYWHERE[family]]]
-        found += [Route(destination, spec.interface) for destination in missing]
-    for destination, hop in [*gateways.items(), *((str(network), hop) for network, hop in spec.routes)]:
-        for interface in spec.interfaces if hop else ():
-            if any(ip_address(hop) in address.network for address in interface.addresses):
-                found.append(Route(destination, interface.name, hop))
-                break
-    return found
 
 
 def _quiet_namespace() -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from knet.kernel.namespaces import Namespaces
-from knet.underlay.state import LinkState
+from knet.kernel.routes import Route
+from knet.underlay.routing import declared_routes
+from knet.underlay.state import RUNNING, LinkState
 
 if TYPE_CHECKING:  # the shell on the user's terminal needs no Mininet
     from knet.underlay.underlay import Underlay
@@ -26,6 +28,8 @@ class InterfaceState:
     """IPv4, without prefix length; "" on a switch"""
     peer: str
     """the interface at the other end of its link"""
+    addresses: tuple[str, ...] = ()
+    """of each family one, with prefix length"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class NodeState:
     pid: int
     """of a process in the node's namespaces"""
     interfaces: tuple[InterfaceState, ...]
+    routes: tuple[Route, ...] = ()
+    """that the topology gives a machine, beside those to the networks of its interfaces"""
+    state: str = RUNNING
+    """of a machine: running, paused or off"""
 
     @property
     def address(self) -> str:
@@ -83,12 +91,15 @@ class LocalView:
         net = self._underlay.net
         found = []
         for node in [*net.hosts, *net.switches]:
+            is_machine = node in net.hosts
+            own = {row.name: tuple(map(str, row.addresses)) for row in node.spec.interfaces} if is_machine else {}
             interfaces = tuple(
-                InterfaceState(interface.name, interface.ip or "", peers[interface.name])
+                InterfaceState(interface.name, interface.ip or "", peers[interface.name], own.get(interface.name, ()))
                 for interface in node.intfList()
             )
-            role = node.role if node in net.hosts else SWITCH
-            found.append(NodeState(node.name, role, node.pid, interfaces))
+            role = node.role if is_machine else SWITCH
+            routes = declared_routes(node.spec) if is_machine else ()
+            found.append(NodeState(node.name, role, node.pid, interfaces, routes, self._underlay.power(node.name)))
         return found
 
     def namespaces(self, node: str) -> Namespaces:

@@ -1,0 +1,33 @@
+"""What `knet.inspect` is handed of a running cluster: it asks the API itself, and the supervisor through this."""
+
+import msgspec
+
+from knet.client import Client
+from knet.cluster import channel
+from knet.cluster.config import ClusterConfig
+from knet.cluster.state import StateDir
+from knet.cluster.view import ControlView
+from knet.inspect import world
+from knet.inspect.world import Settings, Topology, World
+
+
+async def read_world(client: Client, state: StateDir) -> World:
+    """The cluster as it is now."""
+    status, _ = channel.request(state.control, {"op": "status"})
+    view = ControlView(state)
+    partitions = msgspec.convert(status["partitions"], tuple[tuple[tuple[str, ...], ...], ...])
+    topology = Topology(tuple(view.nodes()), tuple(view.links()), partitions)
+    return await world.read(client, settings(msgspec.convert(status["config"], ClusterConfig)), topology)
+
+
+def settings(config: ClusterConfig) -> Settings:
+    """The choices that decide about packets."""
+    return Settings(
+        cni=config.cni,
+        proxy=config.proxy,
+        policy=config.policy,
+        mtu=config.mtu,
+        pod_ranges={family: str(pods) for family, pods in config.pod_ranges.items()},
+        service_ranges={family: str(services) for family, services in config.service_ranges.items()},
+        dns_ip=config.dns_ip,
+    )
