@@ -9,7 +9,7 @@ from knet.cluster.components import API_PORT, identity
 from knet.cluster.config import ClusterConfig
 from knet.cluster.pki import Authority, write_service_account_key
 from knet.cluster.state import StateDir
-from knet.underlay.machine import Machine
+from knet.underlay.plan import MachineSpec
 
 API_SERVER_NAMES = (
     "kubernetes",
@@ -22,7 +22,7 @@ API_SERVER_NAMES = (
 
 
 def issue(
-    config: ClusterConfig, state: StateDir, port: int, control_plane: Machine, workers: Iterable[Machine]
+    config: ClusterConfig, state: StateDir, port: int, control_plane: MachineSpec, workers: Iterable[MachineSpec]
 ) -> None:
     """Write what is missing below the state directory: the API server's pki, each component's kubeconfig.
 
@@ -36,7 +36,7 @@ def issue(
         if not (directory / f"{name}.key").exists():
             authority.sign(user, names=names, server=True).write(directory, name)
 
-    def kubeconfig_for(machine: Machine, component: str) -> None:
+    def kubeconfig_for(machine: MachineSpec, component: str) -> None:
         path = state.kubeconfig(machine.name, component)
         if not path.exists():
             who = identity(component, machine.name)

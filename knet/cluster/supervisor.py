@@ -26,7 +26,7 @@ import setproctitle
 
 from knet.api.families import IPV4
 from knet.api.objects import JSON
-from knet.cluster import certificates, channel, components
+from knet.cluster import channel, components
 from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import OPTIONAL, ClusterConfig
@@ -35,13 +35,14 @@ from knet.cluster.pools import default_pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
+from knet.kernel.aside import Aside
 from knet.kernel.inhabitants import end_all
 from knet.kernel.namespaces import Namespaces, entered
 from knet.underlay import validate
 from knet.underlay.families import in_families
 from knet.underlay.machine import Machine
 from knet.underlay.membership import Joining, Membership, join, leave
-from knet.underlay.plan import CONTROL_PLANE, WORKER, Plan, TopologyError
+from knet.underlay.plan import CONTROL_PLANE, WORKER, MachineSpec, Plan, TopologyError
 from knet.underlay.state import OFF, LinkError
 from knet.underlay.topology import describe, load
 from knet.underlay.underlay import Underlay
@@ -114,15 +115,16 @@ class Supervisor:
         plan = Membership.read(self.state.membership).applied(describe(topo))
         self._check(plan)
         self._plan = plan
+        addressed = in_families(plan, self.config.families)
+        certificates = self._issue(addressed, addressed.of_role(WORKER))
         upstream = self.config.dns_upstream
         nameservers = [upstream] if upstream else []
-        self._underlay = Underlay(in_families(plan, self.config.families), self.state.lib, nameservers)
+        self._underlay = Underlay(addressed, self.state.lib, nameservers)
         self._pool = self.config.lb_pool or str(default_pool(plan, self.config.families))
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
         workers = [row for row in self._underlay.machines.values() if row.role == WORKER]
-        port = self._listen.getsockname()[1]
-        certificates.issue(self.config, self.state, port, self._control_plane, workers)
+        certificates.wait()
         try:
             self._zygote.wait_ready()
         except ConnectionError as error:
@@ -136,6 +138,18 @@ class Supervisor:
         for component in self._wanted():
             self._begin(Running(component))
         self._bootstrap(workers)
+
+    def _issue(self, plan: Plan, workers: Iterable[MachineSpec]) -> Aside:
+        """Have certificates and kubeconfigs written that are not there yet."""
+        [control_plane] = plan.of_role(CONTROL_PLANE)
+        port = self._listen.getsockname()[1]
+
+        def issue() -> None:
+            from knet.cluster import certificates  # cryptography: not for as long as a cluster lives
+
+            certificates.issue(self.config, self.state, port, control_plane, workers)
+
+        return Aside(issue)
 
     def _begin(self, running: Running) -> None:
         running.extra = self._descriptors(running.component)
@@ -573,7 +587,7 @@ class Supervisor:
         self._check(plan)
         self._become(plan)
         machine = self._underlay.machines[joining.name]
-        certificates.issue(self.config, self.state, self._listen.getsockname()[1], self._control_plane, [machine])
+        self._issue(self._underlay.plan, [machine.spec]).wait()
         for component in self._wanted_on(machine):
             self._begin(Running(component))
         Membership.read(self.state.membership).then(joining).write(self.state.membership)
