@@ -5,15 +5,13 @@ import selectors
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from knet.api.objects import Node
-from knet.client import ApiError, Client, Unavailable
 from knet.cluster.errors import KnetError
 from knet.cluster.handles import Machine
+from knet.inspect.names import Names
 from knet.kernel import nft
 from knet.kernel.nflog import Nflog, NflogError
 from knet.policy import drops
 from knet.policy.drops import Drop
-from knet.policy.population import NarrowPod
 from knet.policy.table import FAMILY, LOG_GROUP, NAME
 
 
@@ -35,30 +33,9 @@ class Refused(NamedTuple):
         return f"{self.drop.direction}: {' '.join(self.drop.policies) or 'policies that have gone since'}"
 
 
-class Names:
-    """Whose an address is."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    async def learn(self, client: Client) -> None:
-        """What the API server says; without one, addresses have to do."""
-        try:
-            pods, nodes = await client.list(NarrowPod), await client.list(Node)
-        except (ApiError, Unavailable):
-            return
-        found = {row.address: node.name for node in nodes.items for row in node.status.addresses}
-        for pod in pods.items:
-            if not pod.spec.hostNetwork and not pod.over:
-                found |= {row.ip: f"{pod.namespace}/{pod.name}" for row in pod.status.podIPs}
-        self._known |= found
-
-    def __contains__(self, address: str) -> bool:
-        return address in self._known
-
-    def named(self, machine: str, drop: Drop) -> Refused:
-        source, destination = (self._known.get(address, address) for address in (drop.source, drop.destination))
-        return Refused(machine, drop, source, destination)
+def named(machine: str, drop: Drop, names: Names) -> Refused:
+    """With the names of both ends."""
+    return Refused(machine, drop, names.text(drop.source), names.text(drop.destination))
 
 
 def remembered(machines: Iterable[Machine]) -> Iterator[tuple[str, Drop]]:

@@ -1,8 +1,8 @@
-"""The one kind of error that users are meant to read."""
+"""What users are told when a cluster cannot do what they ask."""
 
+from knet.errors import KnetError
 
-class KnetError(Exception):
-    """Something the user can mend: one line that says what is wrong and what to do. The CLI prints it and exits 2."""
+__all__ = ["Breakdown", "KnetError"]
 
 
 class Breakdown(KnetError):

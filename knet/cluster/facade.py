@@ -15,6 +15,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,12 +28,15 @@ from knet.cluster import channel, launch, membership, operations
 from knet.cluster.apply import apply
 from knet.cluster.channel import Message
 from knet.cluster.config import DEFAULT_NAME
-from knet.cluster.drops import Names, Refused, followed, remembered
+from knet.cluster.drops import Refused, followed, named, remembered
 from knet.cluster.errors import KnetError
 from knet.cluster.faults.run import Record, Run, load, prepare
 from knet.cluster.handles import Link, Machine
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
+from knet.cluster.view import ControlView
+from knet.inspect.names import Names
+from knet.inspect.places import Sites, inventory
 from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
@@ -324,7 +328,13 @@ class Cluster:
         for machine, drop in (followed if follow else remembered)(chosen):
             if follow and not (drop.source in names and drop.destination in names):
                 self.call(names.learn(self.api))
-            yield names.named(machine, drop)
+            yield named(machine, drop, names)
+
+    @contextmanager
+    def sites(self) -> Iterator[Sites]:
+        """Where one can look now: ``with cluster.sites() as sites: sites.places(["pod/web-0", "n1/flannel.1"])``."""
+        with closing(ControlView(self._state)) as view, Sites(view, self.call(inventory(view, self.api))) as sites:
+            yield sites
 
     def world(self) -> "World":
         """Everything that decides about packets, read once: see `knet.inspect.world`."""

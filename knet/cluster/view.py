@@ -30,6 +30,12 @@ class ControlView:
             self._namespaces[node] = Machine(self._state, node).namespaces()
         return self._namespaces[node]
 
+    def close(self) -> None:
+        """Let go of the namespaces."""
+        for namespaces in self._namespaces.values():
+            namespaces.close()
+        self._namespaces.clear()
+
     def links(self) -> Sequence[LinkState]:
         answer, _ = channel.request(self._control, {"op": "links"})
         return msgspec.convert(answer["links"], list[LinkState])

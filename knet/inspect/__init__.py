@@ -1,4 +1,10 @@
-"""What a cluster does to packets, and why: it looks at the kernel and at the API, and joins what it finds.
+"""See every packet, and why: what goes on in a running cluster's network, told in the names of its objects.
 
-It never knows the supervisor: the places it looks at are handed to it, as open namespaces, by `knet.cluster`.
+``inventory``  machines, pods, switches, Services …: what there is, and the words by which people choose of it
+``places``     where one can look: the interfaces of those, opened
+``names``      whose an address is
+
+What is looked at is handed in by whoever knows the cluster: `knet.underlay.view.NetworkView` for machines, switches and
+links, an API client for objects.  Nothing here talks to the supervisor, and no component knows of it: a cluster that
+nobody inspects pays nothing.
 """

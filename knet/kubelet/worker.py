@@ -21,8 +21,8 @@ from knet.kubelet.etc_files import kernel_name
 from knet.kubelet.machine import Machine, write_etc
 from knet.kubelet.pod_status import pod_status
 from knet.kubelet.qos import qos_class
+from knet.kubelet.runtime.record import Record
 from knet.kubelet.runtime.sandbox import (
-    Record,
     Sandbox,
     SandboxConfig,
     SandboxError,

@@ -25,11 +25,11 @@ from knet.kernel.libc import CLONE_NEWPID, unshare
 from knet.kernel.namespaces import Namespaces, create
 from knet.kernel.process import Process, Program, adopt, spawn_here, start_time
 from knet.kernel.programs import DEFAULT_PATH
+from knet.kubelet.runtime.record import RECORD, Record, read
 
 log = logging.getLogger(__name__)
 
 KINDS = ("net", "ipc", "uts")
-RECORD = "sandbox.json"
 #: the command line of a pause process
 _PAUSE = [b"/pause", b"infinity"]
 #: as process 1 it inherits orphans: the kernel reaps them for one that ignores SIGCHLD
@@ -38,16 +38,6 @@ _REAPING_PAUSE = "trap '' CHLD; exec -a /pause $0 infinity"
 
 class SandboxError(RuntimeError):
     """FailedCreatePodSandBox: the message is the Event's."""
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What is kept on disk of a sandbox."""
-
-    id: str
-    pid: int
-    started: int
-    ips: tuple[str, ...]
-    host_network: bool
 
 
 @dataclass
@@ -146,9 +136,8 @@ def _recorded(
 
 def find_sandbox(directory: Path) -> Sandbox | Record | None:
     """The sandbox recorded there: alive, or just its record if it died meanwhile, or None if there was none."""
-    try:
-        record = msgspec.json.decode((directory / RECORD).read_bytes(), type=Record)
-    except (FileNotFoundError, msgspec.DecodeError):
+    record = read(directory)
+    if record is None:
         return None
     process = adopt(record.pid, record.started)
     if process is None:
