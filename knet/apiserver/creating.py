@@ -98,7 +98,8 @@ async def _create_once(request: Request) -> Record:
         else:
             value["status"] = copy.deepcopy(kind.strategy.first_status)
     kind.strategy.prepare_create(value)
-    errors = metadata_validation.validate(metadata, kind) + kind.strategy.validate(value)
+    strategy = kind.strategy
+    errors = metadata_validation.validate(metadata, kind) + strategy.validate(value) + strategy.validate_create(value)
     if errors:
         raise invalid(kind.resource.group, kind.resource.kind, metadata.get("name", ""), errors)
     key = kind.key(metadata.get("namespace", ""), metadata["name"])

@@ -68,6 +68,8 @@ class Strategy:
     #: (new, old): carries over what an update to the main resource cannot change, beside status and metadata
     prepare_update: Callable[[Object, Object], None] = _no_change
     validate: Callable[[Object], Errors] = _valid
+    #: what is wrong with a new object besides that
+    validate_create: Callable[[Object], Errors] = _valid
     #: a changed object has to pass ``validate``, too; else ``validate_update`` says all
     update_is_new: bool = True
     validate_update: Callable[[Object, Object], Errors] = _valid_change

@@ -72,6 +72,7 @@ STRATEGIES: Mapping[Resource, Strategy] = {
         default=pod_defaults.default_pod,
         prepare_create=prepare.new_pod,
         validate=pod.validate_pod,
+        validate_create=pod.validate_new_pod,
         validate_update=pod.validate_pod_update,
         grace_period=prepare.pod_grace_period,
         status_keeps=("ownerReferences",),

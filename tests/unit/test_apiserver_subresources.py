@@ -155,6 +155,10 @@ def test_containers_for_debugging_come_and_stay(server: Server) -> None:
             assert refused.code == 422 and f"existing ephemeral containers {done}" in refused.message
         whole = await api("PATCH", PODS + "/debugged", with_({"name": "third", "image": "alpine"}), STRATEGIC)
         assert whole.code == 422
+        new = pod("new")
+        new["spec"]["ephemeralContainers"] = [{"name": "early", "image": "busybox"}]
+        early = await api("POST", PODS, new)
+        assert early.code == 422 and "spec.ephemeralContainers: Forbidden: cannot be set on create" in early.message
         assert (await api("GET", path)).body["spec"]["containers"][0]["name"] == "main"
 
     server.run(test)

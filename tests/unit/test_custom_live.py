@@ -267,6 +267,18 @@ def test_deprecated_versions_say_so(server: Server) -> None:
     server.run(test)
 
 
+def test_formats_that_nobody_checks_are_named(server: Server) -> None:
+    properties = {name: {"type": "string", "format": name} for name in ("ipv4", "postcode", "uuid")}
+    spec = {"type": "object", "properties": {**properties, "again": {"type": "string", "format": "postcode"}}}
+    schema = {"type": "object", "properties": {"spec": spec}}
+
+    async def test(api: Api) -> None:
+        made = await api("POST", DEFINITIONS, definition("letters", "Letter", version(schema=schema)))
+        assert (made.code, made.warnings) == (201, ('299 - "unrecognized format \\"postcode\\""',))
+
+    server.run(test)
+
+
 def test_a_changed_definition_changes_what_is_served(server: Server) -> None:
     async def test(api: Api) -> None:
         value = definition("lamps", "Lamp")

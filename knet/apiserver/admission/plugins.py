@@ -16,6 +16,7 @@ from knet.apiserver.admission import (
     service_account,
     storage_protection,
     taint_nodes,
+    unrecognized_formats,
     volume_resize,
 )
 from knet.apiserver.admission.chain import Plugin
@@ -62,6 +63,12 @@ def plugins() -> tuple[Plugin, ...]:
         # upstream warns in the strategies of these kinds
         Plugin("IgnoredFields", _CREATE, _PODS, validate=ignored_fields.warn),
         Plugin("IgnoredFields", _WRITE, tuple(pod_security.TEMPLATES), validate=ignored_fields.warn),
+        Plugin(
+            "UnrecognizedFormats",
+            _WRITE,
+            ("customresourcedefinitions.apiextensions.k8s.io",),
+            validate=unrecognized_formats.warn,
+        ),
         Plugin("Priority", _WRITE, _PODS, priority.admit),
         Plugin("Priority", _WRITE, ("priorityclasses.scheduling.k8s.io",), validate=priority.validate),
         Plugin("DefaultTolerationSeconds", _WRITE, _PODS, default_toleration_seconds.admit),

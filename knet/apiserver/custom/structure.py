@@ -4,13 +4,12 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 with the sentences of apiextensions-apiserver (pkg/apiserver/schema/validation.go, pkg/apis/apiextensions/validation).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knet.api.schema import OPAQUE, SchemaError
 from knet.api.structural import JSONSchema, compile_object, copy_json, walk
 from knet.apiserver import field
-from knet.apiserver.custom.formats import FORMATS, NUMERIC
 from knet.apiserver.custom.rules import compile_expression, uses_old
 from knet.apiserver.custom.values import compile_pattern, compile_values, shown
 from knet.apiserver.custom.walking import ABSENT
@@ -371,11 +370,3 @@ def _rule(row: Mapping[str, Any], path: str, uncorrelatable: str, errors: Errors
     elif row.get("optionalOldSelf") is not None:
         sentence = "may not be set if oldSelf is not used in rule"
         errors.append(field.invalid(f"{path}.optionalOldSelf", row["optionalOldSelf"], sentence))
-
-
-def unrecognized_formats(schema: JSONSchema) -> Iterator[str]:
-    """Formats that nobody checks: the creator is warned of them."""
-    for _, node in walk(schema, ""):
-        name = node.get("format")
-        if name and name not in FORMATS and name not in NUMERIC:
-            yield name

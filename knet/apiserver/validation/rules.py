@@ -7,7 +7,7 @@ absent or empty is missing.
 
 import json
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,11 +69,6 @@ def each_value(rule: Rule) -> Rule:
     return lambda value, path: [error for key, item in value.items() for error in rule(item, f"{path}[{key}]")]
 
 
-def each_key(check: Callable[[str], str]) -> Rule:
-    """Every key of a map has a form."""
-    return lambda value, path: [field.invalid(path, key, wrong) for key in value if (wrong := check(key))]
-
-
 def one_of(*supported: str) -> Rule:
     """One of some words, which messages list in the order given here."""
 
@@ -130,28 +125,6 @@ def unique(key: Callable[[Any], Any], shown: Callable[[Any], Any] | None = None,
                 errors.append(field.duplicate(f"{path}[{index}]{place}", shown(item) if shown else mark))
             seen.add(mark)
         return errors
-
-    return check
-
-
-def exactly_one(sources: Container[str], none: str, many: str) -> Rule:
-    """Of some fields, one is there; ``many`` is said of every further one."""
-
-    def check(value: Any, path: str) -> Errors:
-        given = [key for key in value if key in sources]
-        if not given:
-            return [field.required(path, none)]
-        return [field.forbidden(f"{path}.{key}", many) for key in given[1:]]
-
-    return check
-
-
-def only_with(key: str, holds: Callable[[Object], bool], detail: str) -> Rule:
-    """A field that makes sense only under a condition on the whole object."""
-
-    def check(value: Any, path: str) -> Errors:
-        place = f"{path}.{key}" if path else key
-        return [] if value.get(key) is None or holds(value) else [field.forbidden(place, detail)]
 
     return check
 
