@@ -72,6 +72,11 @@ class KubeObject(Part, frozen=True, kw_only=True):
     def deleting(self) -> bool:
         return self.metadata.deletionTimestamp is not None
 
+    @property
+    def ref(self) -> tuple[str, str, str]:
+        """Kind, as its resource's singular, namespace and name: how flight recorders name it."""
+        return self.resource.singular, self.metadata.namespace, self.metadata.name
+
     def controller(self) -> OwnerReference | None:
         """The owner that manages this object (metav1.GetControllerOf)."""
         return next((owner for owner in self.metadata.ownerReferences if owner.controller), None)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from knet.api.objects import Event, KubeObject, object_reference
 from knet.client.client import ApiError, Client, NotFound, Unavailable
 from knet.client.correlation import COMBINED, Correlator
+from knet.kernel.recorder import record
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class EventRecorder:
 
     def event(self, about: KubeObject, kind: str, reason: str, message: str) -> None:
         """Tell of an object: ``kind`` is "Normal" or "Warning", ``reason`` a CamelCase word."""
+        record(self._source["component"], "decision", (about.ref,), "%s: %s", reason, message)
         place, now = (about.resource.kind, about.namespace, about.name, about.uid), time.monotonic()
         subject = (*place, kind, reason)
         key: tuple[str, ...] = (*subject, message)

@@ -1,6 +1,7 @@
 """How sandboxes get into the pod network: by our own plugin in this process, or by a chain of other people's."""
 
 import logging
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +11,7 @@ from knet.api.objects import Pod
 from knet.cni import bridge
 from knet.cni.network import NetworkConfig
 from knet.cni.portmap import PortMap, mappings
+from knet.kernel.recorder import record
 from knet.kernel.rules import RulesError
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,11 @@ class Bridge:
 
     async def add(self, attachment: Attachment, network: NetworkConfig) -> Sequence[str]:
         name, pod = attachment.container_id, f"{attachment.namespace}/{attachment.name}"
+        began = time.monotonic()
         addresses = self._plugin.add(attachment.netns, name, pod, network.subnet, network.mtu).addresses
+        about, took = (("pod", attachment.namespace, attachment.name),), time.monotonic() - began
+        veth, told = bridge.veth_name(pod), ", ".join(addresses)
+        record("kubelet", "sandbox", about, "%s → %s, eth0 has %s", veth, bridge.BRIDGE, told, took=took)
         try:
             await self._ports.put(name, mappings(pod, addresses, attachment.ports))
         except RulesError as error:

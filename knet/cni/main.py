@@ -27,10 +27,11 @@ from knet.cni import hostgw, masquerade, vxlan
 from knet.cni import network as subnet_env
 from knet.cni.lease import Lease, annotations, lease_of, own_lease
 from knet.cni.network import NetworkConfig
-from knet.cni.reconciler import Reconciler
+from knet.cni.reconciler import Change, Reconciler
 from knet.cni.state import State, Underlay
 from knet.kernel import addresses, links, sysctl
 from knet.kernel.netlink import Netlink
+from knet.kernel.recorder import record
 from knet.kernel.rules import RulesError
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,9 @@ class Flanneld:
             return
         wanted = [self._desired(lease) for lease in own]
         for state in wanted:
-            self._reconcilers[state.family].reconcile(state)
+            steps = self._reconcilers[state.family].reconcile(state)
+            if steps:
+                self._record(node.name, state.family, steps)
         self._tell_refusals(node, wanted)
         await self._announce(node, own)
         options = self._options
@@ -133,6 +136,15 @@ class Flanneld:
         config = NetworkConfig(",".join(self._networks.values()), subnets, mtu, options.ip_masq)
         if subnet_env.write(config):
             log.info("wrote %s: subnet %s, mtu %d", subnet_env.SUBNET_ENV, subnets, mtu)
+
+    def _record(self, own: str, family: str, steps: list[Change]) -> None:
+        """The flight recorder, with the nodes that each step leads to."""
+        for step in steps:
+            words = set(str(step.entry).split())
+            to = [
+                row.node for row in self._leases(family) if words & {row.subnet, row.vtep.VtepMAC if row.vtep else ""}
+            ]
+            record("flanneld", "routes", tuple(("node", "", name) for name in (*to, own)), "%s", step)
 
     def _own(self, node: Node) -> Iterable[Lease | None]:
         """The leases to announce, one of each family; None for one that has to wait."""

@@ -47,6 +47,11 @@ class Upkeep(ABC, Generic[W, H]):
     @abstractmethod
     async def _look(self) -> H: ...
 
+    @property
+    def written(self) -> W | None:
+        """What the kernel was last told to hold; None where that is not known."""
+        return self._written
+
     async def apply(self, wanted: W) -> None:
         """Make the kernel hold this; RulesError where it refuses, with nothing changed."""
         if self._written is None:

@@ -15,6 +15,8 @@ from typing import Any
 from knet.api.objects import Container, Pod
 from knet.client import ApiError, Unavailable
 from knet.images import Image
+from knet.kernel.recorder import record
+from knet.kubelet import handlers
 from knet.kubelet.backoff import duration
 from knet.kubelet.container_config import container_config, process_namespace
 from knet.kubelet.environment import ConfigError, Facts, Sources, environment, referenced
@@ -151,6 +153,7 @@ class ContainerRun:
             return
         if self.current is not None:
             self._machine.crash_backoff.next(self._key, self._machine.now())
+        began = self._machine.now()
         try:
             running = await self._machine.containers.start(config, self._paths, sandbox)
         except ShimLost:
@@ -166,6 +169,8 @@ class ContainerRun:
             return
         self._event("Normal", "Created", f"Created container: {self.spec.name}")
         self._event("Normal", "Started", f"Started container {self.spec.name}")
+        took = self._machine.now() - began
+        self._record("container", "%s runs (pid %d, %s)", self.spec.name, running.process.pid, image.name, took=took)
         self._waiting = None
         self._changed_image = False
         self._take(attempt_of(running.record))
@@ -252,6 +257,8 @@ class ContainerRun:
         if self.current is None or self.current.id != running.id:
             return
         self.current = attempt_of(running.record, how)
+        ended = f"killed by signal {how.signal}" if how.signal else f"exit code {how.code}"
+        self._record("container", "%s ended (%s)", self.spec.name, ended)
         self._leave()
         self._back_off(self._hook_error)
         self._hook_error = None
@@ -295,14 +302,20 @@ class ContainerRun:
         self._not_before = self._machine.now() + seconds
 
     def _on_started(self) -> None:
+        if self.spec.startupProbe is not None:
+            self._record("probe", "%s: startup probe succeeded", self.spec.name)
         self._started = True
         self._changed()
 
     def _on_ready(self, ready: bool) -> None:
+        probe = self.spec.readinessProbe
+        told = f"readiness {handlers.title(probe, self.spec)} {'succeeded' if ready else 'failed'}" if probe else "runs"
+        self._record("probe", "%s: %s → %s", self.spec.name, told, "ready" if ready else "not ready")
         self._ready = ready
         self._changed()
 
     def _on_failed(self, which: str) -> None:
+        self._record("probe", "%s: %s probe failed → restart", self.spec.name, which)
         self._failing = f"Container {self.spec.name} failed {which} probe, will be restarted"
         self._changed()
 
@@ -337,12 +350,16 @@ class ContainerRun:
             self._probes.stop(readiness_too=False)
         try:
             if self.spec.lifecycle.preStop is not None:
+                self._signal("preStop hook", running)
                 await self._pre_stop(running, deadline)
+            self._signal(_signal_name(running.record.stop_signal), running, max(deadline - loop.time(), 0.0))
             running.process.kill(running.record.stop_signal)
             with contextlib.suppress(TimeoutError):
                 until = max(deadline, loop.time() + SHORTEST_STOP)
                 async with asyncio.timeout_at(until) as self._grace:
                     await asyncio.shield(running.exit)
+            if not running.exit.done():
+                self._signal("SIGKILL", running)
             running.process.kill(signal.SIGKILL)
             await asyncio.shield(running.exit)
         finally:
@@ -383,6 +400,14 @@ class ContainerRun:
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._machine.events.event(self._pod, kind, reason, message)
 
+    def _record(self, kind: str, text: str, *args: object, took: float = 0.0) -> None:
+        record("kubelet", kind, (self._pod.ref,), text, *args, took=took)
+
+    def _signal(self, name: str, running: Running, left: float = 0.0) -> None:
+        """Told before it is sent; ``left``: the seconds of grace that it has from now on."""
+        grace = f", {left:.3g} s of grace left" if left else ""
+        self._record("signal", "%s to %s (pid %d%s)", name, self.spec.name, running.process.pid, grace)
+
 
 def _runs_before_a_reboot(pod: Pod, container: str) -> int:
     """How often the API saw it run: its runs go on from there on a machine that knows nothing of them any more."""
@@ -390,6 +415,11 @@ def _runs_before_a_reboot(pod: Pod, container: str) -> int:
         if status.name == container and status.containerID:
             return status.restartCount + 1
     return 0
+
+
+def _signal_name(number: int) -> str:
+    """SIGTERM; a real-time signal between the first and the last has no name."""
+    return next((row.name for row in signal.Signals if row == number), f"signal {number}")
 
 
 async def _first(asking: "asyncio.Task[Answer]", exit_: "asyncio.Future[Exit]") -> None:

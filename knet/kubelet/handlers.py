@@ -65,6 +65,19 @@ def port_number(container: Container, port: int | str) -> int:
     raise ValueError(f'strconv.Atoi: parsing "{port}": invalid syntax')
 
 
+def title(handler: Probe | LifecycleHandler, container: Container) -> str:
+    """What a handler asks, in a few words: "GET /healthz:8080", "tcp :80", "exec cat", "grpc :9000"."""
+    if (http := handler.httpGet) is not None:
+        return f"GET {http.path if http.path.startswith('/') else '/' + http.path}:{http.port}"
+    if handler.tcpSocket is not None:
+        return f"tcp :{handler.tcpSocket.port}"
+    if handler.exec is not None:
+        return f"exec {' '.join(handler.exec.command[:1])}"
+    if isinstance(handler, Probe) and handler.grpc is not None:
+        return f"grpc :{handler.grpc.port}"
+    return "sleep"
+
+
 async def ask(handler: Probe | LifecycleHandler, target: Target, timeout: float | None) -> Answer:
     """Carry out a handler within ``timeout`` seconds (None: no limit); never raises for what the container does."""
     try:

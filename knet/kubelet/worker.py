@@ -13,6 +13,7 @@ from typing import NamedTuple
 from knet import cni
 from knet.api.objects import Condition, Pod, Volume
 from knet.client import ApiError, Conflict, NotFound, Unavailable
+from knet.kernel.recorder import record
 from knet.kubelet import volumes
 from knet.kubelet.container_run import ContainerRun
 from knet.kubelet.decide import Do, Plan, Step, decide
@@ -270,6 +271,7 @@ class PodWorker:
             if phase(self._view()) not in ("Succeeded", "Failed") and not self._view().terminating:
                 self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
             await remove_sandbox(self._sandbox, self._paths.directory, self._machine.plugins)
+            self._record("sandbox removed, %s free again", ", ".join(self._sandbox.ips))
             self._sandbox = None
         elif step.do is Do.START and isinstance(self._sandbox, Sandbox) and not self._view().terminating:
             if not self._isolated and not await self._isolate():
@@ -316,6 +318,7 @@ class PodWorker:
 
     async def _create_sandbox(self) -> None:
         pod, directory, network = self._pod, self._paths.directory, self._machine.network()
+        began = self._machine.now()
         try:
             config = SandboxConfig(
                 kernel_name(pod, self._machine.dns.domain),
@@ -339,12 +342,17 @@ class PodWorker:
         self._sandbox, self._ips, self._isolated = sandbox, sandbox.ips, False
         self._retry, self._retry_at = RETRY[0], 0.0
         write_etc(pod, sandbox.ips, self._machine, self._paths)
+        where = "the machine's network" if sandbox.host_network else "a network of its own"
+        took = self._machine.now() - began
+        self._record("sandbox in %s, %s (pause %d)", where, ", ".join(sandbox.ips), sandbox.process.pid, took=took)
 
     async def _isolate(self) -> bool:
         """Let no container run before the network policies that isolate the pod are in force."""
         assert isinstance(self._sandbox, Sandbox)
+        began = self._machine.now()
         try:
             if not self._sandbox.host_network and await cni.isolate(self._pod, list(self._ips)):
+                self._record("network policies in force", took=self._machine.now() - began)
                 # isolated pods that let this one in have to hear of its address before it calls them
                 self._report(self._view(), self._machine.now(), awaited=True)
         except cni.IsolationError as error:
@@ -396,6 +404,9 @@ class PodWorker:
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self._machine.events.event(self._pod, kind, reason, message)
+
+    def _record(self, text: str, *args: object, took: float = 0.0) -> None:
+        record("kubelet", "sandbox", (self._pod.ref,), text, *args, took=took)
 
 
 def _unix(text: str | None) -> float:

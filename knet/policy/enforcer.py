@@ -14,6 +14,7 @@ from knet.api.networking import NetworkPolicy
 from knet.api.objects import Namespace
 from knet.client import Client, Informer
 from knet.client.controller import Key, key_of
+from knet.kernel.recorder import Ref, record
 from knet.kernel.rules import RulesError
 from knet.policy import policies
 from knet.policy.announced import Announced
@@ -30,6 +31,8 @@ REST = 2.0
 RETRY = 1.0
 #: seconds for which policies hold for a pod that the API has no more: its processes may outlive it for so long
 LEAVING = 5.0
+#: policies and pods that are named where many have changed
+NAMED = 64
 
 
 class Enforcer:
@@ -51,6 +54,8 @@ class Enforcer:
         self._changed = asyncio.Event()
         self._decided = asyncio.Event()
         self._admitted: list[asyncio.Future[None]] = []
+        #: policies and pods that changed since the last sync
+        self._causes: dict[Ref, None] = {}
         self._watched.subscribe(self._on_policy)
         self._pods.subscribe(self._on_pod)
         self._spaces.subscribe(self._on_namespace)
@@ -95,6 +100,7 @@ class Enforcer:
         if not self._policies:
             return False
         self._announced.add(pod)
+        self._causes[pod.ref] = None
         done = asyncio.get_running_loop().create_future()
         self._admitted.append(done)
         self._changed.set()
@@ -106,15 +112,21 @@ class Enforcer:
         start = loop.time()
         self._changed.clear()
         waiting, self._admitted = self._admitted, []
+        causes, self._causes = self._causes, {}
+        before = self._applier.written
         try:
             table = self._compiler.table(self._policies.values(), self._population())
             await (self._applier.repair if repair else self._applier.apply)(table)
         except (RulesError, OSError) as error:
             log.error("Sync failed: %s; again in %.0f s", error, RETRY)
+            self._causes = causes | self._causes
             self._admitted = waiting + self._admitted
             self._changed.set()
             await asyncio.sleep(RETRY)
             return
+        if self._applier.written is not before and (table or before):
+            text, took = "%d chains of policies in force", loop.time() - start
+            record("kube-network-policies", "rules", tuple(causes)[:NAMED], text, len(table.chains), took=took)
         for done in waiting:
             if not done.done():
                 done.set_result(None)
@@ -144,6 +156,7 @@ class Enforcer:
             except ValueError as error:  # an API server that lets anything pass
                 log.error("policy %s/%s is as before: %s", new.namespace, new.name, error)
                 return
+        self._causes[row.ref] = None
         self._changed.set()
 
     def _on_pod(self, old: NarrowPod | None, new: NarrowPod | None) -> None:
@@ -160,6 +173,7 @@ class Enforcer:
         elif before and before.local and new is None:
             self._leave(key, before)
         if found != before:
+            self._causes[row.ref] = None
             self._changed.set()
 
     def _leave(self, key: Key, row: Endpoint) -> None:

@@ -3,13 +3,14 @@ then to repair what others broke."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Protocol
 
 from knet.kernel.conntrack import Conntrack
+from knet.kernel.recorder import Ref, record
 from knet.kernel.rules import RulesError
 from knet.proxy.conntrack_cleanup import clean, udp_frontends
-from knet.proxy.snapshot import Snapshot
+from knet.proxy.snapshot import ServicePortName, Snapshot, usable_endpoints
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 REST = 2.0
 #: seconds until another attempt where the kernel refused the rules
 RETRY = 1.0
+#: Services that are named where the rules of many have changed
+NAMED = 64
 
 
 class Applier(Protocol):
@@ -107,6 +110,8 @@ class Syncer:
             changed = snapshot.different(self._cleaned)
             clean(conntrack, udp_frontends(self._cleaned, changed), udp_frontends(snapshot, changed))
             self._cleaned = snapshot
+            if changed:
+                _tell(changed, snapshot, loop.time() - start)
             for observer in self._observers:
                 await observer.synced(snapshot)
         except (RulesError, OSError) as error:
@@ -115,3 +120,15 @@ class Syncer:
             await asyncio.sleep(RETRY)
             return 0.0
         return loop.time() - start
+
+
+def _tell(changed: Collection[ServicePortName], snapshot: Snapshot, took: float) -> None:
+    """The flight recorder: whose rules have changed, and how many endpoints they lead to now."""
+    services = sorted({(name.namespace, name.service) for name in changed})
+    about: tuple[Ref, ...] = tuple(("service", *row) for row in services[:NAMED])
+    if len(services) > 1:
+        record("kube-proxy", "rules", about, "rules of %d Services in force", len(services), took=took)
+        return
+    ports = (port for name in changed if (port := snapshot.ports.get(name)) is not None)
+    reached = sorted({endpoint.ip for port in ports for endpoint in usable_endpoints(port).reachable})
+    record("kube-proxy", "rules", about, "rules in force → %s", ", ".join(reached) or "no endpoints", took=took)

@@ -5,6 +5,7 @@ that has nothing to say about a pod is told so by itself (SKIP) and costs nothin
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -29,14 +30,20 @@ from knet.scheduler.pod import PodInfo
 
 #: with fewer nodes than this all of them are looked at (minFeasibleNodesToFind)
 _ENOUGH = 100
+#: of how many nodes the scores are told
+TOLD = 3
 
 
 class Decision(NamedTuple):
-    """``node`` is the choice; where it is None, ``diagnosis`` says why. ``cycle`` is None if nothing was asked."""
+    """``node`` is the choice; where it is None, ``diagnosis`` says why. ``cycle`` is None if nothing was asked.
+
+    ``scores`` are the best few nodes' ("n2 341"), best first, where more than one would have done.
+    """
 
     node: NodeInfo | None
     diagnosis: Diagnosis
     cycle: Cycle | None
+    scores: str = ""
 
 
 class Framework:
@@ -95,7 +102,10 @@ class Framework:
             feasible, _ = self._passing(cycle, named, len(named), diagnosis)
         if not feasible:
             return Decision(None, diagnosis, cycle)
-        return Decision(feasible[0] if len(feasible) == 1 else self._best(pod, feasible), diagnosis, cycle)
+        if len(feasible) == 1:
+            return Decision(feasible[0], diagnosis, cycle)
+        node, scores = self._best(pod, feasible)
+        return Decision(node, diagnosis, cycle, scores)
 
     def _prepare(self, pod: PodInfo, diagnosis: Diagnosis) -> tuple[Cycle, frozenset[str] | None]:
         """pre_filter of all: the filters that remain, and the names of the nodes that do; None for all."""
@@ -165,12 +175,15 @@ class Framework:
 
     # ---- score -----------------------------------------------------------------------------------------------
 
-    def _best(self, pod: PodInfo, feasible: list[NodeInfo]) -> NodeInfo:
+    def _best(self, pod: PodInfo, feasible: list[NodeInfo]) -> tuple[NodeInfo, str]:
         totals = self.scores(pod, feasible)
         highest = max(totals)
         best = [info for info, total in zip(feasible, totals, strict=True) if total == highest]
         self._turn += 1
-        return best[self._turn % len(best)]
+        chosen = best[self._turn % len(best)]
+        others = nlargest(TOLD, ((total, info.name) for info, total in zip(feasible, totals, strict=True)))
+        ranking = [(highest, chosen.name), *(row for row in others if row[1] != chosen.name)][:TOLD]
+        return chosen, ", ".join(f"{name} {total}" for total, name in ranking)
 
     def scores(self, pod: PodInfo, feasible: Sequence[NodeInfo]) -> list[int]:
         """The weighted sum of all scores, by node."""

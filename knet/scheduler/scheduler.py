@@ -12,6 +12,7 @@ from knet.api.objects import KubeObject, Namespace, Node, Pod, Service
 from knet.api.policy import PodDisruptionBudget
 from knet.api.storage import CSINode, PersistentVolume, PersistentVolumeClaim, StorageClass
 from knet.client import ApiError, Client, EventRecorder, Key, NotFound, SharedInformers, Unavailable, key_of
+from knet.kernel.recorder import record
 from knet.scheduler.binding import Placement
 from knet.scheduler.cluster import Cluster
 from knet.scheduler.framework import Decision, Framework
@@ -209,6 +210,8 @@ class Scheduler:
         else:
             self._cluster.withdraw(pod.key)
             self._cluster.assume(pod, decision.node.name)
+            scores = decision.scores or "the only one that fits"
+            record("kube-scheduler", "binding", (pod.pod.ref,), "→ %s (%s)", decision.node.name, scores)
             self._binding[pod.key] = task = self._start(self._bind(waiting, placement))
             task.add_done_callback(partial(self._ended, waiting, placement))
             return "scheduled"

@@ -14,6 +14,7 @@ from knet.kernel import addresses, sysctl
 from knet.kernel.addresses import Address
 from knet.kernel.announce import announce
 from knet.kernel.netlink import Netlink
+from knet.kernel.recorder import Ref, record
 from knet.speaker import advert
 from knet.speaker.election import Election, Turn
 from knet.speaker.ranking import candidates, places
@@ -128,9 +129,11 @@ class Speaker:
     def _carry_out(self, turn: Turn) -> None:
         for address in turn.taken:
             log.info("%s: announced from here", address)
+            record("speaker", "routes", self._about(address), "%s announced from here", address)
             self._tell(address)
         for address in turn.lost:
             log.info("%s: no longer announced from here", address)
+            record("speaker", "routes", self._about(address), "%s no longer announced from here", address)
             self._announcing.pop(address, None)
         if turn.taken or turn.lost:
             self._have(self._election.held)
@@ -162,6 +165,9 @@ class Speaker:
             if address in held(service):
                 message = f'announcing from node "{self._node}" with protocol "layer2"'
                 self._events.event(service, "Normal", "nodeAssigned", message)
+
+    def _about(self, address: str) -> tuple[Ref, ...]:
+        return tuple(service.ref for service in self._services.list() if address in held(service))
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
