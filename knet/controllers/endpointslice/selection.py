@@ -1,12 +1,13 @@
 """From a changed pod, node or Service to the Services whose endpoints may be others now."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from knet.api.names import ZONE_LABEL
 from knet.api.objects import Node, Pod, Service
 from knet.api.selectors import from_labels
 from knet.client import Index, Key, key_of
 from knet.controllers.context import Context
+from knet.controllers.endpointslice.topology import capacity, wanted
 
 
 class Selection:
@@ -24,6 +25,9 @@ class Selection:
 
     def node(self, name: str) -> Node | None:
         return self._nodes.get("", name)
+
+    def nodes(self) -> Iterable[Node]:
+        return self._nodes.list()
 
     def pods(self, service: Service) -> list[Pod]:
         """The pods that its selector matches, by address, so that two passes see them in one order."""
@@ -45,10 +49,12 @@ class Selection:
                 enqueue(key)
 
         def node_changed(old: Node | None, new: Node | None) -> None:
-            if old is not None and new is not None and _zone(old) == _zone(new):
-                return
-            for service in self._services.list():
-                enqueue(key_of(service))
+            there = [row for row in (old, new) if row is not None]
+            moved = len(there) < 2 or len(set(map(_zone, there))) > 1
+            if moved or len(set(map(capacity, there))) > 1:
+                for service in self._services.list():
+                    if moved or wanted(service):
+                        enqueue(key_of(service))
 
         self._services.subscribe(service_changed)
         self._pods.subscribe(pod_changed)
