@@ -12,6 +12,7 @@ Each is worked out once for a world and machine.  None says what the kernel hold
 """
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 
 from knet.api.families import IPV4, family_of
 from knet.api.names import ZONE_LABEL
@@ -39,6 +40,27 @@ def machine_address(world: World, node: str, family: str = IPV4) -> str:
     machine = world.topology.machines.get(node)
     rows = machine.interfaces[0].addresses if machine and machine.interfaces else ()
     return next((row for row in rows if family_of(row) == family), "")
+
+
+def gateways(world: World, node: str) -> tuple[str, ...]:
+    """The machine's addresses on cni0, by which its pods know it, with prefix length; none while it has no subnet."""
+    rows = (leases(world, family).get(node) for family in world.settings.pod_ranges)
+    subnets = (ip_network(row.subnet) for row in rows if row)
+    return tuple(f"{subnet[1]}/{subnet.prefixlen}" for subnet in subnets)
+
+
+def own_addresses(world: World, node: str) -> frozenset[str]:
+    """All addresses that a machine takes for its own: of its interfaces, of cni0, of its end of the tunnel."""
+
+    def make() -> frozenset[str]:
+        machine = world.topology.machines.get(node)
+        found = [row for interface in machine.interfaces for row in interface.addresses] if machine else []
+        found += gateways(world, node)
+        tunnels = (overlay(world, node, family) for family in world.settings.pod_ranges)
+        found += [state.device.address.address for state in tunnels if state and state.device]
+        return frozenset(row.partition("/")[0] for row in found)
+
+    return world.once(("own addresses", node), make)
 
 
 def underlay(world: World, node: str, family: str = IPV4) -> Underlay:
