@@ -9,6 +9,9 @@ from knet.api.objects import Service
 #: the class that is ours (spec.loadBalancerClass); a Service that asks for none is, too
 CLASS = "knet.io/speaker"
 
+#: BGP mode: the kernel's routing table in which a node has what it announces; BGP's port
+ANNOUNCED_TABLE = 179
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 

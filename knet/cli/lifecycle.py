@@ -18,6 +18,7 @@ from knet.cluster.config import (
     INGRESS_CONTROLLERS,
     IP_FAMILIES,
     IPVS_SCHEDULERS,
+    LB_MODES,
     POLICY_MODES,
     PROXY_MODES,
     STORES,
@@ -66,6 +67,9 @@ def up(
     ] = None,
     cluster_cidr: Annotated[str | None, typer.Option(metavar="CIDR[,CIDR]", help="Addresses of pods.")] = None,
     service_cidr: Annotated[str | None, typer.Option(metavar="CIDR[,CIDR]", help="Addresses of Services.")] = None,
+    lb_mode: Annotated[
+        str | None, typer.Option(metavar=choice(LB_MODES), help="Who is told where LoadBalancer Services are.")
+    ] = None,
     lb_pool: Annotated[
         str | None,
         typer.Option(metavar="FROM-TO", help="Addresses for LoadBalancer Services (default: the network's last 32)."),

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from knet.api.families import Network
-from knet.cluster import etcd
-from knet.cluster.config import ClusterConfig
+from knet.cluster import etcd, peering
+from knet.cluster.config import BGP, ClusterConfig
 from knet.cluster.state import StateDir
 from knet.cni import isolation
 from knet.controllers.selection import words
 from knet.underlay.machine import Machine
-from knet.underlay.plan import CONTROL_PLANE, WORKER
+from knet.underlay.plan import CONTROL_PLANE, ROUTER, WORKER, Plan
 
 API_PORT = 6443
 #: the component that asks the supervisor, and the address, on its machine alone, where that answers
@@ -66,11 +68,21 @@ def identity(component: str, machine: str) -> Identity:
     return IDENTITIES[component]
 
 
-def wanted(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
-    """The components of a machine, in the order in which they start; ``config`` names all pools."""
-    rows = {CONTROL_PLANE: _control_plane, WORKER: _node}.get(machine.role)
+def wanted(config: ClusterConfig, state: StateDir, machine: Machine, plan: Plan) -> Iterable[Component]:
+    """The components of a machine, in the order in which they start.
+
+    ``config`` names all pools, ``plan`` is the topology's, in IPv4.
+    """
+    found: list[Component] = []
+    if machine.role == CONTROL_PLANE:
+        found += _control_plane(config, state, machine)
+    if machine.role == WORKER:
+        found += _node(config, state, machine)
+    if machine.role in (WORKER, ROUTER) and config.lb_mode == BGP:
+        session = peering.options(plan, config.families, machine.name, config.timing)
+        found.append(Component("bird", machine.name, "knet.cluster.bird", msgspec.to_builtins(session)))
     off = words(config.without)
-    return [row for row in rows(config, state, machine) if row.name not in off] if rows else []
+    return [row for row in found if row.name not in off]
 
 
 def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[Component]:
@@ -209,15 +221,11 @@ def _parts(
     )
     if config.policy != "none":
         yield "knet.policy.main", {**common, "kubeconfig": kubeconfig("kube-network-policies")}
-    yield (
-        "knet.speaker.main",
-        {
-            **common,
-            "kubeconfig": kubeconfig("speaker"),
-            "node_ip": machine.address,
-            "interface": machine.interface,
-        },
-    )
+    speaker = {**common, "kubeconfig": kubeconfig("speaker")}
+    if config.lb_mode == BGP:
+        yield "knet.speaker.bgp", {**speaker, "node_ip": ",".join(machine.addresses)}
+    else:
+        yield "knet.speaker.main", {**speaker, "node_ip": machine.address, "interface": machine.interface}
 
 
 def _listed(ranges: dict[str, Network]) -> str:

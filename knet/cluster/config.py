@@ -25,6 +25,8 @@ PROXY_MODES: dict[str, tuple[str, ...]] = {
 IPVS_SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "fo", "ovf", "mh")
 #: how NetworkPolicies are enforced, and the kernel features that it needs
 POLICY_MODES: dict[str, tuple[str, ...]] = {"nftables": ("nftables",), "none": ()}
+#: how the underlay learns where load balancers' addresses are
+LAYER2, BGP = LB_MODES = ("layer2", "bgp")
 INGRESS_CONTROLLERS = ("none", "nginx")
 STORES = ("sqlite", "etcd")
 #: of machines, pods and Services
@@ -37,6 +39,7 @@ CHANGEABLE = (
     "proxy",
     "ipvs_scheduler",
     "policy",
+    "lb_mode",
     "lb_pool",
     "ingress",
     "controllers",
@@ -67,7 +70,8 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     comma between, "" their defaults.
     ``cni_conf`` is a directory with a CNI configuration whose plugins connect pods; "" is our own plugin.
     ``mtu`` is that of pods, in bytes; 0 is the largest that fits the machines' links.
-    ``lb_pool`` are the addresses for Services of type LoadBalancer; "" is the end of the workers' network.
+    ``lb_mode`` is how the addresses of Services of type LoadBalancer are announced: to the link, or to routers by BGP;
+    ``lb_pool`` are these addresses; "" is the end of the workers' network, or with BGP 198.51.100.0/24.
     ``ipvs_scheduler`` is how ``proxy`` ipvs distributes connections: one of `IPVS_SCHEDULERS`.
     ``ingress`` "nginx" has an Ingress controller from the start.
     ``dns_upstream`` is the machines' name server, which cluster DNS asks about foreign names; "": they are NXDOMAIN.
@@ -94,6 +98,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
     ip_family: str = "ipv4"
     cluster_cidr: str = ""
     service_cidr: str = ""
+    lb_mode: str = LAYER2
     lb_pool: str = ""
     ingress: str = "none"
     dns_upstream: str = ""
@@ -118,6 +123,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             ("--proxy", self.proxy, tuple(PROXY_MODES)),
             ("--ipvs-scheduler", self.ipvs_scheduler, IPVS_SCHEDULERS),
             ("--policy", self.policy, tuple(POLICY_MODES)),
+            ("--lb-mode", self.lb_mode, LB_MODES),
             ("--ingress", self.ingress, INGRESS_CONTROLLERS),
             ("--store", self.store, STORES),
             ("--ip-family", self.ip_family, tuple(IP_FAMILIES)),
@@ -147,7 +153,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise KnetError(f"--lb-pool {self.lb_pool}: {error} (172.18.0.200-172.18.0.250).") from None
         for network in (*self.pod_ranges.values(), *self.service_ranges.values()):
             if pool.overlaps(network):
-                raise KnetError(f"--lb-pool {pool} and {network} overlap; choose addresses of the machines' network.")
+                raise KnetError(f"--lb-pool {pool} and {network} overlap; choose addresses that no pod or Service has.")
         if self.dns_upstream:
             try:
                 ipaddress.ip_address(self.dns_upstream)

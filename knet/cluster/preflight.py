@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from knet.api.families import IPV6
-from knet.cluster.config import POLICY_MODES, PROXY_MODES, ClusterConfig
+from knet.cluster.config import BGP, POLICY_MODES, PROXY_MODES, ClusterConfig
 from knet.cluster.errors import KnetError
 from knet.kernel import features, sysctl
 
@@ -36,6 +36,7 @@ def check(config: ClusterConfig) -> None:
         raise KnetError(f"machines are network namespaces, which only root may make; try: sudo {command_line()}")
     programs = PROGRAMS | ({"etcd": "etcd-server"} if config.store == "etcd" else {})
     programs |= {"ipset": "ipset"} if config.proxy == "ipvs" else {}
+    programs |= {"bird": "bird2"} if config.lb_mode == BGP else {}
     programs |= {"nft": "nftables"} if config.policy == "nftables" else {}
     if lacking := {package: name for name, package in programs.items() if shutil.which(name) is None}:
         raise KnetError(

@@ -31,7 +31,7 @@ from knet.cluster.channel import Message
 from knet.cluster.components import API_PORT, SUPERVISOR, UNDERLAY, Component
 from knet.cluster.config import OPTIONAL, ClusterConfig
 from knet.cluster.errors import Breakdown, KnetError
-from knet.cluster.pools import default_pool
+from knet.cluster.pools import pool
 from knet.cluster.state import StateDir
 from knet.cluster.zygote import Spawn, Zygote
 from knet.kernel import mounts
@@ -42,7 +42,7 @@ from knet.underlay import validate
 from knet.underlay.families import in_families
 from knet.underlay.machine import Machine
 from knet.underlay.membership import Joining, Membership, join, leave
-from knet.underlay.plan import CONTROL_PLANE, WORKER, MachineSpec, Plan, TopologyError
+from knet.underlay.plan import CONTROL_PLANE, ROUTER, WORKER, MachineSpec, Plan, TopologyError
 from knet.underlay.state import OFF, LinkError
 from knet.underlay.topology import describe, load
 from knet.underlay.underlay import Underlay
@@ -115,12 +115,12 @@ class Supervisor:
         plan = Membership.read(self.state.membership).applied(describe(topo))
         self._check(plan)
         self._plan = plan
+        self._pool = str(pool(self.config, plan))
         addressed = in_families(plan, self.config.families)
         certificates = self._issue(addressed, addressed.of_role(WORKER))
         upstream = self.config.dns_upstream
         nameservers = [upstream] if upstream else []
         self._underlay = Underlay(addressed, self.state.lib, nameservers)
-        self._pool = self.config.lb_pool or str(default_pool(plan, self.config.families))
         self._underlay.start()
         self._tell("machines", " ".join(self._underlay.machines))
         workers = [row for row in self._underlay.machines.values() if row.role == WORKER]
@@ -198,14 +198,14 @@ class Supervisor:
     def _wanted(self) -> Iterator[Component]:
         """What has to run by the config as it is now, in the order in which it starts."""
         assert self._underlay is not None
-        for role in (CONTROL_PLANE, WORKER):
+        for role in (CONTROL_PLANE, ROUTER, WORKER):
             for machine in self._underlay.machines.values():
                 if machine.role == role:
                     yield from self._wanted_on(machine)
 
     def _wanted_on(self, machine: Machine) -> Iterable[Component]:
         config = msgspec.structs.replace(self.config, lb_pool=self._pool)
-        return components.wanted(config, self.state, machine)
+        return components.wanted(config, self.state, machine, self._plan)
 
     def _bootstrap(self, workers: list[Machine]) -> None:
         """Start the one-shot component that applies the add-ons and waits until the cluster answers."""

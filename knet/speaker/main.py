@@ -1,4 +1,4 @@
-"""The speaker: one on each worker, in that machine's namespaces."""
+"""The speaker of layer-2 mode: one on each worker, in that machine's namespaces."""
 
 import msgspec
 

@@ -1,7 +1,7 @@
-"""Who may hold an address, in which order: the same on every machine, so that they need not agree about it."""
+"""Who may announce an address, in which order: the same on every machine, so that they need not agree about it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from knet.api.names import SERVICE_NAME_LABEL
 from knet.api.objects import EndpointSlice, Node, Service
@@ -15,18 +15,23 @@ def ranking(address: str, nodes: Iterable[str]) -> list[str]:
     return sorted(nodes, key=lambda node: hashlib.sha256(f"{node}#{address}".encode()).digest())
 
 
-def candidates(service: Service, slices: Iterable[EndpointSlice], nodes: Iterable[Node]) -> list[str]:
-    """The nodes that may hold a Service's addresses: all, or with externalTrafficPolicy Local those with endpoints."""
+def homes(slices: Iterable[EndpointSlice]) -> dict[tuple[str, str], set[str]]:
+    """Namespace and name of a Service → the nodes of its ready endpoints."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for row in slices:
+        ready = {endpoint.nodeName for endpoint in row.endpoints if endpoint.conditions.ready is not False}
+        found.setdefault((row.namespace, row.metadata.labels.get(SERVICE_NAME_LABEL, "")), set()).update(ready)
+    return found
+
+
+def candidates(service: Service, local: Set[str], nodes: Iterable[Node]) -> list[str]:
+    """The nodes that may announce a Service's addresses: all, or with externalTrafficPolicy Local those with endpoints.
+
+    ``local`` are the nodes of its ready endpoints (`homes`).
+    """
     names = [node.name for node in nodes if EXCLUDED not in node.metadata.labels and not node.deleting]
     if service.spec.externalTrafficPolicy != "Local":
         return names
-    local = {
-        endpoint.nodeName
-        for row in slices
-        if (row.namespace, row.metadata.labels.get(SERVICE_NAME_LABEL)) == (service.namespace, service.name)
-        for endpoint in row.endpoints
-        if endpoint.conditions.ready is not False
-    }
     return [name for name in names if name in local]
 
 

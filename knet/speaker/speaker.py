@@ -1,25 +1,22 @@
-"""The shell around the election: Services in, addresses of the underlay's interface and adverts out."""
+"""The shell around the election of layer-2 mode: Services in, addresses of the underlay's interface and adverts out."""
 
 import asyncio
 import contextlib
 import ipaddress
-import logging
 import socket
 from collections.abc import Iterable
 
 from knet.api.load_balancers import held, is_ours
-from knet.api.objects import EndpointSlice, KubeObject, Node, Service
-from knet.client import Client, EventRecorder, Informer
+from knet.api.objects import Node, Service
+from knet.client import Client
 from knet.kernel import addresses, sysctl
 from knet.kernel.addresses import Address
 from knet.kernel.announce import announce
 from knet.kernel.netlink import Netlink
-from knet.kernel.recorder import Ref, record
 from knet.speaker import advert
+from knet.speaker.balancers import Balancers
 from knet.speaker.election import Election, Turn
 from knet.speaker.ranking import candidates, places
-
-log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -33,19 +30,14 @@ class Speaker:
     def __init__(
         self, client: Client, netlink: Netlink, node: str, node_ip: str, interface: str, interval: float
     ) -> None:
-        self._client = client
         self._netlink = netlink
         self._node = node
         self._ip = node_ip
         self._interface = interface
         self._election = Election(node, interval)
-        self._services = Informer(client, Service, field_selector="spec.type=LoadBalancer")
-        self._nodes = Informer(client, Node)
-        #: followed from the first Service on that wants local endpoints only
-        self._slices: Informer[EndpointSlice] | None = None
-        self._events = EventRecorder(client, "speaker", node)
         self._wake = asyncio.Event()
         self._stale = True
+        self._balancers = Balancers(client, node, "layer2", _wants_local, self._changed)
         self._announcing: dict[str, int] = {}
         self._socket = _socket(node_ip, interface)
         self._everybody = _everybody(node_ip, interface)
@@ -58,12 +50,7 @@ class Speaker:
         loop = asyncio.get_running_loop()
         with self._socket:
             async with asyncio.TaskGroup() as tasks:
-                for informer in (self._services, self._nodes):
-                    informer.subscribe(self._changed)
-                    tasks.create_task(informer.run())
-                tasks.create_task(self._events.run())
-                await self._services.synced.wait()
-                await self._nodes.synced.wait()
+                await self._balancers.start(tasks)
                 self._election.stand(self._places(), loop.time(), self._present())
                 self._have(self._election.held)
                 loop.add_reader(self._socket, self._hear)
@@ -80,7 +67,7 @@ class Speaker:
             self._wake.clear()
             if self._stale:
                 self._stale = False
-                await self._follow_slices(tasks)
+                await self._balancers.follow(tasks)
                 self._election.stand(self._places(), loop.time())
             turn = self._election.turn(loop.time())
             self._carry_out(turn)
@@ -88,28 +75,21 @@ class Speaker:
                 async with asyncio.timeout_at(turn.wake):
                     await self._wake.wait()
 
-    async def _follow_slices(self, tasks: asyncio.TaskGroup) -> None:
-        if self._slices is None and any(row.spec.externalTrafficPolicy == "Local" for row in self._services.list()):
-            self._slices = Informer(self._client, EndpointSlice)
-            self._slices.subscribe(self._changed)
-            tasks.create_task(self._slices.run())
-            await self._slices.synced.wait()
-
-    def _changed(self, old: KubeObject | None, new: KubeObject | None) -> None:
-        if _essence(old) != _essence(new):
-            self._stale = True
-            self._wake.set()
+    def _changed(self) -> None:
+        self._stale = True
+        self._wake.set()
 
     def _places(self) -> dict[str, int]:
         """The addresses that this machine may hold: those of its own network, with the candidates that are in it."""
         networks = self._networks()
-        slices = list(self._slices.list()) if self._slices is not None else []
+        homes = self._balancers.homes()
         standing: dict[str, list[str]] = {}
-        for service in self._services.list():
+        for service in self._balancers.services.list():
+            local = homes.get((service.namespace, service.name), set())
             for address in held(service) if is_ours(service) else ():
                 around = [network for network in networks if ipaddress.ip_address(address) in network]
-                near = [node for node in self._nodes.list() if _is_in(node, around)]
-                standing[address] = candidates(service, slices, near)
+                near = [node for node in self._balancers.nodes.list() if _is_in(node, around)]
+                standing[address] = candidates(service, local, near)
         return places(standing, self._node)
 
     def _networks(self) -> list[Network]:
@@ -128,12 +108,9 @@ class Speaker:
 
     def _carry_out(self, turn: Turn) -> None:
         for address in turn.taken:
-            log.info("%s: announced from here", address)
-            record("speaker", "routes", self._about(address), "%s announced from here", address)
-            self._tell(address)
+            self._balancers.announced(address)
         for address in turn.lost:
-            log.info("%s: no longer announced from here", address)
-            record("speaker", "routes", self._about(address), "%s no longer announced from here", address)
+            self._balancers.withdrawn(address)
             self._announcing.pop(address, None)
         if turn.taken or turn.lost:
             self._have(self._election.held)
@@ -160,15 +137,6 @@ class Speaker:
         length = ipaddress.ip_address(address).max_prefixlen
         return Address(self._interface, f"{address}/{length}", source=False)
 
-    def _tell(self, address: str) -> None:
-        for service in self._services.list():
-            if address in held(service):
-                message = f'announcing from node "{self._node}" with protocol "layer2"'
-                self._events.event(service, "Normal", "nodeAssigned", message)
-
-    def _about(self, address: str) -> tuple[Ref, ...]:
-        return tuple(service.ref for service in self._services.list() if address in held(service))
-
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -177,15 +145,8 @@ class Speaker:
                     self._wake.set()
 
 
-def _essence(row: KubeObject | None) -> object:
-    """What matters of it here: Nodes and Services change all the time."""
-    if isinstance(row, Node):
-        return row.uid, row.metadata.labels, row.deleting, row.status.addresses
-    if isinstance(row, Service):
-        return held(row), row.spec.externalTrafficPolicy, row.spec.loadBalancerClass
-    if isinstance(row, EndpointSlice):
-        return row.metadata.labels, [(entry.nodeName, entry.conditions.ready) for entry in row.endpoints]
-    return None
+def _wants_local(service: Service) -> bool:
+    return service.spec.externalTrafficPolicy == "Local"
 
 
 def _is_in(node: Node, networks: Iterable[Network]) -> bool:

@@ -15,6 +15,7 @@ from knet.proxy.modes import MODES
         ({"name": "../etc"}, "cluster name"),
         ({"cni": "calico"}, "--cni calico: choose one of vxlan, host-gw, direct-routing."),
         ({"proxy": "ebpf"}, "--proxy ebpf: choose one of"),
+        ({"lb_mode": "ospf"}, "--lb-mode ospf: choose one of layer2, bgp."),
         ({"store": "mysql"}, "--store mysql: choose one of"),
         ({"timing": "fast"}, "--timing fast: choose one of lab, upstream"),
         ({"workers": 0}, "--workers 0: a cluster needs at least one worker"),

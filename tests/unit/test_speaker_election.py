@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from knet.api.objects import Meta, Node
 from knet.speaker.advert import Advert, decode, encode
 from knet.speaker.election import Election
-from knet.speaker.ranking import candidates, places, ranking
+from knet.speaker.ranking import candidates, homes, places, ranking
 from tests.cluster_objects import endpoint, endpoint_slice, service
 
 INTERVAL = 0.2
@@ -166,5 +166,6 @@ def test_candidates_are_all_machines_or_those_with_ready_endpoints() -> None:
         endpoint_slice("web", "10.244.1.2", endpoint("10.244.2.2", ready=False), "10.244.3.2", "10.244.5.2"),
         endpoint_slice("other", "10.244.4.2"),
     ]
-    assert candidates(service("web"), slices, nodes) == ["n1", "n2", "n3", "n4"]
-    assert candidates(service("web", externalTrafficPolicy="Local"), slices, nodes) == ["n1", "n3"]
+    local = homes(slices)["default", "web"]
+    assert candidates(service("web"), local, nodes) == ["n1", "n2", "n3", "n4"]
+    assert candidates(service("web", externalTrafficPolicy="Local"), local, nodes) == ["n1", "n3"]
