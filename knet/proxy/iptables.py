@@ -59,7 +59,7 @@ from knet.proxy.snapshot import (
 )
 
 
-class _Names(NamedTuple):
+class PortChains(NamedTuple):
     """The chains of one service port."""
 
     cluster: Chain
@@ -68,13 +68,15 @@ class _Names(NamedTuple):
     firewall: Chain
 
 
-def _names(port: ServicePort) -> _Names:
+def port_chains(port: ServicePort) -> PortChains:
+    """Those that a port may have; which of them are there depends on the Service."""
     parts = (str(port.name), port.protocol.lower())
     prefixes = "KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-"
-    return _Names(*(Chain(NAT, chain_name(prefix, *parts)) for prefix in prefixes))
+    return PortChains(*(Chain(NAT, chain_name(prefix, *parts)) for prefix in prefixes))
 
 
-def _endpoint_chain(port: ServicePort, endpoint: Endpoint) -> Chain:
+def endpoint_chain(port: ServicePort, endpoint: Endpoint) -> Chain:
+    """The one that sends connections to an endpoint of a port."""
     return Chain(NAT, chain_name("KUBE-SEP-", str(port.name), port.protocol.lower(), str(endpoint)))
 
 
@@ -154,7 +156,7 @@ def port_rules(port: ServicePort, cluster_cidr: str, node_ip: str) -> PortRules:
 
 def _portals(port: ServicePort, usable: UsableEndpoints) -> Iterable[tuple[Chain, str]]:
     """The rules of the shared chains: where a port's addresses are recognised, or refused."""
-    names = _names(port)
+    names = port_chains(port)
     internal, external = names.cluster, names.external
     has_internal = has_external = usable.anywhere
     if port.internal_local:
@@ -203,7 +205,7 @@ def _distribution(
     """The rules of a port's own chains: what to masquerade, and which endpoint to take."""
     if not usable.anywhere:
         return
-    names = _names(port)
+    names = port_chains(port)
     internal = names.local if port.internal_local else names.cluster
     if cluster_cidr and (usable.local if port.internal_local else usable.cluster):
         # what comes from outside of the cluster may be sent to another machine, whose pod would answer directly
@@ -221,7 +223,7 @@ def _distribution(
     if usable.local:
         yield from _spread(port, names.local, usable.local)
     for endpoint in usable.reachable:
-        chain = _endpoint_chain(port, endpoint)
+        chain = endpoint_chain(port, endpoint)
         comment = _comment(str(port.name))
         yield chain, f"{comment} -s {endpoint.ip} -j {MARK_MASQ.name}"
         remember = f" -m recent --name {chain.name} --set" if port.affinity_seconds else ""
@@ -231,7 +233,7 @@ def _distribution(
 
 def _external(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> Iterable[str]:
     """The rules of KUBE-EXT-…"""
-    names = _names(port)
+    names = port_chains(port)
     destinations = f"{port.name} external destinations"
     if not port.external_local:
         yield f"{_comment(f'masquerade traffic for {destinations}')} -j {MARK_MASQ.name}"
@@ -250,7 +252,7 @@ def _external(port: ServicePort, usable: UsableEndpoints, cluster_cidr: str) -> 
 
 def _firewall(port: ServicePort, node_ip: str) -> Iterable[str]:
     """The rules of KUBE-FW-…"""
-    names = _names(port)
+    names = port_chains(port)
     comment = _comment(f"{port.name} loadbalancer IP")
     for source in port.source_ranges:
         yield f"{comment} -s {source} -j {names.external.name}"
@@ -267,7 +269,7 @@ def _spread(port: ServicePort, chain: Chain, endpoints: Endpoints) -> Iterable[t
     With session affinity, the endpoint that this client had within the last ``affinity_seconds`` comes first.
     """
     count = len(endpoints)
-    steps = [(_comment(f"{port.name} -> {endpoint}"), _endpoint_chain(port, endpoint).name) for endpoint in endpoints]
+    steps = [(_comment(f"{port.name} -> {endpoint}"), endpoint_chain(port, endpoint).name) for endpoint in endpoints]
     if port.affinity_seconds:
         for comment, target in steps:
             again = f"-m recent --name {target} --rcheck --seconds {port.affinity_seconds} --reap"
