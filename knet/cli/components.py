@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from knet.api.objects import JSON
 from knet.cli.terminal import COMPONENTS, Name, ask, choice, columns, known, out, running
 from knet.cluster import launch
 from knet.cluster.config import (
@@ -80,7 +81,8 @@ def components(
         return
     from knet.controllers.main import CONTROLLERS
 
-    config = msgspec.convert(ask(name, {"op": "status"})["config"], ClusterConfig)
+    answer = ask(name, {"op": "status"})
+    config = msgspec.convert(answer["config"], ClusterConfig)
     off = config.switched_off()
     manager = "kube-controller-manager"
     for title, names in (("COMPONENT", OPTIONAL), ("CONTROLLER", tuple(CONTROLLERS))):
@@ -89,6 +91,34 @@ def components(
             table.add_row(row, "off" if row in off or (title == "CONTROLLER" and manager in off) else "on")
         out.print(table)
         out.print()
+    print_late(answer)
+
+
+@app.command(rich_help_panel=COMPONENTS)
+def delay(
+    component: Annotated[str | None, typer.Argument(metavar="[COMPONENT@MACHINE]", help="kube-proxy@n2, …")] = None,
+    time: Annotated[str | None, typer.Argument(metavar="[TIME]", help="300ms, 2s; 0 ends it.")] = None,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """Let a component learn later what its watches tell (`knet delay kube-proxy@n2 300ms`); or show who does.
+
+    A race that is lost once in a thousand times is lost every time. What waits is known in its order, that much later;
+    the component restarts late, too, until 0 or the cluster's end.
+    """
+    if component is not None:
+        if time is None:
+            raise KnetError(f"by how much? knet delay {component} 300ms; 0 ends it")
+        ask(name, {"op": "delay", "component": component, "delay": time})
+    if not print_late(ask(name, {"op": "status"})):
+        out.print("no component is late")
+
+
+def print_late(answer: JSON) -> bool:
+    """The components that are late, a line each; whether there are any."""
+    late = [row for row in answer["components"] if row["delay"]]
+    for row in late:
+        out.print(f"[red]late[/] {row['name']}@{row['machine']} {row['delay']}")
+    return bool(late)
 
 
 def _reconfigure(name: str, changes: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from knet.cli.components import print_late
 from knet.cli.links import links_table, print_partitions
 from knet.cli.terminal import LIFE, UNDERLAY, Name, ask, attached, columns, out, running
 from knet.cluster import channel
@@ -40,6 +41,7 @@ def status(name: Name = DEFAULT_NAME, json: Annotated[bool, typer.Option("--json
     out.print()
     out.print(links_table(answer["links"]))
     print_partitions(answer)
+    print_late(answer)
 
 
 @app.command(rich_help_panel=UNDERLAY, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

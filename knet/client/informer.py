@@ -6,15 +6,20 @@ longer has (410) leads to a new list, whose differences reach the subscribers li
 
 Who writes an object and decides again before the watch has brought it back would decide on the past: `assume`
 puts the server's answer to a write into the cache at once.
+
+What the server says is received in order and handed on in order, at once or, while the component is made late on
+purpose, when its time has come (`knet.client.late`).
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Generic
 
 from knet.api.objects import K
-from knet.client.client import ApiError, Client, Gone, Unavailable
+from knet.client.client import ApiError, Client, Gone, Listing, Unavailable, WatchEvent
+from knet.client.late import LINE
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,8 @@ class Informer(Generic[K]):
         self._selection = (namespace, label_selector, field_selector)
         self._objects: dict[tuple[str, str], K] = {}
         self._subscribers: list[Subscriber[K]] = []
-        self._revision = ""
+        self._received = self._revision = ""
+        """the last revision that the server has told, and the last one that is known here"""
         self.synced = asyncio.Event()
 
     def get(self, namespace: str, name: str) -> K | None:
@@ -68,13 +74,13 @@ class Informer(Generic[K]):
         delay = RETRY[0]
         while True:
             try:
-                if not self._revision:
+                if not self._received:
                     await self._relist()
                     delay = RETRY[0]
                 await self._watch()
                 delay = RETRY[0]
             except Gone:
-                self._revision = ""
+                self._received = ""
             except (Unavailable, ApiError) as error:
                 if delay == RETRY[0]:  # one line per outage, not one per attempt
                     log.warning("watch %s: %s", self._cls.resource.plural, error)
@@ -83,6 +89,21 @@ class Informer(Generic[K]):
 
     async def _relist(self) -> None:
         listing = await self._client.list(self._cls, *self._selection)
+        self._received = listing.resource_version
+        if LINE.waits:
+            LINE.join(partial(self._become, listing))
+        else:
+            self._become(listing)
+
+    async def _watch(self) -> None:
+        async for event in self._client.watch(self._cls, self._received, *self._selection):
+            self._received = event.object.metadata.resourceVersion
+            if LINE.waits:
+                LINE.join(partial(self._learn, event))
+            else:
+                self._learn(event)
+
+    def _become(self, listing: Listing[K]) -> None:
         fresh = {(row.namespace, row.name): row for row in listing.items}
         for key in [key for key in self._objects if key not in fresh]:
             self._change(key, None)
@@ -93,14 +114,13 @@ class Informer(Generic[K]):
         self._revision = listing.resource_version
         self.synced.set()
 
-    async def _watch(self) -> None:
-        async for event in self._client.watch(self._cls, self._revision, *self._selection):
-            row = event.object
-            if event.type in ("ADDED", "MODIFIED"):
-                self._store(row)
-            elif event.type == "DELETED":
-                self._remove(row)
-            self._revision = row.metadata.resourceVersion
+    def _learn(self, event: WatchEvent[K]) -> None:
+        row = event.object
+        if event.type in ("ADDED", "MODIFIED"):
+            self._store(row)
+        elif event.type == "DELETED":
+            self._remove(row)
+        self._revision = row.metadata.resourceVersion
 
     def _store(self, row: K) -> None:
         """Keep an object unless a later revision of it is here already (see `assume`)."""

@@ -18,6 +18,8 @@ from knet.underlay.plan import CONTROL_PLANE, ROUTER, WORKER, Plan
 API_PORT = 6443
 #: the component that asks the supervisor, and the address, on its machine alone, where that answers
 UNDERLAY, SUPERVISOR = "knet-underlay", "\0knet-supervisor"
+#: the components that act on what watches tell them, and so can be made late (`knet delay`)
+WATCHING = ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "network-agent")
 
 
 @dataclass(frozen=True)

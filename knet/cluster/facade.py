@@ -312,6 +312,10 @@ class Cluster:
         """
         return prepare(self._state.control, load(plan), seed, told)
 
+    def delay(self, component: str, time: str) -> None:
+        """Let a component learn later what its watches tell: ``delay("kube-proxy@n2", "300ms")``; "0" ends it."""
+        channel.request(self._state.control, {"op": "delay", "component": component, "delay": time})
+
     def reconfigure(self, **options: Any) -> None:
         """Change options of the running cluster that may change while it runs: ``reconfigure(proxy="nftables")``."""
         launch.reconfigure(self.name, options)

@@ -7,6 +7,7 @@ merely reaped.  When it ends, for whatever reason, the kernel ends everything el
 One thread, one selector, no event loop: every call in here takes microseconds to milliseconds.
 """
 
+import difflib
 import functools
 import os
 import selectors
@@ -38,7 +39,7 @@ from knet.kernel import mounts
 from knet.kernel.aside import Aside
 from knet.kernel.inhabitants import end_all
 from knet.kernel.namespaces import Namespaces, entered
-from knet.underlay import validate
+from knet.underlay import impairment, validate
 from knet.underlay.families import in_families
 from knet.underlay.machine import Machine
 from knet.underlay.membership import Joining, Membership, join, leave
@@ -52,7 +53,7 @@ from knet.underlay.view import LocalView
 #: has lived for so long as the third
 RESTART = (0.05, 5.0, 10.0)
 #: requests that may change what is shown of the network
-CHANGES = ("change_link", "reset_link", "partition", "heal", "power", "join", "leave")
+CHANGES = ("change_link", "reset_link", "partition", "heal", "power", "join", "leave", "delay")
 #: seconds for everything from the first process to Ready
 UP_DEADLINE = 90
 
@@ -73,6 +74,10 @@ class Running:
     off: bool = False
     #: descriptors for it, by the option that tells their numbers
     extra: dict[str, list[int]] = field(default_factory=dict)
+    #: seconds by which it learns later what its watches tell
+    late: float = 0.0
+    #: where it hears of that
+    told: socket.socket | None = None
 
 
 class Supervisor:
@@ -133,7 +138,7 @@ class Supervisor:
             from knet.cluster.faults.run import load as load_plan  # an ordinary cluster has none
             from knet.cluster.faults.run import survey
 
-            wanted = [{"name": row.name, "machine": row.machine} for row in self._wanted()]
+            wanted = [{"name": row.name, "machine": row.machine, "delay": ""} for row in self._wanted()]
             survey(load_plan(self.config.faults), {**self._status()[0], "components": wanted})
         for component in self._wanted():
             self._begin(Running(component))
@@ -257,18 +262,23 @@ class Supervisor:
         component = running.component
         there = self._underlay.machines[component.machine].namespaces if component.machine else Namespaces({})
         log = os.open(self.state.log(component.name, component.machine), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        running.told, theirs = channel.pair()
+        running.told.setblocking(False)
+        if running.late:
+            _tell_late(running, running.late)
+        extra = {**running.extra, "told": [theirs.fileno()]}
         request = Spawn(
             module=component.module,
             title=f"knet {self.config.name}: {component.title}",
             options=component.options,
             namespaces=tuple(there.fds),
-            extra={option: len(fds) for option, fds in running.extra.items()},
+            extra={option: len(fds) for option, fds in extra.items()},
         )
         try:
-            extra = [fd for fds in running.extra.values() for fd in fds]
-            running.pid = self._zygote.spawn(request, log, there, extra)
+            running.pid = self._zygote.spawn(request, log, there, [fd for fds in extra.values() for fd in fds])
         finally:
             os.close(log)
+            theirs.close()
         running.since = time.monotonic()
         running.due = None
         self._running[component.title] = running
@@ -402,6 +412,7 @@ class Supervisor:
             "heal": self._heal,
             "power": self._power,
             "restart": self._restart,
+            "delay": self._delay,
             "configure": self._configure,
             "join": self._join,
             "leave": self._leave,
@@ -451,6 +462,7 @@ class Supervisor:
                     "machine": row.component.machine,
                     "pid": row.pid,
                     "restarts": row.restarts,
+                    "delay": impairment.in_time(row.late) if row.late else "",
                     "uptime": now - row.since if row.pid else 0,
                     "log": str(self.state.log(row.component.name, row.component.machine)),
                 }
@@ -613,12 +625,47 @@ class Supervisor:
         return {}, []
 
     def _restart(self, component: str) -> tuple[JSON, list[int]]:
-        running = self._running.get(component)
-        if running is None:
-            raise KnetError(f"there is no component {component!r}; there are: {', '.join(self._running)}")
+        running = self._component(component)
         if running.pid:
             os.kill(running.pid, signal.SIGTERM)
         return {}, []
+
+    def _delay(self, component: str, delay: str) -> tuple[JSON, list[int]]:
+        """From now on a component learns so much later what its watches tell; restarted, too.  0 ends it."""
+        running = self._component(component)
+        try:
+            seconds = impairment.seconds("delay", delay)
+        except ValueError as error:
+            raise KnetError(str(error)) from None
+        if running.component.name not in components.WATCHING:
+            names = ", ".join(components.WATCHING)
+            raise KnetError(f"{component} follows no watches that could be delayed; {names} do")
+        if running.pid:
+            _tell_late(running, seconds)
+        running.late = seconds
+        return {}, []
+
+    def _component(self, title: str) -> Running:
+        running = self._running.get(title)
+        if running is None:
+            near = difflib.get_close_matches(title, self._running, 1)
+            raise KnetError(
+                f"there is no component {title!r}{f' (is {near[0]} meant?)' if near else ''}; "
+                f"there are: {', '.join(self._running)}"
+            )
+        return running
+
+
+def _tell_late(running: Running, seconds: float) -> None:
+    """Tell a component by how much it is to be late; one on a machine that is paused reads it when that goes on."""
+    assert running.told is not None
+    try:
+        running.told.send(msgspec.json.encode({"delay": seconds}))
+    except BlockingIOError:
+        title = running.component.title
+        raise KnetError(f"{title} has not heard yet what it was told before; is its machine paused?") from None
+    except (BrokenPipeError, ConnectionResetError):
+        return  # it has ended just now; its successor is told at its start
 
 
 def _listening(machine: Machine, address: str, port: int) -> socket.socket:

@@ -48,7 +48,8 @@ class Spawn(msgspec.Struct, frozen=True, kw_only=True):
     """A request: run ``module``.main(Options) as ``title``.
 
     Descriptors travel beside it: the log, then the namespaces named in ``namespaces``, then the extra ones, whose
-    numbers in the new process are put into the options that ``extra`` names, so many for each.
+    numbers in the new process are put into the options that ``extra`` names, so many for each; ``told`` is for
+    the frame around the component (`knet.client.component.told`).
     """
 
     module: str
@@ -112,9 +113,9 @@ def _serve(connection: socket.socket) -> None:
 
 def _fork_component(request: Spawn, fds: list[int], write: int) -> None:
     """In the middle process: fork the component, report its pid and vanish."""
-    component = os.fork()
-    if component:
-        os.write(write, _PID.pack(component))
+    pid = os.fork()
+    if pid:
+        os.write(write, _PID.pack(pid))
         os._exit(0)
     os.close(write)
     code = 70
@@ -145,11 +146,16 @@ def _become(request: Spawn, fds: list[int]) -> int:
     os.close(log)
     os.chdir("/")
     setproctitle.setproctitle(request.title)
-    options: dict[str, object] = dict(request.options)
+    given = {}
     for option, count in request.extra.items():
-        options[option], extra = extra[:count], extra[count:]
+        given[option], extra = extra[:count], extra[count:]
+    from knet.client import component  # loaded by now; the supervisor, who imports this module, has no need of it
+
+    for told in given.pop("told", ()):
+        os.set_inheritable(told, False)
+        component.told = socket.socket(fileno=told)
     module = importlib.import_module(request.module)
-    module.main(msgspec.convert(options, module.Options))
+    module.main(msgspec.convert({**request.options, **given}, module.Options))
     return 0
 
 

@@ -76,7 +76,8 @@ def _bandwidth(name: str, value: object) -> float:
     return megabits * 1e6
 
 
-def _time(name: str, value: object) -> float:
+def seconds(name: str, value: object) -> float:
+    """A time as an option has it: ``20ms``, 0; ValueError."""
     match = _TIME.fullmatch(str(value).strip())
     if match:
         return float(match[1]) * _SECONDS[match[2][0]]
@@ -103,7 +104,8 @@ def _in_percent(probability: float) -> Value:
     return round(probability * 100, 6)
 
 
-def _in_time(seconds: float) -> Value:
+def in_time(seconds: float) -> str:
+    """As `seconds` reads it."""
     return f"{round(seconds * 1e3, 6):g}ms" if seconds >= 1e-3 else f"{round(seconds * 1e6, 3):g}us"
 
 
@@ -118,8 +120,8 @@ class _Row(NamedTuple):
 
 _ROWS = {
     "bw": _Row("rate", _bandwidth, lambda rate: round(rate / 1e6, 6), "{:g} Mbit/s"),
-    "delay": _Row("delay", _time, _in_time, "{}"),
-    "jitter": _Row("jitter", _time, _in_time, " ± {}"),
+    "delay": _Row("delay", seconds, in_time, "{}"),
+    "jitter": _Row("jitter", seconds, in_time, " ± {}"),
     "loss": _Row("loss", _probability, _in_percent, "loss {:g} %"),
     "loss_correlation": _Row("loss_correlation", _probability, _in_percent, " (correlation {:g} %)"),
     "duplicate": _Row("duplicate", _probability, _in_percent, "duplicate {:g} %"),

@@ -49,8 +49,8 @@ def _at(found: Any, path: str) -> Any:
     return found
 
 
-def kill(cluster: Cluster, component: str) -> None:
-    [row] = [row for row in cluster.status()["components"] if row["name"] == component]
+def kill(cluster: Cluster, component: str, machine: str = "cp1") -> None:
+    [row] = [row for row in cluster.status()["components"] if (row["name"], row["machine"]) == (component, machine)]
     os.kill(host_pid(cluster, row["pid"]), signal.SIGKILL)
 
 
@@ -203,5 +203,36 @@ def test_a_wrong_plan_is_one_line_and_nothing_is_done(
     plan = tmp_path / "plan.yaml"
     plan.write_text(written)
     done = knet("faults", "run", str(plan), "--name", NAME, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(complaint)
+
+
+def test_a_late_component_is_shown_everywhere_and_late_again_after_a_restart(
+    cluster: Cluster, wait: Callable[..., None]
+) -> None:
+    cluster.delay("network-agent@n1", "60s")
+    wait(MACHINES, "n1", spec__delays={"network-agent": "60000ms"}, status__delays="network-agent 60000ms")
+    assert knet("delay", "--name", NAME).stdout == "late network-agent@n1 60000ms\n"
+    kill(cluster, "network-agent", "n1")
+    log = Path(f"/var/lib/knet/{NAME}/logs/network-agent@n1.log")
+    said = "learns what its watches tell 60000 ms later"
+    eventually(lambda: log.read_text().count(said) == 2, "its successor is not late")
+    patch(cluster, MACHINES, "n1", delays={"kubelet": "1ms", "network-agent": None})
+    wait(MACHINES, "n1", status__delays="kubelet 1ms")
+    cluster.delay("kubelet@n1", "0")
+    wait(MACHINES, "n1", spec={"power": "Running"}, status__delays=None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        (("kube-prox@n1", "1s"), "knet: there is no component 'kube-prox@n1' (is kube-proxy@n1 meant?); there are: "),
+        (("kube-proxy@n1", "300"), "knet: delay='300' is no time: a number with its unit is meant, such as "),
+        (("kube-apiserver@cp1", "1s"), "knet: kube-apiserver@cp1 follows no watches that could be delayed; "),
+        (("kube-proxy@n1",), "knet: by how much? knet delay kube-proxy@n1 300ms; 0 ends it"),
+    ],
+)
+def test_a_delay_that_cannot_be_is_one_line(asked: tuple[str, ...], complaint: str, cluster: Cluster) -> None:
+    done = knet("delay", *asked, "--name", NAME, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith(complaint)

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
 
 from knet.api.objects import ConfigMap, K, Meta
-from knet.client import Gone, Index, Informer, Listing, WatchEvent
+from knet.client import Gone, Index, Informer, Listing, Unavailable, WatchEvent
+from knet.client import informer as informer_module
+from knet.client.late import Line
 
 
 def config(name: str, revision: int, value: str = "", namespace: str = "default") -> ConfigMap:
@@ -107,3 +111,68 @@ def test_an_index_follows_its_informer() -> None:
         return [[row.name for row in index.get(value)] for value in ("red", "blue", "green")]
 
     assert asyncio.run(body()) == [["c"], ["a"], []]
+
+
+def in_line(monkeypatch: pytest.MonkeyPatch, seconds: float, script: Script) -> list[list[str]]:
+    """What an informer in a late process knows when the script is through, and what it has told in the end."""
+
+    async def body() -> list[list[str]]:
+        line = Line()
+        monkeypatch.setattr(informer_module, "LINE", line)
+        line.delay(seconds)
+        informer = Informer(script, ConfigMap)  # type: ignore[arg-type]
+        running = asyncio.ensure_future(informer.run())
+        await asyncio.wait_for(script.done.wait(), 5)
+        known, told = [row.name for row in informer.list()], []
+        informer.subscribe(lambda old, new: told.append(f"{'-' if new is None else '+'}{(new or old).name}"))
+        line.delay(0)
+        await informer.synced.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return [known, told, [row.name for row in informer.list()]]
+
+    return asyncio.run(body())
+
+
+EVENTS: list[WatchEvent[Any] | Exception] = [
+    WatchEvent("ADDED", config("b", 6)),
+    WatchEvent("DELETED", config("b", 7)),
+    WatchEvent("ADDED", config("c", 8)),
+]
+
+
+def test_who_is_late_learns_all_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script([Listing((config("a", 3),), "5")], [EVENTS])
+    assert in_line(monkeypatch, 3600, script) == [[], ["+a", "+b", "-b", "+c"], ["a", "c"]]
+
+
+def test_who_is_late_goes_on_from_what_came_when_a_watch_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Script):
+        asked: ClassVar[list[str]] = []
+
+        async def watch(self, cls: type[K], revision: str, *selection: str) -> AsyncIterator[WatchEvent[K]]:
+            self.asked.append(revision)
+            async for event in super().watch(cls, revision, *selection):
+                yield event
+
+    gone = Gone(410, "Expired", "too old resource version")
+    lists = [Listing((config("a", 3),), "5"), Listing((config("d", 9),), "9")]
+    script = Broken(lists, [[*EVENTS[:1], Unavailable("cut")], [*EVENTS[1:], gone], []])
+    assert in_line(monkeypatch, 3600, script)[1:] == [["+a", "+b", "-b", "+c", "-a", "-c", "+d"], ["d"]]
+    assert Broken.asked == ["5", "6", "9"]
+
+
+def test_what_comes_after_a_longer_delay_does_not_overtake() -> None:
+    async def body() -> tuple[list[int], bool]:
+        line, done = Line(), asyncio.Event()
+        told: list[int] = []
+        line.delay(3600)
+        line.join(lambda: told.append(1))
+        line.delay(0.001)
+        line.join(lambda: told.append(2))
+        line.join(done.set)
+        await done.wait()
+        line.delay(0)
+        return told, line.waits
+
+    assert asyncio.run(body()) == ([1, 2], False)

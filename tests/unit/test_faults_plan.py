@@ -18,7 +18,7 @@ from knet.underlay.impairment import OPTIONS
 GROUND = Picture(
     links={frozenset((machine, "s1")): link_wish({"bw": 10}, (machine, "s1")) for machine in ("n1", "n2", "cp1")},
     machines={"cp1": "Running", "n1": "Running", "n2": "Running"},
-    components=frozenset({"kubelet@n1"}),
+    delays={"kubelet@n1": 0, "kube-apiserver@cp1": 0},
 )
 
 
@@ -57,6 +57,9 @@ def planned(*faults: str, seed: int = 1, **keys: Any) -> list[str]:
         ("faults:\n- {at: 1, for: 1, machine: n1, power: off, loss: 1}", "plan.yaml:2: loss is no matter of a machine"),
         ("faults:\n- {at: 1, for: 1, machine: n1, power: reboot}", "plan.yaml:2: for has no meaning: this is over at"),
         ("faults:\n- {at: 1, for: 1, pick: 2, machine: n1, power: off}", "plan.yaml:2: pick: 2 of 1"),
+        ("faults:\n- {at: 1, for: 1, component: kubelet@n1, loss: 1}", "plan.yaml:2: loss is no matter of a component"),
+        ("faults:\n- {at: 1, for: 1, component: kubelet@n1, delay: 1}", "plan.yaml:2: delay=1 is no time: a number"),
+        ("faults:\n- {at: 1, component: kubelet@n1, delay: 1s}", "plan.yaml:2: when is this over? Say for, or a dur"),
         ("faults:\n- {at: 1, link: n1 s1, up: false}", "plan.yaml:2: when is this over? Say for, or a duration"),
         (
             "faults:\n- {every: 2, for: 1, link: n1 s1, up: false}",
@@ -82,7 +85,8 @@ def test_a_mistake_is_one_line_that_says_where(written: str, complaint: str) -> 
         ("at: 1, for: 1, link: n1 s1, loss: 1, direction: n2", "plan.yaml:2: direction: n2 is at neither end of n1 s1"),
         ("at: 1, for: 1, link: n1 s1, jitter: 1ms", "plan.yaml:2: link n1 s1: jitter needs a delay from which to dev"),
         ("at: 1, for: 1, machine: n3, power: off", "plan.yaml:2: there is no machine n3; there are cp1, n1, n2"),
-        ("at: 1, component: kubelet@n3", "plan.yaml:2: there is no component kubelet@n3; there are kubelet@n1"),
+        ("at: 1, component: kubelet@n3", "plan.yaml:2: there is no component kubelet@n3; there are kube-apis"),
+        ("at: 1, for: 1, component: kube-apiserver@cp1, delay: 1s", "plan.yaml:2: kube-apiserver@cp1 follows no wat"),
         ("at: 1, for: 1, partition: n1 | n4", "plan.yaml:2: there is no machine or switch 'n4'; there are cp1, n1, n2"),
     ],
 )
@@ -169,6 +173,15 @@ def test_a_machine_is_as_bad_as_the_worst_fault() -> None:
     off, paused = occurrences("at: 1, machine: n1, power: off", "at: 2, machine: [n1, n2], power: paused")
     assert effect(GROUND, [off, paused]).machines == {"cp1": "Running", "n1": "Off", "n2": "Paused"}
     assert effect(GROUND, [paused]).machines == {"cp1": "Running", "n1": "Paused", "n2": "Paused"}
+
+
+def test_a_component_that_is_late_is_in_time_again_when_its_last_fault_ends() -> None:
+    one, other = occurrences(*(f"at: 1, component: kubelet@n1, delay: {by}" for by in ("2s", "300ms")))
+    assert text(one) == "component kubelet@n1: 2s late"
+    late = effect(GROUND, [one, other])
+    ask = {"op": "delay", "component": "kubelet@n1"}
+    assert list(requests(late, effect(GROUND, [one]))) == [{**ask, "delay": "2000ms"}]
+    assert list(requests(late, GROUND)) == [{**ask, "delay": "0us"}]
 
 
 class Steps(Pace):

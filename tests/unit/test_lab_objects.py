@@ -10,7 +10,7 @@ from custom_harness import define
 
 from knet.cluster.lab import translate
 from knet.cluster.lab.definitions import LINKS, MACHINES, definitions
-from knet.cluster.lab.translate import link_requests, link_wish, machine_requests
+from knet.cluster.lab.translate import MachineWish, link_requests, link_wish, machine_requests, machine_wish
 from knet.underlay import impairment
 from knet.underlay.impairment import NONE, OPTIONS, changed
 from knet.underlay.state import DOWN, NO_CARRIER, UP, LinkState, Sending
@@ -92,8 +92,8 @@ def test_machines_by_their_power_and_whom_they_do_not_hear() -> None:
             ("n3", "1.1.1.3", "off"),
         )
     ]
-    found = translate.machines(rows, [[["n1"], ["n3", "n2"]]])
-    assert {name: (seen.wish, seen.status["apart"]) for name, seen in found.items()} == {
+    found = translate.machines(rows, [], [[["n1"], ["n3", "n2"]]])
+    assert {name: (seen.wish.power, seen.status["apart"]) for name, seen in found.items()} == {
         "n1": ("Running", "n2,n3"),
         "n2": ("Paused", "n1"),
         "n3": ("Off", "n1"),
@@ -113,8 +113,21 @@ def test_machines_by_their_power_and_whom_they_do_not_hear() -> None:
     ],
 )
 def test_from_every_power_to_every_other(now: str, wish: str, actions: list[str]) -> None:
-    asked = machine_requests("n1", wish, now)
+    asked = machine_requests("n1", MachineWish(wish), MachineWish(now))
     assert asked == [{"op": "power", "machine": "n1", "action": action} for action in actions]
+
+
+def test_a_machine_whose_components_are_late() -> None:
+    row = {"name": "n1", "role": "worker", "address": "1.1.1.1", "state": "running"}
+    late = [{"name": name, "machine": "n1", "delay": by} for name, by in (("kubelet", "1s"), ("kube-proxy", ""))]
+    [seen] = translate.machines([row], late, ()).values()
+    assert (seen.spec, seen.status["delays"]) == ({"power": "Running", "delays": {"kubelet": "1s"}}, "kubelet 1s")
+    wish = machine_wish({"delays": {"kubelet": "0", "kube-proxy": "300ms"}})
+    assert machine_requests("n1", wish, seen.wish) == [
+        {"op": "delay", "component": "kube-proxy@n1", "delay": "300ms"},
+        {"op": "delay", "component": "kubelet@n1", "delay": "0us"},
+    ]
+    assert machine_requests("n1", wish, wish) == []
 
 
 @pytest.fixture(scope="module")

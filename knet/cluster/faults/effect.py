@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knet.api.objects import JSON
+from knet.cluster.components import WATCHING
 from knet.cluster.faults.plan import COMPONENT, LINK, MACHINE, OFF, PARTITION, PAUSED, REBOOT, Fault, PlanError
 from knet.cluster.faults.schedule import Occurrence
 from knet.cluster.lab import translate
-from knet.cluster.lab.translate import LinkWish, link_requests, machine_requests
+from knet.cluster.lab.translate import LinkWish, MachineWish, link_requests, machine_requests
 from knet.kernel.qdiscs import Impairment
 from knet.underlay import impairment, isolation
 from knet.underlay.state import LinkState
@@ -26,21 +27,23 @@ _POWERS = {PAUSED: "Paused", OFF: "Off"}
 
 @dataclass(frozen=True)
 class Picture:
-    """The network: links by their ends, machines' power, partitions."""
+    """The network: links by their ends, machines' power, partitions, components' delays in seconds."""
 
     links: Mapping[frozenset[str], LinkWish]
     machines: Mapping[str, str]
     partitions: frozenset[Split] = frozenset()
-    components: frozenset[str] = field(default=frozenset(), compare=False)
+    delays: Mapping[str, float] = field(default_factory=dict)
+    """by the titles of all components"""
 
 
 def picture(status: JSON, links: Iterable[LinkState]) -> Picture:
     """The network as the supervisor tells it."""
     found = {frozenset(end for end, _impairment in seen.wish[1]): seen.wish for seen in translate.links(links).values()}
-    machines = {name: seen.wish for name, seen in translate.machines(status["machines"], ()).items()}
-    components = frozenset(f"{row['name']}@{row['machine']}" for row in status["components"])
+    machines = {name: seen.wish.power for name, seen in translate.machines(status["machines"], (), ()).items()}
+    rows = status["components"]
+    delays = {f"{row['name']}@{row['machine']}": impairment.seconds("delay", row["delay"]) for row in rows}
     partitions = frozenset(isolation.text(split) for split in status["partitions"])
-    return Picture(found, machines, partitions, components)
+    return Picture(found, machines, partitions, delays)
 
 
 def check(faults: Iterable[Fault], ground: Picture) -> list[tuple[Fault, Impairment]]:
@@ -62,6 +65,7 @@ def check(faults: Iterable[Fault], ground: Picture) -> list[tuple[Fault, Impairm
 def effect(ground: Picture, lasting: Iterable[Occurrence]) -> Picture:
     """What the network is to be while these last."""
     links, machines, partitions = dict(ground.links), dict(ground.machines), set(ground.partitions)
+    delays = dict(ground.delays)
     for occurrence in lasting:
         fault = occurrence.fault
         for target in occurrence.targets:
@@ -72,7 +76,9 @@ def effect(ground: Picture, lasting: Iterable[Occurrence]) -> Picture:
                 machines[target] = _POWERS[fault.power]
             elif fault.kind == PARTITION:
                 partitions.add(target)
-    return Picture(links, machines, frozenset(partitions), ground.components)
+            elif fault.kind == COMPONENT:
+                delays[target] = impairment.seconds("delay", fault.options["delay"])
+    return Picture(links, machines, frozenset(partitions), delays)
 
 
 def requests(now: Picture, wanted: Picture) -> Iterator[JSON]:
@@ -80,7 +86,10 @@ def requests(now: Picture, wanted: Picture) -> Iterator[JSON]:
     for ends, wish in wanted.links.items():
         yield from link_requests(wish, now.links[ends])
     for name, power in wanted.machines.items():
-        yield from machine_requests(name, power, now.machines[name])
+        yield from machine_requests(name, MachineWish(power), MachineWish(now.machines[name]))
+    for component, delay in wanted.delays.items():
+        if delay != now.delays[component]:
+            yield {"op": "delay", "component": component, "delay": impairment.in_time(delay)}
     for split in sorted(wanted.partitions - now.partitions):
         yield {"op": "partition", "groups": groups(split)}
     for split in sorted(now.partitions - wanted.partitions):
@@ -110,8 +119,12 @@ def text(occurrence: Occurrence) -> str:
             words.append(", ".join(f"{option} {value}" for option, value in fault.options.items()))
         sender = f" (from {fault.direction})" if fault.direction else ""
         return f"link {names}: {', '.join(words)}{sender}"
-    what = "restarted" if fault.kind == COMPONENT else fault.power
+    what = _late(fault) if fault.kind == COMPONENT else fault.power
     return f"{fault.kind} {', '.join(occurrence.targets)}" + (f": {what}" if what else "")
+
+
+def _late(fault: Fault) -> str:
+    return f"{fault.options['delay']} late" if fault.options else "restarted"
 
 
 def _impaired(wish: LinkWish, fault: Fault) -> LinkWish:
@@ -133,8 +146,10 @@ def _unknown(fault: Fault, target: str, ground: Picture) -> Iterator[str]:
             yield f"direction: {fault.direction} is at neither end of {target}"
     if fault.kind == MACHINE and target not in ground.machines:
         yield f"there is no machine {target}; there are {', '.join(ground.machines)}"
-    if fault.kind == COMPONENT and target not in ground.components:
-        yield f"there is no component {target}; there are {', '.join(sorted(ground.components))}"
+    if fault.kind == COMPONENT and target not in ground.delays:
+        yield f"there is no component {target}; there are {', '.join(sorted(ground.delays))}"
+    if fault.kind == COMPONENT and fault.options and target.partition("@")[0] not in WATCHING:
+        yield f"{target} follows no watches that could be delayed; {', '.join(WATCHING)} do"
     if fault.kind == PARTITION:
         switches = frozenset().union(*ground.links) - ground.machines.keys()
         for name in (name for group in groups(target) for name in group):

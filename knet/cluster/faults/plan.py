@@ -9,6 +9,7 @@
     - {at: [20s, 40s], for: 5s, partition: "n1,n2 | cp1"}
     - {at: 30s, machine: n2, power: reboot}
     - {at: 35s, component: kubelet@n1}                                     # restarted
+    - {at: 40s, for: 5s, component: kube-proxy@n2, delay: 300ms}           # it learns later (`knet delay`)
 
 Pure.  Whether there are such links and machines is for `knet.cluster.faults.effect` to say.
 """
@@ -65,13 +66,13 @@ class Fault:
     up: bool = True
     direction: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """what becomes of packets (`knet.underlay.impairment.OPTIONS`)"""
+    """what becomes of packets (`knet.underlay.impairment.OPTIONS`), or a component's delay"""
     power: str = ""
 
     @property
     def instant(self) -> bool:
         """Over as soon as it has begun."""
-        return self.kind == COMPONENT or self.power == REBOOT
+        return (self.kind == COMPONENT and not self.options) or self.power == REBOOT
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def _complaints(fault: Fault, values: Mapping[str, Any]) -> list[str]:
     """What of a fault does not go together."""
     only = {LINK: ("up", "direction"), MACHINE: ("power",), PARTITION: (), COMPONENT: ()}
     foreign = [key for kind, keys in only.items() if kind != fault.kind for key in keys if key in values]
-    foreign += [option for option in fault.options if fault.kind != LINK]
+    meant = {LINK: impairment.OPTIONS, COMPONENT: ("delay",)}.get(fault.kind, ())
+    foreign += [option for option in fault.options if option not in meant]
     found = [f"{key} is no matter of a {fault.kind}" for key in foreign]
     if fault.kind == LINK and fault.up and not fault.options:
         found.append(f"what happens to the link? Say up: false, or {', '.join(impairment.OPTIONS)}")

@@ -117,12 +117,18 @@ def definitions() -> list[JSON]:
                     "enum": [RUNNING, PAUSED, OFF],
                     "default": RUNNING,
                     "description": "Paused: all its processes stand still and it answers nobody. Off: it has no power.",
-                }
+                },
+                "delays": {
+                    "type": "object",
+                    "description": "By component: how much later it learns what its watches tell, such as 300ms.",
+                    "additionalProperties": _TIME,
+                },
             },
             {
                 "power": {"type": "string", "description": "As in the spec, as it is."},
                 "role": {"type": "string", "description": "control-plane, worker, external or router."},
                 "address": {"type": "string", "description": "Its first IP address."},
+                "delays": {"type": "string", "description": "The components that are late, and by how much."},
                 "apart": {"type": "string", "description": "The machines that partitions keep it from hearing."},
             },
             [
@@ -130,6 +136,7 @@ def definitions() -> list[JSON]:
                 ("Power", "string", ".status.power", 0),
                 ("Address", "string", ".status.address", 0),
                 ("Apart", "string", ".status.apart", 0),
+                ("Delays", "string", ".status.delays", 1),
                 ("Message", "string", ".status.message", 1),
             ],
         ),

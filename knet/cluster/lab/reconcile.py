@@ -21,7 +21,7 @@ from knet.client.controller import Key
 from knet.cluster import channel
 from knet.cluster.errors import KnetError
 from knet.cluster.lab import translate
-from knet.cluster.lab.definitions import RUNNING, LabObject, Link, Machine
+from knet.cluster.lab.definitions import LabObject, Link, Machine
 from knet.cluster.lab.translate import Seen
 from knet.underlay.plan import CONTROL_PLANE
 from knet.underlay.state import LinkState
@@ -47,7 +47,7 @@ LINK = Kind(
     lambda spec, seen: translate.link_wish(spec, [end for end, _impairment in seen.wish[1]]),
     lambda _name, wish, now: translate.link_requests(wish, now),
 )
-MACHINE = Kind(Machine, lambda spec, _seen: spec.get("power", RUNNING), translate.machine_requests)
+MACHINE = Kind(Machine, lambda spec, _seen: translate.machine_wish(spec), translate.machine_requests)
 
 Changed = Callable[[type[LabObject], str], None]
 
@@ -70,7 +70,7 @@ class Network:
             self.cluster = answer["life"]
             fresh = {
                 Link: translate.links(msgspec.convert(answer["links"], list[LinkState])),
-                Machine: translate.machines(answer["machines"], answer["partitions"]),
+                Machine: translate.machines(answer["machines"], answer["components"], answer["partitions"]),
             }
             before, self.seen = self.seen, fresh
         for cls, now in fresh.items():

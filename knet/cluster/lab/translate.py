@@ -1,12 +1,13 @@
 """Between the network as the supervisor tells it and the specs and statuses of Links and Machines.  Pure.
 
 A wish is compared in one form, whoever utters it: a link's as whether it is up and each end's impairment, a machine's
-as its power.  What has to be done to fulfil it is a list of requests to the supervisor.
+as its power and by how much its components are late.  What has to be done to fulfil it is a list of requests to the
+supervisor.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from knet.api.objects import JSON
 from knet.cluster.lab.definitions import OFF, PAUSED, RUNNING, field_of
@@ -18,6 +19,14 @@ from knet.underlay.state import DOWN, LinkState
 
 #: what is wished of a link: up, and by the name of each end what becomes of the packets that it sends
 LinkWish = tuple[bool, tuple[tuple[str, Impairment], ...]]
+
+
+class MachineWish(NamedTuple):
+    """What is wished of a machine: its power, and by component the seconds that it is late (`knet delay`)."""
+
+    power: str
+    delays: tuple[tuple[str, float], ...] = ()
+
 
 #: from → to: what the supervisor is asked to do with a machine
 _STEPS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -50,16 +59,27 @@ def name_of(link: LinkState) -> str:
     return "-".join(end.node for end in link.ends).lower()
 
 
-def machines(rows: Sequence[JSON], partitions: Iterable[Sequence[Sequence[str]]]) -> dict[str, Seen]:
-    """Machines by name; ``rows`` are those of the supervisor's status."""
+def machines(
+    rows: Sequence[JSON], components: Sequence[JSON], partitions: Iterable[Sequence[Sequence[str]]]
+) -> dict[str, Seen]:
+    """Machines by name; ``rows`` and ``components`` are those of the supervisor's status."""
     kept_apart = apart(tuple(tuple(map(tuple, split)) for split in partitions))
     found = {}
     for row in rows:
         power = row["state"].capitalize()
         others = ",".join(other["name"] for other in rows if other["name"] in kept_apart.get(row["name"], ()))
-        status = {"power": power, "role": row["role"], "address": row["address"], "apart": others}
-        found[row["name"]] = Seen(power, {"power": power}, status)
+        late = {each["name"]: each["delay"] for each in components if each["machine"] == row["name"] and each["delay"]}
+        told = ", ".join(f"{name} {delay}" for name, delay in late.items())
+        status = {"power": power, "role": row["role"], "address": row["address"], "apart": others, "delays": told}
+        spec = {"power": power, **({"delays": late} if late else {})}
+        found[row["name"]] = Seen(machine_wish(spec), spec, status)
     return found
+
+
+def machine_wish(spec: JSON) -> MachineWish:
+    """What a Machine's spec wishes; ValueError in one line."""
+    delays = {name: impairment.seconds(name, delay) for name, delay in (spec.get("delays") or {}).items()}
+    return MachineWish(spec.get("power", RUNNING), tuple(sorted(item for item in delays.items() if item[1])))
 
 
 def link_wish(spec: JSON, ends: Sequence[str]) -> LinkWish:
@@ -93,9 +113,15 @@ def link_requests(wish: LinkWish, now: LinkWish) -> list[JSON]:
     return changes + ([{**link, "up": up}] if up != is_up else [])
 
 
-def machine_requests(name: str, wish: str, now: str) -> list[JSON]:
-    """What is to be asked of the supervisor so that a machine's power becomes as wished."""
-    return [{"op": "power", "machine": name, "action": action} for action in _STEPS.get((now, wish), ())]
+def machine_requests(name: str, wish: MachineWish, now: MachineWish) -> list[JSON]:
+    """What is to be asked of the supervisor so that a machine becomes as wished."""
+    power = [{"op": "power", "machine": name, "action": action} for action in _STEPS.get((now.power, wish.power), ())]
+    wanted, there = dict(wish.delays), dict(now.delays)
+    return power + [
+        {"op": "delay", "component": f"{component}@{name}", "delay": impairment.in_time(wanted.get(component, 0))}
+        for component in sorted(wanted.keys() | there.keys())
+        if wanted.get(component) != there.get(component)
+    ]
 
 
 def _link(state: LinkState) -> Seen:
