@@ -189,9 +189,22 @@ class NodeReporter:
             except TimeoutError:
                 pass
             self._changed.clear()
-            if _content(self._status()) != self._reported or loop.time() - last >= REPORT:
+            if await self._is_untold() or loop.time() - last >= REPORT:
                 await self._until_done(self._write_status)
                 last = loop.time()
+
+    async def _is_untold(self) -> bool:
+        """Whether the API shows another status than this one, such as what was made of this node's silence."""
+        try:
+            node = await self._client.get(Node, self._facts.name)
+        except (ApiError, Unavailable):
+            return True
+        shown = {row.type: row for row in node.status.conditions if row.lastTransitionTime}
+        self._conditions = {
+            kind: {"status": shown[kind].status, "lastTransitionTime": shown[kind].lastTransitionTime}
+            for kind in self._conditions.keys() & shown
+        }
+        return _content(self._status()) != self._reported
 
     async def _write_status(self) -> None:
         status = self._status()
@@ -225,11 +238,15 @@ class NodeReporter:
         }
 
     async def _renew(self) -> None:
-        """The heartbeat: upstream's node Lease, owned by the Node."""
-        name = self._facts.name
+        """The heartbeat: upstream's node Lease, owned by the Node; after a silence the status is looked at, too."""
+        name, loop = self._facts.name, asyncio.get_running_loop()
+        last = loop.time()
         while True:
             try:
                 await self._client.patch(Lease, name, {"spec": {"renewTime": rfc3339_micro()}}, NODE_LEASE_NAMESPACE)
+                if loop.time() - last > self._timing.node_lease_duration:
+                    self.changed()
+                last = loop.time()
             except NotFound:
                 await self._until_done(self._create_lease)
             except (ApiError, Unavailable) as error:

@@ -1,8 +1,14 @@
 """Nodes, namespaces and scheduling from end to end, over a real API server."""
 
+import asyncio
+from dataclasses import replace
+
 from control_plane_harness import VIGILANT, World, run
 
-from knet.api.objects import ConfigMap, Event, Namespace, Node, Pod, ServiceAccount, condition
+from knet.api.objects import Condition, ConfigMap, Event, Namespace, Node, Pod, ServiceAccount, condition
+from knet.api.timing import LAB
+from knet.client.client import STRATEGIC
+from knet.kubelet.node import Health, NodeFacts, NodeReporter
 
 LEAVES_AT_ONCE = [
     {
@@ -39,6 +45,33 @@ def test_a_silent_node_loses_its_pods_to_another_and_gets_them_back_as_corpses()
 
 def _on(pod: Pod, node: str) -> bool:
     return pod.spec.nodeName == node
+
+
+def test_a_kubelet_that_hears_again_contradicts_what_was_made_of_its_silence() -> None:
+    timing = replace(LAB, node_status_update_frequency=0.05)
+    facts = NodeFacts("n9", ("172.18.0.9",), "test", {}, {"cpu": "4", "memory": "8Gi", "pods": "110"})
+
+    seen: list[Condition] = []
+
+    def note(_: Node | None, node: Node | None) -> None:
+        if node is not None and node.name == "n9" and (row := condition(node.status.conditions, "Ready")):
+            seen.append(row)
+
+    async def story(world: World) -> None:
+        world.nodes.subscribe(note)
+        reporter = NodeReporter(world.client, facts, timing, Health(network=True), list)
+        reporting = asyncio.ensure_future(reporter.run())
+        await world.until(lambda: bool(seen) and seen[-1].status == "True")
+        row = {"type": "Ready", "status": "Unknown", "lastTransitionTime": "2025-01-01T12:00:00Z"}
+        patch = {"status": {"conditions": [row]}}
+        for _ in range(2):
+            seen.clear()
+            await world.client.patch(Node, "n9", patch, subresource="status", kind=STRATEGIC)
+            await world.until(lambda: {"Unknown", "True"} <= {row.status for row in seen} and seen[-1].status == "True")
+            assert seen[-1].lastTransitionTime != row["lastTransitionTime"]
+        reporting.cancel()
+
+    run(story)
 
 
 def test_pods_of_a_node_that_is_gone_for_good_go_too() -> None:
