@@ -28,17 +28,18 @@ PAUSE = 0.01
 def answer(store: Store, request: Request) -> Streamed:
     """The page; StatusError 400 for a ``since`` that is no number."""
     since = integer(request.query, "since") / 1e9
-    return Streamed(_pieces(store, since, flag(request.query, "follow")), content_type="application/x-ndjson")
+    return Streamed(pieces(store, since, flag(request.query, "follow")), content_type="application/x-ndjson")
 
 
-async def _pieces(store: Store, since: float, follow: bool) -> AsyncGenerator[bytes, None]:
+async def pieces(store: Store, since: float, follow: bool) -> AsyncGenerator[bytes, None]:
+    """Lines, gathered to what is worth a write."""
     seen: dict[str, int] = {}
     revision = 0
     while True:
-        for piece in _gathered(_line(past, seen) for past in store.history(since, revision)):
+        found, revision = store.history(since, revision), store.revision
+        for piece in _gathered(_line(past, seen) for past in found):
             yield piece
             await asyncio.sleep(0)  # other requests have their turn
-        revision = store.revision
         if not follow:
             return
         await store.reach(revision + 1)

@@ -40,6 +40,9 @@ from knet.inspect.places import Sites, inventory
 from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
+    from knet.cluster.timeline import Observatory, Recording
+    from knet.inspect.timeline.event import Event
+    from knet.inspect.timeline.timeline import Timeline
     from knet.inspect.world import World
 
 T = TypeVar("T")
@@ -345,6 +348,34 @@ class Cluster:
         from knet.cluster.inspection import read_world
 
         return self.call(read_world(self.api, self._state))
+
+    def _observatory(self, target: str, namespace: str) -> "Observatory":
+        from knet.cluster.timeline import Observatory
+
+        return Observatory(self.api, self._state, self.status(), target, namespace)
+
+    def timeline(self, target: str = "", namespace: str = "default", since: float = 30.0) -> "Timeline":
+        """What happened in the last seconds, to an object ("deployment/web") and what belongs to it, or to all."""
+        return self.call(self._observatory(target, namespace).past(since))
+
+    @contextmanager
+    def recording(self, target: str = "", namespace: str = "default") -> Iterator["Recording"]:
+        """What happens in a with block: ``with cluster.recording("svc/web") as seen: …; seen.timeline.text()``."""
+        session = self._observatory(target, namespace).recording(self.call)
+        recording = self.call(session.__aenter__())
+        try:
+            yield recording
+        finally:
+            self.call(session.__aexit__(None, None, None))
+
+    def follow(self, target: str = "", namespace: str = "default", since: float = 0.0) -> "Iterator[Sequence[Event]]":
+        """What happens from some seconds ago on, some events at a time, each in its place; for ever."""
+        batches = self._observatory(target, namespace).live(since)
+        try:
+            while True:
+                yield self.call(anext(batches))
+        finally:
+            self.call(batches.aclose())
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

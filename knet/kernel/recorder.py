@@ -49,12 +49,16 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """``began``: CLOCK_MONOTONIC, nanoseconds, when the process did; ``kept_from``: the number of the oldest entry."""
+    """``began``: CLOCK_MONOTONIC, nanoseconds, when the process did.
+
+    ``kept_from`` and ``kept_since``: number and stamp of the oldest entry; without one, those of the next.
+    """
 
     name: str
     pid: int
     began: int
-    kept_from: int = 0
+    kept_from: int = 1
+    kept_since: int = 0
 
 
 class Wanted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,8 +105,8 @@ class Recorder:
     def head(self, name: str) -> Head:
         """What a reader has to know first."""
         with self._lock:
-            oldest = self._entries[0][0] if self._entries else self._number + 1
-        return Head(name, os.getpid(), self.began, oldest)
+            number, at = self._entries[0][:2] if self._entries else (self._number + 1, time.monotonic_ns())
+        return Head(name, os.getpid(), self.began, number, at)
 
     async def tell(self, name: str, wanted: Wanted, writer: asyncio.StreamWriter) -> None:
         """Write an answer, and go on with it for ever where that is wanted; ConnectionError."""

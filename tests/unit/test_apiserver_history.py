@@ -1,12 +1,17 @@
 """/debug/history: the writes of all collections, who made them and when; for administrators alone."""
 
+import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from apiserver_harness import MERGE, Api, Server, deployment, pod, running
+
+from knet.apiserver.history import GATHERED, pieces
+from knet.store import Attributes, SqliteStore
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -71,6 +76,30 @@ def test_it_can_be_followed(server: Server) -> None:
                 assert line["object"]["metadata"]["name"] == f"followed-{name}"
 
     server.run(test)
+
+
+def test_a_follower_misses_nothing_that_is_written_while_he_is_told(tmp_path: Path) -> None:
+    """Three lines that go out one by one; what comes between the first and the second is the fourth."""
+
+    async def test() -> None:
+        store = SqliteStore(tmp_path / "store.db", lambda *_: Attributes({}, {}))
+
+        async def put(name: str) -> None:
+            await store.write(f"/registry/configmaps/a/{name}", {"metadata": {"name": name}, "data": "x" * GATHERED}, 0)
+
+        for name in ("1", "2", "3"):
+            await put(name)
+        told = pieces(store, 0, follow=True)
+        names = []
+        for number in range(4):
+            names.append(orjson.loads(await anext(told))["object"]["metadata"]["name"])
+            if number == 0:
+                await put("4")
+        await told.aclose()
+        await store.close()
+        assert names == ["1", "2", "3", "4"]
+
+    asyncio.run(asyncio.wait_for(test(), 20))
 
 
 def test_only_administrators_may_read_it_and_nobody_may_write_it(server: Server) -> None:

@@ -103,7 +103,7 @@ def test_it_answers_with_a_head_and_its_entries() -> None:
         row.record("kubelet", "signal", (POD,), "%s to %s", "SIGTERM", "nginx")
         async with _asked(name, Wanted()) as reader:
             lines = (await reader.read()).splitlines()
-        assert msgspec.json.decode(lines[0], type=Head) == Head(name, os.getpid(), row.began, 1)
+        assert msgspec.json.decode(lines[0], type=Head) == Head(name, os.getpid(), row.began, 1, row.entries()[0].at)
         assert [msgspec.json.decode(line, type=Entry) for line in lines[1:]] == row.entries()
 
     serving(test)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -45,10 +46,42 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Where it happened, "" if nowhere in particular."""
         return self.actor.partition("@")[2]
 
+    @property
+    def by_somebody(self) -> bool:
+        """It was written by a person or a program of theirs, not by a component."""
+        return bool(self.user) and not self.user.startswith("system:")
+
 
 def ref(kind: str, namespace: str, name: str) -> str:
     """How an event names an object; ``kind`` is its resource's singular."""
     return f"{kind}/{namespace}/{name}" if namespace else f"{kind}/{name}"
+
+
+def short(name: str) -> str:
+    """``pod/default/web-0`` → ``pod/web-0``, as people name it; ``kube-system/pod/x`` elsewhere."""
+    kind, *rest = name.split("/")
+    if len(rest) == 2:
+        return f"{kind}/{rest[1]}" if rest[0] == "default" else f"{rest[0]}/{kind}/{rest[1]}"
+    return name
+
+
+def moment(realtime: int) -> str:
+    """RFC 3339 with nanoseconds, UTC."""
+    return f"{datetime.fromtimestamp(realtime // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{realtime % 10**9:09d}Z"
+
+
+def since(nanoseconds: int) -> str:
+    """An offset, in seconds to the tenth of a millisecond: `` +0.0041``."""
+    sign = "+" if nanoseconds else " "
+    return f"{sign}{nanoseconds / 1e9:.4f}".rjust(9)
+
+
+def spelled(nanoseconds: int) -> str:
+    """``2.1 ms``, ``340 µs``, ``1.2 s``"""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1000)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds} ns"
 
 
 _RANK = {kind: place for place, kind in enumerate(KINDS)}

@@ -1,0 +1,165 @@
+"""What happened, in one order."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from knet.cli.terminal import PACKETS, Name, attached, out
+from knet.cluster.config import DEFAULT_NAME
+from knet.errors import KnetError
+
+if TYPE_CHECKING:
+    from knet.inspect.timeline.grouping import Line
+    from knet.inspect.timeline.timeline import Timeline
+
+app = typer.Typer()
+
+_COMMAND = "knet.command"
+#: seconds of the past that are shown where nothing else is said
+SINCE = 30.0
+#: columns of actor, object and text where what comes is not known yet
+WIDTHS = (23, 34, 56)
+#: of texts
+STYLES = {
+    "decision": "cyan",
+    "binding": "cyan",
+    "sandbox": "green",
+    "container": "green",
+    "probe": "yellow",
+    "signal": "red",
+    "rules": "magenta",
+    "routes": "magenta",
+    "packet": "bold blue",
+}
+
+
+class _WithCommand(TyperCommand):
+    """What comes after ``--`` is another program's command line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            place = args.index("--")
+            ctx.meta[_COMMAND] = args[place + 1 :]
+            if not args[place + 1 :]:
+                raise KnetError("-- has to be followed by a command")
+            args = args[:place]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_WithCommand, rich_help_panel=PACKETS)
+def timeline(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="[OBJECT]", help="deployment/web, svc/web, pod/x, node/n1, and what belongs to it.")
+    ] = "",
+    name: Name = DEFAULT_NAME,
+    namespace: Annotated[str, typer.Option(metavar="NAME", help="Of OBJECT.")] = "default",
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help=f"How far back: 10s, 5m (default: {SINCE:g}s).")
+    ] = None,
+    lasting: Annotated[str | None, typer.Option("--for", metavar="TIME", help="Record for so long from now.")] = None,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what happens.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="A line for each event, however alike they are.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each event.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="A picture, for a browser.")] = None,
+) -> None:
+    """Who did what, when: API writes, decisions, sandboxes, probes, signals, rules; of an object or of all.
+
+    Without more it is of the past. With a command (knet timeline -- kubectl rollout restart deployment/web) it is of
+    what happens while that runs and after, until nothing has happened for a second.
+    """
+    command: list[str] = context.meta.get(_COMMAND, [])
+    past, span = _seconds("--since", since), _seconds("--for", lasting)
+    if follow and (command or lasting or html):
+        raise KnetError("--follow goes with neither a command, --for nor --html: it has no end")
+    if since and (command or lasting):
+        raise KnetError("--since is about the past; a recording begins now")
+    if html is not None:
+        _check_writable(html)
+    code = 0
+    with attached(name) as cluster:
+        if follow:
+            with contextlib.suppress(KeyboardInterrupt):
+                _print(cluster.follow(target, namespace, SINCE if past is None else past), json)
+            return
+        if command or lasting:
+            with cluster.recording(target, namespace) as recording:
+                code = _run(command) if command else 0
+                with contextlib.suppress(KeyboardInterrupt):
+                    recording.wait(span) if span is not None else recording.quiet()
+                found = recording.timeline
+        else:
+            found = cluster.timeline(target, namespace, SINCE if past is None else past)
+    _show(found, every, json, html)
+    if code:
+        raise typer.Exit(1)
+
+
+def _seconds(option: str, text: str | None) -> float | None:
+    from knet.cluster.faults.plan import seconds
+
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as error:
+        raise KnetError(f"{option}: {error}") from None
+
+
+def _check_writable(path: Path) -> None:
+    """Before anything is recorded for it."""
+    if path.is_dir():
+        raise KnetError(f"--html: {path} is a directory; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise KnetError(f"--html: there is no directory {path.absolute().parent}")
+
+
+def _run(command: list[str]) -> int:
+    try:
+        return subprocess.run(command, check=False).returncode
+    except OSError as error:
+        raise KnetError(f"{command[0]}: {error.strerror}") from None
+
+
+def _print(batches: Iterator[Any], json: bool) -> None:
+    from knet.inspect.timeline.event import realtime_offset
+    from knet.inspect.timeline.grouping import grouped
+    from knet.inspect.timeline.timeline import plain
+
+    begin, offset = 0, realtime_offset()
+    for events in batches:
+        begin = begin or events[0].at
+        if json:
+            print("".join(plain(event, offset) for event in events), end="", flush=True)
+            continue
+        _table(grouped(events), begin, WIDTHS)
+
+
+def _show(found: "Timeline", every: bool, json: bool, html: Path | None) -> None:
+    if html is not None:
+        try:
+            html.write_text(found.html())
+        except OSError as error:
+            raise KnetError(f"--html: {html}: {error.strerror}") from None
+        out.print(f"{html}: {len(found.events)} events", markup=False)
+    elif json:
+        print(found.json(), end="")
+    else:
+        _table(found.rows(every), found.begin)
+        for sentence in found.gaps or ([] if found.events else ["nothing happened"]):
+            out.print(sentence, style="dim", markup=False)
+
+
+def _table(lines: "Sequence[Line]", begin: int, widths: tuple[int, int, int] = (0, 0, 0)) -> None:
+    from rich.text import Text
+
+    from knet.inspect.timeline.timeline import cells
+
+    for line, row in zip(lines, cells(lines, begin, widths), strict=True):
+        styles = ("dim", "bold", "", STYLES.get(line.first.kind, ""), "dim")
+        joined = Text("  ").join(Text(cell, style) for cell, style in zip(row, styles, strict=True))
+        joined.rstrip()
+        out.print(joined)

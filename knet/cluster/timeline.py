@@ -1,0 +1,136 @@
+"""Timelines of a running cluster (`knet.inspect.timeline`): what has happened, what happens while somebody looks on."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from knet.api.objects import JSON
+from knet.client import Client
+from knet.cluster.handles import Machine
+from knet.cluster.state import StateDir
+from knet.inspect.timeline.event import Event, ordered
+from knet.inspect.timeline.gather import Gathered, follow, gather, learn
+from knet.inspect.timeline.recorded import Door
+from knet.inspect.timeline.relations import meant, selected
+from knet.inspect.timeline.timeline import Timeline
+from knet.kernel import recorder
+from knet.kernel.recorder import Wanted
+
+#: components that record nothing: they are no part of knet, or on no machine
+_SILENT = ("etcd", "bootstrap", "faults")
+#: seconds without an event after which what somebody set going is over, and most that is waited for that
+QUIET, LONGEST = 1.0, 60.0
+
+
+class Observatory:
+    """One cluster, and the object that timelines are about ("" for all).  KnetError for an object that is not there."""
+
+    def __init__(self, client: Client, state: StateDir, status: JSON, target: str = "", namespace: str = "") -> None:
+        """``status`` is the supervisor's."""
+        self._client = client
+        self._doors = _doors(state, status)
+        self._name = meant(target, namespace or "default") if target else ""
+
+    async def past(self, seconds: float) -> Timeline:
+        """What happened in the last seconds."""
+        found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
+        await gather(self._client, self._doors, found)
+        if self._name:
+            found.relations.check(self._name)
+        return self._timeline(found)
+
+    async def live(self, seconds: float = 0.0) -> AsyncGenerator[list[Event], None]:
+        """What happens from some seconds ago on, some events at a time, for ever."""
+        found = await self._begun(seconds)
+        async for events in follow(self._client, self._doors, found):
+            if mine := self._mine(found, events):
+                yield mine
+
+    async def _begun(self, seconds: float = 0.0) -> Gathered:
+        found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
+        if self._name:
+            await learn(self._client, found.relations)
+            found.relations.check(self._name)
+        return found
+
+    def _mine(self, found: Gathered, events: list[Event]) -> list[Event]:
+        return selected(events, self._name, found.relations) if self._name else events
+
+    def _timeline(self, found: Gathered) -> Timeline:
+        return Timeline(tuple(self._mine(found, ordered(found.events))), tuple(dict.fromkeys(found.gaps)))
+
+    @contextlib.asynccontextmanager
+    async def recording(self, call: Callable[[Coroutine[Any, Any, None]], None]) -> AsyncIterator["Recording"]:
+        """What happens in a with block; ``call`` runs a coroutine on this loop for a thread that waits for it."""
+        found = await self._begun()
+        following = asyncio.create_task(self._follow(found))
+        try:
+            yield Recording(self, found, following, call)
+        finally:
+            following.cancel()
+
+    async def _follow(self, found: Gathered) -> None:
+        async for _ in follow(self._client, self._doors, found):
+            pass
+
+
+class Recording:
+    """Under way; for another thread than the loop's."""
+
+    def __init__(
+        self,
+        observatory: Observatory,
+        found: Gathered,
+        following: "asyncio.Task[None]",
+        call: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._observatory = observatory
+        self._found = found
+        self._following = following
+        self._call = call
+
+    def quiet(self, calm: float = QUIET, longest: float = LONGEST) -> None:
+        """Wait until nothing has happened for some seconds; KnetError where the recording has broken off."""
+        self._call(self._quiet(calm, longest))
+
+    def wait(self, seconds: float) -> None:
+        """Let some time pass; likewise."""
+        self._call(self._wait(seconds))
+
+    async def _quiet(self, calm: float, longest: float) -> None:
+        deadline = time.monotonic() + longest
+        while (now := time.monotonic()) < deadline:
+            last = max((row.at for row in self.timeline.events), default=self._found.since) / 1e9
+            if now - last >= calm:
+                return
+            await self._wait(min(last + calm, deadline) - now)
+
+    async def _wait(self, seconds: float) -> None:
+        done, _ = await asyncio.wait((self._following,), timeout=seconds)
+        if done:
+            self._following.result()
+
+    @property
+    def timeline(self) -> Timeline:
+        """What has been seen so far."""
+        return self._observatory._timeline(self._found)
+
+
+def _doors(state: StateDir, status: JSON) -> list[Door]:
+    """To the recorders of all components that run."""
+    rows = [row for row in status["components"] if row["name"] not in _SILENT]
+    many = Counter(row["name"] for row in rows)
+    return [
+        Door(row["name"], row["machine"], many[row["name"]] > 1, partial(_ask, Machine(state, row["machine"])))
+        for row in rows
+    ]
+
+
+def _ask(machine: Machine, name: str, wanted: Wanted) -> socket.socket:
+    with machine.inside():
+        return recorder.ask(name, wanted)
