@@ -103,6 +103,11 @@ class Attribution:
         """Of one that a Service leads to: Service and EndpointSlice, of every Service that does."""
         return tuple(self._behind.get((address, port, protocol.lower()), ()))
 
+    def behind(self, name: ServicePortName, address: str, port: int) -> Causes:
+        """Of an endpoint of one port of a Service: that, and the EndpointSlice."""
+        of = port_cause(name)
+        return of, *self._endpoint(of, address, port)
+
     def address(self, address: str) -> Causes:
         """Of whom an address is."""
         owner = self._world.owners.get(address)

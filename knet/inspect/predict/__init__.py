@@ -6,6 +6,7 @@
 `cables`      which cables a frame crosses from one interface to another
 `routes`      each machine's way to an address, and the trail over all of them
 `walk`        what each machine on the way does with the packet, in the order in which the kernel does it
+`path`        a probe's whole way, hop by hop (`telling`): what `knet trace` holds against what it has seen
 `verdicts`    whether one end reaches another: what `knet reach` asks for thousands of pairs
 ============  ====================================================================================================
 """

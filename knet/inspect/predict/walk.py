@@ -12,6 +12,7 @@ has changed an address changes it back.
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -163,25 +164,42 @@ def leaves_the_pods(world: World, machine: str, packet: Ends) -> bool:
 
 
 class Return(NamedTuple):
-    """A stretch of the answer's way, with the addresses that it has there."""
+    """A stretch of the answer's way, with the addresses that it has there; ``legs`` go as far as the next stretch."""
 
     machine: str
-    legs: tuple[Leg, ...]
     source: str
     destination: str
+    port: int
+    """of the source"""
+    unmasked: bool = False
+    """the machine has just put the sender's address in the place of its own"""
+    legs: tuple[Leg, ...] = ()
     problem: Problem | None = None
 
 
 def returns(world: World, stages: list[Stage]) -> Iterator[Return]:
     """The way back of the answer to a packet that was delivered: from machine to machine that changes its addresses."""
     last = stages[-1]
-    machine = next_machine(last.leg) if last.leg else ""
-    machine, source, destination = machine or last.machine, last.after.destination, last.after.source
+    machine, ends = (next_machine(last.leg) if last.leg else "") or last.machine, last.after
+    unmasked = False
     for stage in reversed(stages):
-        if stage.before == stage.after:
+        if stage.before == stage.after and not stage.masquerade:
             continue
-        way = trail(world, machine, destination)
-        yield Return(machine, way.legs, source, destination, way.problem)
-        machine, source, destination = stage.machine, stage.before.destination, stage.before.source
-    way = trail(world, machine, destination)
-    yield Return(machine, way.legs, source, destination, way.problem)
+        yield _stretch(world, machine, ends, unmasked, stage.machine)
+        machine, ends, unmasked = stage.machine, stage.before, bool(stage.masquerade)
+    yield _stretch(world, machine, ends, unmasked, "")
+
+
+def _stretch(world: World, machine: str, ends: Ends, unmasked: bool, to: str) -> Return:
+    """Answers to what has these ends, from a machine to another, or (to "") to whom they are for."""
+    found = Return(machine, ends.destination, ends.source, ends.port, unmasked)
+    if machine == to:
+        return found
+    way = trail(world, machine, ends.source)
+    if not to:
+        return found._replace(legs=way.legs, problem=way.problem)
+    legs = tuple(itertools.takewhile(lambda taken: taken.machine != to, way.legs))
+    if len(legs) == len(way.legs) and way.end != to:
+        lost = Problem("no-route", f"the answer does not come back by {to}, which has translated the addresses")
+        return found._replace(legs=legs, problem=way.problem or lost)
+    return found._replace(legs=legs)

@@ -63,6 +63,11 @@ class Packet(NamedTuple):
     size: int = 0
     """of the IP packet, bytes; 0: not known"""
 
+    @property
+    def reversed(self) -> "Packet":
+        """The addresses of an answer to it."""
+        return Packet(self.protocol, self.destination, self.destination_port, self.source, self.source_port)
+
     def __str__(self) -> str:
         """``10.244.1.4:41822 > 10.96.71.12:80``"""
         return f"{ends(self.source, self.source_port)} > {ends(self.destination, self.destination_port)}"
