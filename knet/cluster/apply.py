@@ -4,6 +4,7 @@ The three-way merge of ``kubectl apply``: what the last manifest had and this on
 left to whoever set it.  https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
 """
 
+from collections.abc import Container
 from typing import Any
 
 import orjson
@@ -24,6 +25,8 @@ def resource_of(manifest: JSON) -> Resource:
     row = by_kind(version, kind)
     if row is None:
         raise KnetError(f'no matches for kind "{kind}" in version "{version}"')
+    if not isinstance(meta := manifest.get("metadata") or {}, dict) or not meta.get("name"):
+        raise KnetError(f"{kind}: a manifest needs metadata.name")
     return row
 
 
@@ -73,8 +76,34 @@ def overlay(base: JSON, extra: JSON) -> JSON:
     return merged
 
 
+CREATED, CONFIGURED, UNCHANGED = "created", "configured", "unchanged"
+_DRY_RUN = {"dryRun": "All"}
+
+
 async def apply(client: Client, manifest: JSON, default_namespace: str = "default") -> str:
     """Make one object be as its manifest says: "created", "configured" or "unchanged"."""
+    return (await _apply(client, manifest, default_namespace))[0]
+
+
+async def proposed(
+    client: Client, manifest: JSON, default_namespace: str = "default", made: Container[str] = ()
+) -> tuple[str, JSON]:
+    """What `apply` would do, and the object that would come of it: the API server is asked, and does nothing.
+
+    ``made`` are namespaces that are not there yet, but will be: what goes there is tried in the namespace default.
+    """
+    meta = manifest.get("metadata") or {}
+    namespace = str(meta.get("namespace") or default_namespace)
+    if not resource_of(manifest).namespaced or namespace not in made:
+        return await _apply(client, manifest, default_namespace, _DRY_RUN)
+    trial = overlay(manifest, {"metadata": {"namespace": "default", "name": f"{str(meta.get('name'))[:40]}-new"}})
+    _, becomes = await _apply(client, trial, "default", _DRY_RUN)
+    return CREATED, overlay(becomes, {"metadata": {"namespace": namespace, "name": meta.get("name")}})
+
+
+async def _apply(
+    client: Client, manifest: JSON, default_namespace: str, params: dict[str, str] | None = None
+) -> tuple[str, JSON]:
     row = resource_of(manifest)
     meta = manifest.get("metadata") or {}
     namespace = str(meta.get("namespace") or default_namespace) if row.namespaced else ""
@@ -84,11 +113,9 @@ async def apply(client: Client, manifest: JSON, default_namespace: str = "defaul
     try:
         live = orjson.loads(await client.raw("GET", path))
     except NotFound:
-        await client.raw("POST", row.path(namespace), annotated)
-        return "created"
+        return CREATED, orjson.loads(await client.raw("POST", row.path(namespace), annotated, params=params))
     last = orjson.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED_ANNOTATION, "{}"))
     patch = overlay(removals(last, manifest), delta(live, annotated))
     if not patch:
-        return "unchanged"
-    await client.raw("PATCH", path, patch, content_type=STRATEGIC)
-    return "configured"
+        return UNCHANGED, live
+    return CONFIGURED, orjson.loads(await client.raw("PATCH", path, patch, content_type=STRATEGIC, params=params))

@@ -46,7 +46,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def pretty(answer: JSON) -> str:
+def pretty(answer: JSON | list[JSON]) -> str:
     """An answer as indented JSON, for people and jq."""
     return msgspec.json.format(msgspec.json.encode(answer)).decode() + "\n"
 

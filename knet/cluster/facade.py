@@ -14,7 +14,7 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +41,7 @@ from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.cluster.timeline import Observatory, Recording
+    from knet.inspect.explain.explain import Explanation
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
     from knet.inspect.world import World
@@ -377,6 +378,16 @@ class Cluster:
         finally:
             self.call(batches.aclose())
 
+    def explain(
+        self, *objects: str, verb: str = "", manifests: Iterable[str | Path | JSON] = (), namespace: str = "default"
+    ) -> "list[Explanation]":
+        """What is on each machine because of objects (``svc/web``); with ``verb`` "apply" or "delete", what would
+        change if ``manifests`` (files, YAML text or data) were applied, or they and ``objects`` deleted.  KnetError."""
+        from knet.cluster.explaining import explained
+
+        documents = [row for manifest in manifests for row in _documents(manifest)]
+        return self.call(explained(self.api, self._state, objects, verb, documents, namespace))
+
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""
         return channel.request(self._state.control, {"op": "status"})[0]
@@ -387,11 +398,16 @@ def _documents(manifest: str | Path | JSON) -> list[JSON]:
         return [manifest]
     text = str(manifest)
     if isinstance(manifest, Path) or ("\n" not in text and os.path.exists(text)):
-        text = Path(text).read_text()
+        try:
+            text = Path(text).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise KnetError(f"{text}: {getattr(error, 'strerror', None) or 'no text'}") from None
     elif "\n" not in text:
         raise KnetError(f"{text}: no such file")
     try:
         found = [document for document in yaml.safe_load_all(text) if document]
     except yaml.YAMLError as error:
         raise KnetError(f"the manifest is not YAML: {' '.join(str(error).split())}") from None
+    if strange := next((row for row in found if not isinstance(row, dict)), None):
+        raise KnetError(f"a manifest needs apiVersion and kind; this is a {type(strange).__name__}")
     return [item for row in found for item in (row["items"] if row.get("kind") == "List" else [row])]

@@ -25,6 +25,7 @@ def settings(config: ClusterConfig) -> Settings:
     return Settings(
         cni=config.cni,
         proxy=config.proxy,
+        ipvs_scheduler=config.ipvs_scheduler,
         policy=config.policy,
         mtu=config.mtu,
         pod_ranges={family: str(pods) for family, pods in config.pod_ranges.items()},

@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     cni: str = "vxlan"
     proxy: str = "iptables"
+    ipvs_scheduler: str = "rr"
     policy: str = "nftables"
     mtu: int = 0
     """of pods; 0: what the links have room for"""

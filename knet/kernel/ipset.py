@@ -24,7 +24,12 @@ async def restore(text: str) -> None:
 
 async def saved() -> Mapping[str, frozenset[str]]:
     """The entries of each set."""
-    return parse_saved(await asyncio.to_thread(_run, ["ipset", "save"], ""))
+    return parse_saved(await asyncio.to_thread(save))
+
+
+def save() -> str:
+    """All sets, as ipset(8) prints them."""
+    return _run(["ipset", "save"], "")
 
 
 def parse_saved(text: str) -> dict[str, frozenset[str]]:

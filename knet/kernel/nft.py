@@ -16,6 +16,8 @@ from knet.kernel.rules import RulesError
 
 _LIBRARY = "libnftables.so.1"
 _JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
+_TERSE = 1 << 11  # NFT_CTX_OUTPUT_TERSE
+_CHAIN = re.compile(r"^\tchain (\S+) \{$")
 #: what nft says about a line of its input, the line and a row of carets below it
 _COMPLAINT = re.compile(r"^\S+:(\d+):\d+(?:-\d+)?: Error: (.*)$", re.MULTILINE)
 
@@ -39,6 +41,36 @@ def listing(family: str, table: str) -> list[dict[str, object]] | None:
         raise RulesError(explain("", complaint))
     found: list[dict[str, object]] = orjson.loads(output)["nftables"]
     return [row for row in found if "metainfo" not in row]
+
+
+def chains(family: str, table: str) -> dict[str, list[str]]:
+    """The rules of each chain of a table as nft prints them, a base chain's hook before them, with counters' numbers.
+
+    Empty where there is no such table.
+
+    Raises RulesError where the kernel refuses for another reason.
+    """
+    failed, output, complaint = _run(f"list table {family} {table}", _TERSE)
+    if failed:
+        if "No such file or directory" in complaint:
+            return {}
+        raise RulesError(explain("", complaint))
+    return parse_chains(output)
+
+
+def parse_chains(listing: str) -> dict[str, list[str]]:
+    """What `chains` returns, out of nft's text.  Pure."""
+    found: dict[str, list[str]] = {}
+    rules: list[str] | None = None
+    for line in listing.splitlines():
+        begins = _CHAIN.match(line)
+        if begins:
+            rules = found.setdefault(begins[1], [])
+        elif line == "\t}":
+            rules = None
+        elif rules is not None:
+            rules.append(line.strip())
+    return found
 
 
 def explain(text: str, stderr: str) -> str:

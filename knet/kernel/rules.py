@@ -28,9 +28,9 @@ def restore(text: str, *, family: int = 4) -> None:
     _applied(text, _run(_restore_command(family), text))
 
 
-def save(table: str, *, family: int = 4) -> str:
-    """A table as text, without counters.  Raises RulesError."""
-    return _output(_run(_save_command(table, family), ""))
+def save(table: str, *, family: int = 4, counters: bool = False) -> str:
+    """A table as text; with ``counters`` each rule begins with ``[packets:bytes]``.  Raises RulesError."""
+    return _output(_run(_save_command(table, family) + ["-c"] * counters, ""))
 
 
 async def restore_async(text: str, *, family: int = 4) -> None:

@@ -1,0 +1,126 @@
+"""What one object makes different, on all machines, those that agree together.  Pure.
+
+Two worlds are compared: without the object (or with it as it is) and with it (as it is to be); see `objects`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from knet.api.families import FAMILIES
+from knet.api.ingress import IngressClass, IngressClassSpec
+from knet.api.objects import Meta
+from knet.client.controller import Key
+from knet.ingress import model, nginx
+from knet.inspect import desired
+from knet.inspect.explain import records
+from knet.inspect.explain.connections import Connection, fates
+from knet.inspect.explain.difference import Change, difference
+from knet.inspect.explain.picture import FDB, NEIGH, ROUTE, Picture, Section, picture, workers
+from knet.inspect.world import World
+from knet.kernel.conntrack import Tracked
+
+NGINX = Section("nginx", "nginx.conf")
+#: as the controller's own flags have it
+_CLASS = IngressClass(metadata=Meta(name="nginx"), spec=IngressClassSpec(controller="k8s.io/ingress-nginx"))
+
+
+class Subject(NamedTuple):
+    """The object in question."""
+
+    kind: str
+    key: Key
+
+    def __str__(self) -> str:
+        """``Service default/web``"""
+        return f"{self.kind} {self.key}"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The changes that these machines have in common; of no machine: the cluster's own, DNS and Ingress."""
+
+    machines: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    subject: Subject
+    verb: str
+    """created, configured, unchanged, deleted; "" for one that is there"""
+    notes: tuple[str, ...]
+    """what is not final, and what will follow that cannot be told yet"""
+    effects: tuple[Effect, ...]
+    connections: Mapping[str, tuple[Connection, ...]]
+    """by machine, those that are forgotten, or kept although new ones go elsewhere"""
+    owners: Mapping[str, str]
+    """whose addresses stand in the lines"""
+
+
+def explain(
+    subject: Subject,
+    verb: str,
+    before: World,
+    after: World,
+    notes: Iterable[str] = (),
+    tables: Mapping[str, Iterable[Tracked]] | None = None,
+) -> Explanation:
+    """What is different in ``after``; ``tables`` are the connections that machines track now."""
+    effects = agreeing({node: differences(before, after, node) for node in workers(after)})
+    if everywhere := cluster_changes(before, after):
+        effects.append(Effect((), tuple(everywhere)))
+    found = {node: tuple(fates(before, after, node, table)) for node, table in (tables or {}).items()}
+    owners = {address: str(owner) for world in (before, after) for address, owner in world.owners.items()}
+    owners |= {text: owner for world in (before, after) for text, owner in _tunnels(world)}
+    connections = {node: rows for node, rows in found.items() if rows}
+    return Explanation(subject, verb, tuple(notes), tuple(effects), connections, owners)
+
+
+def agreeing(changes: Mapping[str, Iterable[Change]]) -> list[Effect]:
+    """The changes of machines, each once: what most have in common first."""
+    nodes: dict[Change, list[str]] = {}
+    for node, rows in changes.items():
+        for row in rows:
+            nodes.setdefault(row, []).append(node)
+    groups: dict[tuple[str, ...], list[Change]] = {}
+    for row, machines in nodes.items():
+        groups.setdefault(tuple(machines), []).append(row)
+    found = [Effect(names, tuple(rows)) for names, rows in groups.items()]
+    return sorted(found, key=lambda row: -len(row.machines))
+
+
+def differences(before: World, after: World, node: str) -> list[Change]:
+    """Of one machine's kernel."""
+    wanted: Picture = dict(picture(after, node))
+    if node not in after.nodes:  # its flanneld does nothing without its Node
+        wanted |= {section: lines for section, lines in picture(before, node).items() if _is_flannels(section)}
+    return difference(picture(before, node), wanted)
+
+
+def _is_flannels(section: Section) -> bool:
+    return section.kind in (ROUTE, NEIGH, FDB) or " FLANNEL-" in section.name
+
+
+def cluster_changes(before: World, after: World) -> list[Change]:
+    """Of what there is one for all machines."""
+    names = records.changed(before, after)
+    drawn = ({**records.records(world, names), **_nginx(world)} for world in (before, after))
+    return difference(next(drawn), next(drawn))
+
+
+def _nginx(world: World) -> Picture:
+    """The Ingress controller's configuration, but for certificates, which are Secrets."""
+    ours = [row for row in world.ingresses.values() if model.is_ours(row, [_CLASS], "k8s.io/ingress-nginx", "nginx")]
+    if not ours:
+        return {NGINX: ()}
+    built = model.build(ours, dict(world.services.items()), world.slices.values(), {})
+    return {NGINX: tuple(nginx.render(built, nginx.Settings()).splitlines())}
+
+
+def _tunnels(world: World) -> Iterable[tuple[str, str]]:
+    for family in FAMILIES:
+        for name, lease in desired.leases(world, family).items():
+            yield lease.subnet, f"pods of node {name}"
+            if lease.vtep:
+                yield lease.vtep.VtepMAC, f"node {name}"

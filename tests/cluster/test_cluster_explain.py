@@ -1,0 +1,162 @@
+"""What `knet explain` says beforehand is what the kernels' rules, routes and entries are different by afterwards."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+import yaml
+
+from knet import Cluster
+from knet.api.objects import JSON
+from knet.cluster.explaining import held
+from knet.cluster.state import StateDir
+from knet.cluster.view import ControlView
+from knet.cni.lease import BackendData, Lease, annotations
+from knet.inspect.explain.difference import ADDED, REMOVED
+from knet.inspect.explain.explain import Explanation
+from knet.inspect.explain.kernel import Kernel
+from knet.inspect.explain.picture import picture, workers
+from knet.inspect.explain.spelling import meaning
+from knet.inspect.world import World
+
+NAME = "explain"
+#: seconds until every machine has heard of a change, on a busy machine
+PATIENCE = 30
+
+WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: registry.k8s.io/pause, ports: [{name: http, containerPort: 8080}]}]}
+"""
+#: with all that is allotted said, so that it is final
+SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.77
+  selector: {app: web}
+  ports:
+  - {name: http, port: 80, targetPort: http, nodePort: 30777}
+  - {name: dns, port: 53, targetPort: 5353, protocol: UDP, nodePort: 30778}
+"""
+POLICY = """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: friends}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}, {ipBlock: {cidr: 192.0.2.0/24}}]
+    ports: [{port: http}, {port: 53, protocol: UDP}]
+"""
+LEASE = Lease("ghost", "10.244.77.0/24", "172.18.0.77", "vxlan", BackendData(1, "5e:00:00:00:00:77"))
+NODE = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": LEASE.node, "annotations": annotations(LEASE)},
+    "spec": {"podCIDR": LEASE.subnet, "podCIDRs": [LEASE.subnet]},
+}
+SUBJECTS: dict[str, JSON] = {"Service": yaml.safe_load(SERVICE), "NetworkPolicy": yaml.safe_load(POLICY), "Node": NODE}
+CASES = [("iptables", kind) for kind in SUBJECTS] + [("nftables", "Service")]
+
+#: chains that are always there
+BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+#: (section, meaning of a line), how many times
+Lines = Counter[tuple[str, str]]
+#: by machine, what has come and what has gone
+Differences = dict[str, tuple[Lines, Lines]]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(name=NAME, workers=2) as cluster:
+        cluster.apply(WEB)
+        cluster.rollout("deployment/web")
+        yield cluster
+
+
+def kernels(cluster: Cluster, world: World) -> dict[str, Lines]:
+    """What each machine's kernel holds, but for its own chains, which others write in as well."""
+    with closing(ControlView(StateDir(NAME))) as view:
+        return {node: _counted(held(world, view, node)) for node in workers(world)}
+
+
+def _counted(kernel: Kernel) -> Lines:
+    return Counter(
+        (str(section), meaning(section, row.text))
+        for section, rows in kernel.items()
+        if section.name.partition(" ")[2] not in BUILT_IN
+        for row in rows
+    )
+
+
+def drift(cluster: Cluster) -> Differences:
+    """What is there unexpectedly, and what is missing."""
+    world = cluster.world()
+    found = {}
+    for node, there in kernels(cluster, world).items():
+        drawn = picture(world, node).items()
+        wanted = Counter((str(section), meaning(section, line)) for section, lines in drawn for line in lines)
+        found[node] = there - wanted, wanted - there
+    return found
+
+
+def said(explanation: Explanation, nodes: list[str]) -> Differences:
+    found: Differences = {node: (Counter(), Counter()) for node in nodes}
+    for effect in explanation.effects:
+        for node in effect.machines:
+            for change in effect.changes:
+                for line in change.lines:
+                    if line.sign in (ADDED, REMOVED):
+                        section = change.section
+                        found[node][line.sign == REMOVED][str(section), meaning(section, line.text)] += 1
+    return found
+
+
+def since(before: dict[str, Lines], cluster: Cluster) -> Differences:
+    now = kernels(cluster, cluster.world())
+    return {node: (now[node] - before[node], before[node] - now[node]) for node in now}
+
+
+def eventually(truth: Callable[[], Differences], expected: Differences) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (found := truth()) != expected:
+        if time.monotonic() > deadline:
+            assert found == expected
+        time.sleep(0.1)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize(("proxy", "kind"), CASES)
+def test_what_is_explained_is_what_becomes_of_the_kernels(cluster: Cluster, proxy: str, kind: str) -> None:
+    cluster.reconfigure(proxy=proxy)
+    nothing: Differences = {node: (Counter(), Counter()) for node in workers(cluster.world())}
+    eventually(lambda: drift(cluster), nothing)
+    before, manifest = kernels(cluster, cluster.world()), SUBJECTS[kind]
+    [explanation] = cluster.explain(verb="apply", manifests=[manifest])
+    coming = said(explanation, list(before))
+    assert explanation.verb == "created"
+    assert not any("not final" in note for note in explanation.notes)
+    assert all(added for added, _ in coming.values())
+    assert since(before, cluster) == nothing  # to ask is not to apply
+    cluster.apply(manifest)
+    eventually(lambda: since(before, cluster), coming)
+
+    target = f"{kind.lower()}/{manifest['metadata']['name']}"
+    [explanation] = cluster.explain(target)
+    assert said(explanation, list(before)) == coming
+    [explanation] = cluster.explain(target, verb="delete")
+    after, going = kernels(cluster, cluster.world()), said(explanation, list(before))
+    assert going == {node: (removed, added) for node, (added, removed) in coming.items()}
+    cluster.delete(target)
+    eventually(lambda: since(after, cluster), going)
