@@ -36,12 +36,14 @@ from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
 from knet.cluster.view import ControlView
 from knet.inspect.names import Names
-from knet.inspect.places import Sites, inventory
 from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.cluster.timeline import Observatory, Recording
+    from knet.inspect.capture.packets import Packets
     from knet.inspect.explain.explain import Explanation
+    from knet.inspect.inventory import Inventory
+    from knet.inspect.places import Sites
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
     from knet.inspect.world import World
@@ -338,11 +340,44 @@ class Cluster:
                 self.call(names.learn(self.api))
             yield named(machine, drop, names)
 
+    def inventory(self) -> "Inventory":
+        """What there is now to look at: see `knet.inspect.inventory`."""
+        from knet.inspect.inventory import inventory
+
+        with closing(ControlView(self._state)) as view:
+            return self.call(inventory(view, self.api))
+
     @contextmanager
-    def sites(self) -> Iterator[Sites]:
+    def sites(self) -> Iterator["Sites"]:
         """Where one can look now: ``with cluster.sites() as sites: sites.places(["pod/web-0", "n1/flannel.1"])``."""
-        with closing(ControlView(self._state)) as view, Sites(view, self.call(inventory(view, self.api))) as sites:
+        from knet.inspect.places import Sites
+
+        with closing(ControlView(self._state)) as view, Sites(view, self.inventory()) as sites:
             yield sites
+
+    @contextmanager
+    def capture(
+        self,
+        *where: str,
+        filter: str = "",
+        noise: bool = False,
+        count: int = 0,
+        seconds: float = 0,
+        namespace: str = "default",
+    ) -> Iterator["Packets"]:
+        """Packets of scapy's: ``with cluster.capture("pod/web-0", "n1/flannel.1") as packets: …``, as `knet capture`.
+
+        While the block runs they come as they pass; when it has ended all that passed are there.
+        """
+        from knet.cluster.capturing import capturing
+        from knet.inspect.capture.packets import Packets
+
+        with capturing(self, where, namespace, filter, noise) as (session, curiosity):
+            packets = Packets(session, curiosity.names, count, seconds)
+            try:
+                yield packets
+            finally:
+                packets.stop()
 
     def world(self) -> "World":
         """Everything that decides about packets, read once: see `knet.inspect.world`."""

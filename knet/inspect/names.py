@@ -45,6 +45,8 @@ class Names:
         self._said: dict[str, Name] = {}
         self._seen: dict[str, Name] = {}
         self._hardware: dict[str, Name] = {}
+        #: addresses that were asked for in vain
+        self.unknown: set[str] = set()
 
     async def learn(self, client: Client) -> None:
         """What the API server says now; without one, what is known has to do.
@@ -99,7 +101,11 @@ class Names:
 
     def text(self, address: str) -> str:
         """The owner's name, or just the address."""
-        return str(self.of(address) or address)
+        found = self.of(address)
+        if found is None:
+            self.unknown.add(address)
+            return address
+        return str(found)
 
     def __contains__(self, address: str) -> bool:
         return self.of(address) is not None

@@ -5,6 +5,7 @@ meant is told in the words of `knet.inspect.inventory`; where just a site is, th
 up, without ``lo`` and, of a switch, its bridge.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -78,6 +79,8 @@ class Place:
     interface: str
     index: int
     mac: str = ""
+    kind: str = ""
+    """as `knet.kernel.links.Link` has it: bridge, veth, vxlan …"""
 
     @property
     def name(self) -> str:
@@ -101,6 +104,8 @@ class Sites:
         self._view = view
         self._nodes = {node.name: node for node in inventory.nodes}
         self._open: dict[Spot, Site] = {}
+        self._ended: list[Site] = []
+        self._lock = threading.RLock()
 
     def __enter__(self) -> "Sites":
         return self
@@ -110,10 +115,28 @@ class Sites:
 
     def close(self) -> None:
         """Let go of pods' namespaces."""
-        for site in self._open.values():
+        for site in (*self._open.values(), *self._ended):
             if site.held:
                 site.held.close()
         self._open.clear()
+        self._ended.clear()
+
+    def forget(self, site: Site) -> None:
+        """Let go of one: a pod that has ended, or that another sandbox has taken the place of."""
+        with self._lock:
+            if self._open.get(site.spot) is site:
+                del self._open[site.spot]
+            self._ended = [row for row in self._ended if row is not site]
+            if site.held:
+                site.held.close()
+
+    def renew(self, inventory: Inventory) -> None:
+        """What there is now; pods whose sandbox has ended will be looked for again."""
+        with self._lock:
+            self.inventory = inventory
+            self._nodes = {node.name: node for node in inventory.nodes}
+            self._ended += [site for site in self._open.values() if not site.alive]
+            self._open = {spot: site for spot, site in self._open.items() if site.alive}
 
     def site(self, spot: Spot) -> Site:
         """KnetError where it has no network: a machine that is off, a pod that is not running."""
@@ -160,7 +183,10 @@ class Sites:
 
     def places(self, words: Iterable[str], namespace: str = "default") -> list[Place]:
         """The places that these words choose, each once; KnetError as of `Inventory.choose`, and where none is left."""
-        words = list(words)
+        with self._lock:
+            return self._places(list(words), namespace)
+
+    def _places(self, words: list[str], namespace: str) -> list[Place]:
         choices = self.inventory.choose(words, namespace)
         sites = self.sites(choices)
         found: dict[tuple[Spot, int], Place] = {}
@@ -184,4 +210,4 @@ def _places(site: Site, choice: Choice) -> Iterator[Place]:
     if not found and wanted and choice.named:
         near = nearest(wanted, [link.name for link in there]) or [link.name for link in there]
         raise KnetError(f"{site.name} has no interface {wanted}; nearest: {', '.join(near)}")
-    yield from (Place(site, link.name, link.index, link.mac) for link in found)
+    yield from (Place(site, link.name, link.index, link.mac, link.kind) for link in found)

@@ -33,12 +33,13 @@ class Tap(Generic[T]):
     time."""
 
     def __init__(self, rings: Mapping[T, Ring]) -> None:
-        self._rings = dict(rings)
+        self._rings: dict[T, Ring] = {}
         self._lost: dict[T, int] = {}
+        self._vanished: list[T] = []
         self._kept: list[Seen[T]] = []
         self._selector = selectors.DefaultSelector()
-        for key, ring in self._rings.items():
-            self._selector.register(ring, selectors.EVENT_READ, key)
+        for key, ring in rings.items():
+            self.add(key, ring)
 
     def __enter__(self) -> "Tap[T]":
         return self
@@ -51,6 +52,11 @@ class Tap(Generic[T]):
             self.drop(key)
         self._selector.close()
 
+    def add(self, key: T, ring: Ring) -> None:
+        """One more."""
+        self._rings[key] = ring
+        self._selector.register(ring, selectors.EVENT_READ, key)
+
     def drop(self, key: T) -> None:
         """Let go of one; what has been read of it still comes."""
         ring = self._rings.pop(key)
@@ -62,6 +68,11 @@ class Tap(Generic[T]):
     @property
     def open(self) -> Sequence[T]:
         return list(self._rings)
+
+    def vanished(self) -> list[T]:
+        """Those whose interface has been deleted since this was asked last; they have been let go of."""
+        found, self._vanished = self._vanished, []
+        return found
 
     @property
     def lost(self) -> dict[T, int]:
@@ -93,6 +104,7 @@ class Tap(Generic[T]):
                 ring.acknowledge()
                 if ring.gone:
                     self.drop(key)
+                    self._vanished.append(key)
 
     def _settled(self, horizon: int) -> list[Seen[T]]:
         kept = self._kept

@@ -35,6 +35,7 @@ def read(directory: Path) -> Record | None:
 class Held(NamedTuple):
     """A living sandbox from outside: descriptors of its pause process's directory in /proc, and of its network."""
 
+    id: str
     process: int
     network: int
 
@@ -74,7 +75,7 @@ def _hold(record: Record) -> Held | None:
     try:
         network = os.open("ns/net", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
         if start_time(record.pid) == record.started:
-            return Held(process, network)
+            return Held(record.id, process, network)
         os.close(network)
     except OSError:  # it has ended meanwhile
         pass

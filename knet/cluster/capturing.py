@@ -1,0 +1,32 @@
+"""What a capture needs of a running cluster: its places, the names of its objects, both again when they change."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from knet.inspect.capture.run import Curiosity
+from knet.inspect.capture.session import Capture
+from knet.inspect.names import Names
+from knet.inspect.places import POD
+
+if TYPE_CHECKING:
+    from knet.cluster.facade import Cluster
+
+
+@contextmanager
+def capturing(
+    cluster: "Cluster",
+    where: Sequence[str],
+    namespace: str = "default",
+    expression: str = "",
+    noise: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+) -> Iterator[tuple[Capture, Curiosity]]:
+    """A capture of the places that ``where`` chooses, from now on; see `knet.inspect.capture.session.Capture`."""
+    with cluster.sites() as sites:
+        names = Names()
+        cluster.call(names.learn(cluster.api))
+        others = [row for row in sites.inventory.choose(["all"]) if row.spot.kind != POD]  # the API knows the pods
+        names.see(sites.sites(others).values())
+        with Capture(sites, where, namespace, expression, noise, told, cluster.inventory) as capture:
+            yield capture, Curiosity(names, lambda: cluster.call(names.learn(cluster.api)))
