@@ -12,6 +12,7 @@ import threading
 
 from knet.errors import KnetError
 
+STDOUT = 1
 #: bytes that may wait
 _WAITING = 64 << 20
 #: seconds for a reader that has stopped reading to go on once the capture has ended
@@ -31,7 +32,7 @@ class Sink:
         self._path = path
         self._own = path != "-"
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if self._own else 1
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if self._own else STDOUT
         except OSError as error:
             raise KnetError(f"{path} cannot be written: {error.strerror}") from None
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -72,12 +73,16 @@ class Sink:
         while self._thread.is_alive() and (self._own or before != self._progress):
             before = self._progress
             self._thread.join(_PATIENCE)
-        done = not self._thread.is_alive()
-        if done and self._own:
+        if self.done and self._own:
             os.close(self._file)
         if not self.gone:
             self._check()
-        return done
+        return self.done
+
+    @property
+    def done(self) -> bool:
+        """Whether, after `close`, all has been written or given up."""
+        return not self._thread.is_alive()
 
     def _check(self) -> None:
         if self._failure is not None and self._failure.errno != errno.EPIPE:
