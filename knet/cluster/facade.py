@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.inspect.places import Sites
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
+    from knet.inspect.trace.tracing import Trace
     from knet.inspect.world import World
 
 T = TypeVar("T")
@@ -422,6 +423,16 @@ class Cluster:
 
         documents = [row for manifest in manifests for row in _documents(manifest)]
         return self.call(explained(self.api, self._state, objects, verb, documents, namespace))
+
+    def trace(self, source: str, target: str, **options: Any) -> "Trace":
+        """Send one marked packet and follow it: ``cluster.trace("pod/client", "svc/web:80").hops``.
+
+        Options are those of `knet.inspect.trace.tracing.Request`; KnetError for what is not there.
+        """
+        from knet.inspect.trace.tracing import Request, trace
+
+        with self.sites() as sites:
+            return trace(self.world(), sites, Request(source, target, **options))
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

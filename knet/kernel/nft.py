@@ -15,8 +15,7 @@ import orjson
 from knet.kernel.rules import RulesError
 
 _LIBRARY = "libnftables.so.1"
-_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
-_TERSE = 1 << 11  # NFT_CTX_OUTPUT_TERSE
+_JSON, _HANDLES, _TERSE = 1 << 4, 1 << 3, 1 << 11  # NFT_CTX_OUTPUT_*
 _CHAIN = re.compile(r"^\tchain (\S+) \{$")
 #: what nft says about a line of its input, the line and a row of carets below it
 _COMPLAINT = re.compile(r"^\S+:(\d+):\d+(?:-\d+)?: Error: (.*)$", re.MULTILINE)
@@ -73,6 +72,33 @@ def parse_chains(listing: str) -> dict[str, list[str]]:
     return found
 
 
+def rules(family: str, table: str, chain: str) -> dict[int, str]:
+    """The rules of a chain, as nft(8) writes them, by their handles; none where there is no such chain."""
+    failed, output, _ = _run(f"list chain {family} {table} {chain}", _HANDLES)
+    lines = (line.strip().rpartition(" # handle ") for line in output.splitlines() if not failed)
+    return {int(handle): text for text, _, handle in lines if text and not text.endswith("{")}
+
+
+class Owned:
+    """Tables with ``flags owner``: the kernel removes them when this is closed, or the process ends, however it does.
+
+    Made in the network namespace of the calling thread, by one transaction; RulesError.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._context = _library().nft_ctx_new(0)
+        failed, _, complaint = _told(self._context, text)
+        if failed:
+            self.close()
+            raise RulesError(explain(text, complaint))
+
+    def close(self) -> None:
+        """May be called again."""
+        if self._context is not None:
+            _library().nft_ctx_free(self._context)
+            self._context = None
+
+
 def explain(text: str, stderr: str) -> str:
     """One line out of what nft said about ``text``: the offending command, if it can be told, and why."""
     found = _COMPLAINT.search(stderr)
@@ -89,19 +115,23 @@ def _run(text: str, flags: int = 0) -> tuple[bool, str, str]:
     library = _library()
     context = library.nft_ctx_new(0)
     try:
-        library.nft_ctx_buffer_output(context)
-        library.nft_ctx_buffer_error(context)
         library.nft_ctx_output_set_flags(context, flags)
-        with os.fdopen(
-            os.memfd_create("nft"), "w"
-        ) as file:  # of a buffer's lines, only a file's are told in complaints
-            file.write(text)
-            file.flush()
-            failed = library.nft_run_cmd_from_filename(context, f"/proc/self/fd/{file.fileno()}".encode()) != 0
-        output, complaint = library.nft_ctx_get_output_buffer(context), library.nft_ctx_get_error_buffer(context)
-        return failed, output.decode(), complaint.decode()
+        return _told(context, text)
     finally:
         library.nft_ctx_free(context)
+
+
+def _told(context: int, text: str) -> tuple[bool, str, str]:
+    """`_run` by a context, whose socket, and hence network namespace, is that of its beginning."""
+    library = _library()
+    library.nft_ctx_buffer_output(context)
+    library.nft_ctx_buffer_error(context)
+    with os.fdopen(os.memfd_create("nft"), "w") as file:  # of a buffer's lines, only a file's are told in complaints
+        file.write(text)
+        file.flush()
+        failed = library.nft_run_cmd_from_filename(context, f"/proc/self/fd/{file.fileno()}".encode()) != 0
+    output, complaint = library.nft_ctx_get_output_buffer(context), library.nft_ctx_get_error_buffer(context)
+    return failed, output.decode(), complaint.decode()
 
 
 @functools.cache

@@ -16,6 +16,15 @@ log = logging.getLogger(__name__)
 TABLE_MAIN = 254
 #: include/uapi/linux/ipv6_route.h: what an IPv6 route has that is given no metric
 _METRIC6 = 1024
+#: RTM_F_FIB_MATCH: the answer is the entry of the table, not what it means for this packet
+_FIB_MATCH = 0x2000
+#: as what a lookup fails: with these types of route, or for want of one
+_REFUSALS = {
+    errno.ENETUNREACH: "",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EACCES: "prohibit",
+    errno.EINVAL: "blackhole",
+}
 #: who installed a route: the kernel itself, or an administrator (what ``ip route add`` uses)
 PROTOCOL_KERNEL, PROTOCOL_BOOT = rtnl.rt_proto["kernel"], rtnl.rt_proto["boot"]
 
@@ -70,6 +79,31 @@ def list_routes(
             return []
         raise
     return [_parse(message, netlink) for message in messages]
+
+
+def lookup(netlink: Netlink, destination: str, *, source: str = "", incoming: int = 0) -> Route | None:
+    """The route that a packet would take now: one that is sent from here, or one that came in by the interface of the
+    index ``incoming``.  None where there is none; one of the type "unreachable" and its like is told as such.
+    """
+    attrs = [("RTA_DST", destination), ("RTA_SRC", source or None), ("RTA_IIF", incoming or None)]
+    bits = 32 if wire.family(destination) == socket.AF_INET else 128
+    request = wire.compose(
+        rtmsg.rtmsg,
+        rtnl.RTM_GETROUTE,
+        f"route get {destination}",
+        attrs=attrs,
+        family=wire.family(destination),
+        dst_len=bits,
+        src_len=bits if source else 0,
+        flags=_FIB_MATCH,
+    )
+    try:
+        return _parse(netlink.get(request), netlink)
+    except NetlinkError as error:
+        if error.errno in _REFUSALS:
+            kind = _REFUSALS[error.errno]
+            return Route(destination, type=kind) if kind else None
+        raise
 
 
 def ensure(netlink: Netlink, wanted: Route) -> bool:

@@ -22,7 +22,7 @@ Two hops are of the same event where their `key` is the same.  What else they sa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from knet.kernel.neighbours import FdbEntry, Neighbour
@@ -152,7 +152,8 @@ class Key(NamedTuple):
     way: str
     kind: str
     site: str
-    interface: str
+    what: str
+    """the interface; of a translation its kind, for where it happens depends on who does it"""
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class Hop:
 
     @property
     def key(self) -> Key:
-        return Key(self.way, self.kind, self.site, self.interface)
+        return Key(self.way, self.kind, self.site, self.translation.kind if self.translation else self.interface)
 
 
 #: what of two hops with the same key has to be alike, where both know it; reads a hop, "" for unknown
@@ -218,6 +219,7 @@ class Difference(NamedTuple):
 
 def differences(observed: Hop, expected: Hop) -> list[Difference]:
     """What two hops of one event say differently; a choice among several is right if it is one of them."""
+    observed = _as_told(observed, expected)
     found = [Difference(what, read(observed), read(expected)) for what, read in _COMPARED]
     among = expected.translation.among if expected.translation else ()
     chosen = observed.translation is not None and observed.translation.after in among
@@ -227,3 +229,23 @@ def differences(observed: Hop, expected: Hop) -> list[Difference]:
         if row.observed and row.expected and row.observed != row.expected
         if not (chosen and row.what in ("translation", "addresses"))
     ]
+
+
+def _as_told(observed: Hop, expected: Hop) -> Hop:
+    """Without the ports that the expectation leaves open: masquerading chooses them."""
+    packet, wanted = observed.packet, expected.packet
+    if not wanted.source_port:
+        packet = packet._replace(source_port=0)
+    if not wanted.destination_port:
+        packet = packet._replace(destination_port=0)
+    translation = observed.translation
+    if translation and expected.translation and _bare(translation.after) == expected.translation.after:
+        translation = translation._replace(after=expected.translation.after)
+    return replace(observed, packet=packet, translation=translation)
+
+
+def _bare(end: str) -> str:
+    """An address without its port."""
+    if end.startswith("["):
+        return end[1:].partition("]")[0]
+    return end if end.count(":") > 1 else end.partition(":")[0]

@@ -1,0 +1,99 @@
+"""What the kernel of one site says about a packet: its route, who has the next hop's address, where that lives.
+
+Asked after the probe, by the same questions that the kernel asked itself; nothing is changed by them.
+"""
+
+import contextlib
+from pathlib import Path
+
+from knet.inspect.trace.evidence import Lookups
+from knet.inspect.trace.hops import Packet
+from knet.kernel import links, neighbours, routes, sysctl
+from knet.kernel.links import Link
+from knet.kernel.namespaces import Namespaces, entered
+from knet.kernel.neighbours import FdbEntry, Neighbour
+from knet.kernel.netlink import Netlink
+from knet.kernel.netlink_wire import family
+
+#: what decides whether a packet goes on
+SYSCTLS = (
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.ipv4.conf.all.rp_filter",
+)
+_LISTENING = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; UDP's sockets without a peer are "closed"
+
+
+class Asked:
+    """One site's kernel; interfaces are read once.  To be closed."""
+
+    def __init__(self, site: str, netns: int) -> None:
+        self.site = site
+        self._spaces = Namespaces({"net": netns})
+        self._netlink = Netlink(netns)
+        self.links: dict[str, Link] = {link.name: link for link in links.list_links(self._netlink)}
+        self._names = {link.index: name for name, link in self.links.items()}
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def bridge_of(self, interface: str) -> str:
+        """The bridge that an interface is a port of, "" for none."""
+        link = self.links.get(interface)
+        return self._names.get(link.master, "") if link and link.master else ""
+
+    def about(self, packet: Packet, incoming: str = "") -> Lookups:
+        """For a packet that came in by that interface, or starts here."""
+        link = self.links.get(incoming)
+        source = packet.source if link else ""
+        route = routes.lookup(self._netlink, packet.destination, source=source, incoming=link.index if link else 0)
+        hop = (route.gateway or packet.destination) if route and route.interface and route.type == "unicast" else ""
+        neighbour = self.neighbour(hop, route.interface) if route and hop else None
+        return Lookups(
+            site=self.site,
+            packet=packet,
+            route=route,
+            hop=hop,
+            neighbour=neighbour,
+            fdb=self._beyond(route.interface, neighbour.mac) if route and neighbour and neighbour.mac else None,
+            links=self.links,
+            sysctls=self._sysctls(),
+            listening=self._listening(packet),
+        )
+
+    def neighbour(self, address: str, interface: str) -> Neighbour | None:
+        """The entry for an address on an interface."""
+        with contextlib.suppress(OSError):  # the interface has gone
+            rows = neighbours.list_neighbours(self._netlink, interface, family(address))
+            return next((row for row in rows if row.address == address), None)
+        return None
+
+    def _beyond(self, interface: str, mac: str) -> FdbEntry | None:
+        """Where a hardware address lives, behind a tunnel's device or a bridge."""
+        kind = self.links[interface].kind if interface in self.links else ""
+        with contextlib.suppress(OSError):
+            if kind == "vxlan":
+                rows = neighbours.list_fdb(self._netlink, interface)
+                return next((row for row in rows if row.mac == mac and row.destination), None)
+            if kind == "bridge":
+                rows = neighbours.list_fdb(self._netlink, bridge=interface)
+                return next((row for row in rows if row.mac == mac and row.interface != interface), None)
+        return None
+
+    def _sysctls(self) -> dict[str, str]:
+        found = {}
+        with entered(self._spaces):
+            for name in SYSCTLS:
+                with contextlib.suppress(OSError):  # the kernel, or its module, is not there
+                    found[name] = sysctl.read(name)
+        return found
+
+    def _listening(self, packet: Packet) -> frozenset[int]:
+        if packet.protocol not in _LISTENING:
+            return frozenset()
+        with entered(self._spaces):
+            tables = [Path(f"/proc/thread-self/net/{packet.protocol}{six}") for six in ("", "6")]
+            rows = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+        return frozenset(int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == _LISTENING[packet.protocol])

@@ -1,0 +1,149 @@
+"""Listening in many network namespaces at once while a probe is under way.
+
+It is over as soon as it is decided: the sender's socket has its answer, a rule has dropped the packet, or nothing of
+the probe has been seen for longer than the links can hold it back.
+"""
+
+import contextlib
+import selectors
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple
+
+from knet.inspect.observe.frames import Seen, frame
+from knet.inspect.observe.mark import TABLE
+from knet.inspect.observe.probes import Answer, Sender
+from knet.inspect.trace.hops import BACK, THERE
+from knet.kernel import bpf, nft
+from knet.kernel.namespaces import Namespaces, entered
+from knet.kernel.nftrace import Event, Nftrace
+from knet.kernel.packets import OUTGOING, TO_OTHERS
+from knet.kernel.sniffer import Sniffed, Sniffer
+
+
+class Sight(NamedTuple):
+    """The probe, or its answer, seen on an interface."""
+
+    space: str
+    """the namespace, by the key that it was given with"""
+    interface: str
+    out: bool
+    foreign: bool
+    """it came in with another's hardware address"""
+    at: int
+    seen: Seen
+    way: str
+
+
+@dataclass
+class Watched:
+    """All that was seen."""
+
+    sights: list[Sight] = field(default_factory=list)
+    """in the order in which they happened"""
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    """of rules, in their order, by namespace"""
+    answer: Answer | None = None
+    """None where there was none"""
+
+    def way(self, way: str) -> list[Sight]:
+        return [row for row in self.sights if row.way == way]
+
+
+class Watch:
+    """Listens from its making until `close`.
+
+    ``spaces``: descriptors of network namespaces; ``ruled``: those in which the kernel is asked to trace rules, by a
+    table that vanishes with this process at the latest.  OSError, RulesError.
+    """
+
+    def __init__(self, sender: Sender, spaces: Mapping[str, int], ruled: frozenset[str]) -> None:
+        self._sender = sender
+        self._stack = contextlib.ExitStack()
+        self._sniffers: dict[str, Sniffer] = {}
+        self._traces: dict[str, Nftrace] = {}
+        self._raw: list[tuple[str, Sniffed]] = []
+        self._events: dict[str, list[Event]] = {name: [] for name in spaces}
+        self._dropped = False
+        taken = bpf.program(sender.mark.filter())
+        try:
+            for name, netns in spaces.items():
+                with entered(Namespaces({"net": netns})):
+                    self._listen(name, taken, name in ruled)
+        except BaseException:
+            self.close()
+            raise
+
+    def _listen(self, name: str, taken: bpf.Program, ruled: bool) -> None:
+        self._sniffers[name] = sniffer = Sniffer(taken)
+        self._stack.callback(sniffer.close)
+        if ruled:
+            self._traces[name] = trace = Nftrace()
+            self._stack.callback(trace.close)
+            self._stack.callback(nft.Owned(self._sender.mark.table()).close)
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def run(self, patience: float, answering: float) -> Watched:
+        """Send, and follow until it is decided: nothing was seen for ``patience`` seconds, or nothing was answered for
+        ``answering`` ones by a program that has it."""
+        answer = self._sender.send()
+        with selectors.DefaultSelector() as selector:
+            for listening in (self._sniffers, self._traces):
+                for row in listening.values():
+                    selector.register(row.fileno(), selectors.EVENT_READ)
+            ready = selectors.EVENT_WRITE if self._sender.writes else selectors.EVENT_READ
+            if answer is None:
+                selector.register(self._sender, ready, self._sender)
+            since, wait = time.monotonic(), patience
+            while answer is None and not self._dropped:
+                found = selector.select(max(since + wait - time.monotonic(), 0))
+                if not found:
+                    break
+                if any(key.data is self._sender for key, _ in found):
+                    answer = self._sender.answer()
+                if self._gather():
+                    since = time.monotonic()
+                    wait = max(patience, answering) if self._sender.mark.protocol == "udp" else patience
+                elif time.monotonic() - since > wait:
+                    break
+        self._gather()  # all that happened before the answer is there by now
+        return self._sorted(answer)
+
+    def _gather(self) -> bool:
+        """Read all that has come; whether anything of it was the probe's."""
+        ours = False
+        for name, sniffer in self._sniffers.items():
+            for row in sniffer.read():
+                seen = frame(row.packet.data)
+                if seen is not None and self._sender.mark.way(seen):
+                    ours = True
+                    self._raw.append((name, row))
+                elif self._sender.mark.protocol == "udp" and seen is not None:
+                    self._raw.append((name, row))  # an answer, perhaps, that was read before what it answers
+        for name, trace in self._traces.items():
+            for event in trace.read():
+                if event.table != TABLE:
+                    self._events[name].append(event)
+                    self._dropped |= event.verdict == "drop"
+        return ours
+
+    def _sorted(self, answer: Answer | None) -> Watched:
+        """By time; within a namespace in the order in which packets passed."""
+        found = Watched(events={name: events for name, events in self._events.items() if events}, answer=answer)
+        for name, (interface, packet) in sorted(self._raw, key=lambda row: row[1].packet.time):
+            seen = frame(packet.data)
+            way = self._sender.mark.way(seen) if seen is not None else ""
+            if seen is not None and way in (THERE, BACK):
+                out, foreign = packet.kind == OUTGOING, packet.kind == TO_OTHERS
+                found.sights.append(Sight(name, interface, out, foreign, packet.time, seen, way))
+        return found

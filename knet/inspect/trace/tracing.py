@@ -1,0 +1,226 @@
+"""One trace, from what was asked to what was found."""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from knet.errors import KnetError
+from knet.inspect.inventory import MACHINE, POD, SWITCH, Choice, Spot, spot_of, spot_of_pod
+from knet.inspect.observe import probes, rules
+from knet.inspect.observe.lookups import Asked
+from knet.inspect.observe.mark import Mark
+from knet.inspect.observe.rules import Root, Words
+from knet.inspect.observe.watch import Watch, Watched
+from knet.inspect.observe.way import Observed, Way
+from knet.inspect.places import Site, Sites
+from knet.inspect.predict.path import expected
+from knet.inspect.trace.comparing import Finding, compared
+from knet.inspect.trace.evidence import DELIVERED, DROPPED, REFUSED, Diagnosis, Evidence, Prediction, Probe
+from knet.inspect.trace.hops import BACK, THERE, Hop, Packet
+from knet.inspect.trace.targets import Destination, Targets, source
+from knet.inspect.world import World
+from knet.kernel.conntrack import Conntrack, Flow
+from knet.kernel.namespaces import Namespaces, entered
+from knet.kernel.nftrace import Event
+from knet.kernel.rules import RulesError
+from knet.underlay.impairment import NONE, changed
+
+#: seconds without a sign of the packet after which it is lost, beside what the links' delays may take
+PATIENCE = 0.4
+#: … and for a program that has got a datagram to answer it
+ANSWERING = 1.0
+_NUMBERS = {"tcp": 6, "udp": 17, "icmp": 1}
+#: pods that are looked at besides the packet's ends, at most
+_MOST = 64
+_NOWHERE = ("0.0.0.0", "::")
+
+
+class Request(NamedTuple):
+    """What to trace; see `knet trace --help`."""
+
+    source: str
+    target: str
+    protocol: str = ""
+    question: str = ""
+    namespace: str = "default"
+    family: str = ""
+    """IPv4 or IPv6; "" for the first that the target has"""
+    source_port: int = 0
+    size: int = 0
+    rules: bool = True
+    """whether machines may be given a rule that has the kernel tell which rules match"""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What was found."""
+
+    probe: Probe
+    hops: tuple[Hop, ...]
+    """observed, there and back, with what caused each"""
+    outcome: str
+    """delivered, refused or dropped"""
+    error: str
+    findings: tuple[Finding, ...]
+    """where what was observed is not what was predicted"""
+    prediction: Prediction
+    evidence: Evidence
+    diagnosis: Diagnosis | None
+    ruled: tuple[str, ...]
+    """machines that had a rule of ours"""
+    seconds: float
+    """from the beginning to the answer"""
+
+    @property
+    def delivered(self) -> bool:
+        return self.outcome == DELIVERED
+
+    def way(self, way: str) -> tuple[Hop, ...]:
+        return tuple(hop for hop in self.hops if hop.way == way)
+
+
+def trace(world: World, sites: Sites, request: Request) -> Trace:
+    """KnetError for what cannot be asked; OSError and RulesError where the kernel refuses to watch."""
+    begun = time.monotonic()
+    inventory = sites.inventory
+    origin = source(inventory, request.source, request.namespace)
+    targets = Targets(world, inventory, origin, request.namespace, request.family)
+    to = targets.destination(request.target, request.protocol, request.question)
+    open_sites = _opened(world, sites, origin, to)
+    spaces = {site.name: site.netns for site in open_sites.values() if site.spot.kind != SWITCH}
+    switch = next((site for site in open_sites.values() if site.spot.kind == SWITCH), None)
+    if switch:  # all switches live in one namespace
+        spaces[switch.name] = switch.netns
+    nodes = {spot.name for spot in open_sites if spot.kind == MACHINE}
+    ruled = frozenset(nodes) if request.rules else frozenset[str]()
+    home = open_sites[origin]
+    try:
+        watched, probe, mark = _probed(home, to, spaces, ruled, request, _patience(world))
+    except RulesError as error:
+        raise KnetError(f"the kernel does not trace rules ({error}); try: --no-rules") from None
+    if home.held and not home.alive:
+        raise KnetError(f"{home.name} has ended meanwhile")
+    evidence = _evidence(world, probe, watched, mark, spaces)
+    prediction = expected(world, probe, _chosen(evidence.hops))
+    found = compared(evidence.hops, prediction, evidence.outcome)
+    seconds = time.monotonic() - begun
+    return Trace(
+        probe,
+        found.hops,
+        evidence.outcome,
+        evidence.error,
+        found.findings,
+        prediction,
+        evidence,
+        None,
+        tuple(sorted(ruled)),
+        seconds,
+    )
+
+
+def _opened(world: World, sites: Sites, origin: Spot, to: Destination) -> dict[Spot, Site]:
+    """Machines and switches, the source, and pods, those first that the packet may well be for."""
+    inventory = sites.inventory
+    pods = [spot_of_pod(row) for row in inventory.pods if not row.spec.hostNetwork and not row.over]
+    owner = world.owners.get(to.address)
+    likely = {Spot(POD, owner.name, owner.namespace)} if owner and owner.kind == "pod" else set()
+    if owner and owner.kind == "service":
+        likely |= set(inventory.members.get(("service", owner.namespace, owner.name), ()))
+    pods.sort(key=lambda spot: spot not in likely)
+    others = [Choice(spot, named=False) for spot in (*map(spot_of, inventory.nodes), *pods[:_MOST]) if spot != origin]
+    return sites.sites([Choice(origin), *others])
+
+
+def _patience(world: World) -> float:
+    """How long nothing may be seen of a packet that is not lost."""
+    ends = [end for link in world.topology.links for end in link.ends if end.options]
+    held = [changed(NONE, end.options) for end in ends]
+    return PATIENCE + sum(row.delay + row.jitter for row in held)
+
+
+def _probed(
+    home: Site, to: Destination, spaces: Mapping[str, int], ruled: frozenset[str], request: Request, patience: float
+) -> tuple[Watched, Probe, Mark]:
+    """Send the probe, with all ears open; nothing of it is left afterwards."""
+    with entered(Namespaces({"net": home.netns})):
+        try:
+            sender = probes.prepared(to.protocol, to.address, to.port, request.source_port, request.size, to.question)
+        except OSError as error:
+            raise KnetError(f"{home.name} cannot send from port {request.source_port}: {error.strerror}") from None
+    with contextlib.closing(sender), Watch(sender, spaces, ruled) as watch:
+        watched = watch.run(patience, ANSWERING)
+        packet = sender.packet()
+    if packet.source in _NOWHERE:
+        packet = packet._replace(source="", source_port=0)
+    return watched, Probe(home.name, packet, to.text), sender.mark
+
+
+class _Kernels:
+    """The kernels of sites, asked as far as they are needed."""
+
+    def __init__(self, spaces: Mapping[str, int]) -> None:
+        self._spaces = spaces
+        self._asked: dict[str, Asked] = {}
+
+    def __call__(self, site: str) -> Asked:
+        if site not in self._asked:
+            self._asked[site] = Asked(site, self._spaces[site])
+        return self._asked[site]
+
+    def close(self) -> None:
+        for asked in self._asked.values():
+            asked.close()
+
+    def roots(self, site: str, events: Sequence[Event]) -> list[Root]:
+        """Rules' traces of a machine, in its words."""
+        with entered(Namespaces({"net": self._spaces[site]})), contextlib.closing(Words()) as words:
+            return rules.roots(events, words)
+
+    def known(self, site: str, packet: Packet) -> tuple[Flow, ...]:
+        """What a machine tracks of the same source, to the same destination, beside the probe itself."""
+        with entered(Namespaces({"net": self._spaces[site]})), Conntrack() as conntrack:
+            flows = conntrack.flows_to(_NUMBERS[packet.protocol], packet.destination, packet.destination_port)
+        mine = packet.source, packet.source_port
+        return tuple(flow for flow in flows if flow.source == packet.source and (flow.source, flow.source_port) != mine)
+
+
+def _evidence(world: World, probe: Probe, watched: Watched, mark: Mark, spaces: Mapping[str, int]) -> Evidence:
+    with contextlib.closing(_Kernels(spaces)) as kernels:
+        roots = {site: kernels.roots(site, events) for site, events in watched.events.items()}
+        way = Way(probe, world.topology, kernels, roots, lambda root: mark.way(root.seen))
+        found = way.observed(watched)
+        machines = [site for site in found.lookups if site in world.nodes]
+        known = {site: kernels.known(site, probe.packet) for site in machines if probe.packet.destination_port}
+    back = watched.way(BACK)
+    found, outcome = _outcome(found, watched, probe)
+    return Evidence(
+        probe=probe,
+        hops=tuple(found.hops),
+        outcome=outcome,
+        error=watched.answer.error if watched.answer else "",
+        lookups=found.lookups,
+        known_before={site: flows for site, flows in known.items() if flows},
+        reply=back[-1].seen.packet if back else None,
+    )
+
+
+def _outcome(found: Observed, watched: Watched, probe: Probe) -> tuple[Observed, str]:
+    """A datagram that nobody answers was delivered where somebody listens."""
+    if watched.answer is not None and not watched.answer.error:
+        return found, DELIVERED
+    if any(hop.kind == "reject" for hop in found.hops):
+        return found, REFUSED
+    last = found.hops[-1] if found.hops else None
+    if probe.packet.protocol != "udp" or last is None or last.kind not in ("enter", "filter") or watched.answer:
+        return found, DROPPED
+    if last.packet.destination_port not in found.lookups[last.site].listening:
+        return found, DROPPED
+    return replace(found, hops=[*found.hops, Hop("deliver", last.site, packet=last.packet)]), DELIVERED
+
+
+def _chosen(hops: Sequence[Hop]) -> str:
+    """The endpoint that chance has chosen."""
+    rows = [hop.translation for hop in hops if hop.way == THERE and hop.translation]
+    return next((row.after for row in reversed(rows) if row.kind == "DNAT"), "")
