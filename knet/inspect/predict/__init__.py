@@ -7,6 +7,8 @@
 `routes`      each machine's way to an address, and the trail over all of them
 `walk`        what each machine on the way does with the packet, in the order in which the kernel does it
 `path`        a probe's whole way, hop by hop (`telling`): what `knet trace` holds against what it has seen
+`diagnosis`   why a probe did not get through: from the prediction and what was seen to the culprit and the cure
+              (`case`; `happened` and `missing` are the diagnosers)
 `verdicts`    whether one end reaches another: what `knet reach` asks for thousands of pairs
 ============  ====================================================================================================
 """

@@ -36,14 +36,14 @@ def expected(world: World, probe: Probe, chosen: str = "") -> Prediction:
     for stage in stages:
         there.stage(stage)
     if verdict := ended(stages[-1]):
-        return Prediction(tuple(there.hops), verdict.outcome, verdict.because, verdict.text)
+        return Prediction(tuple(there.hops), verdict.outcome, verdict.because, verdict.text, verdict.culprit)
     there.arrive(stages[-1])
     back = Teller(world, BACK, there.packet.reversed, packet.source_port)
     stretches = list(returns(world, stages))
     back.answer(stretches, there.hops[-1].site, probe.site)
     hops = (*there.hops, *back.hops)
     if problem := next((row.problem for row in stretches if row.problem), None):
-        return Prediction(hops, DROPPED, problem.because, f"its answer: {problem.text}")
+        return Prediction(hops, DROPPED, problem.because, f"its answer: {problem.text}", problem.culprit)
     return Prediction(hops)
 
 

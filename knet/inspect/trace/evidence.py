@@ -45,6 +45,8 @@ class Prediction:
     """of an outcome that is not "delivered" """
     text: str = ""
     """the same in words: "Service default/web has no ready endpoints" """
+    culprit: str = ""
+    """the same in a word: one of `CULPRITS`"""
 
 
 @dataclass(frozen=True)
