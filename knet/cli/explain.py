@@ -1,8 +1,9 @@
-"""What an object changes on each machine, before it is applied or since."""
+"""What an object changes on each machine, before it is applied or since, and its rules in the kernel."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -45,15 +46,39 @@ def explain(
     with attached(name) as cluster:
         manifests = [sys.stdin.read() if str(path) == "-" else path for path in file or ()]
         found = cluster.explain(*words, verb=verb, manifests=manifests, namespace=namespace)
-    from knet.inspect.explain.report import TAG, as_json, lines
+    from knet.inspect.explain.report import as_json, lines
 
     if json:
         sys.stdout.write(channel.pretty([as_json(row) for row in found]))
-        return
-    for place, explanation in enumerate(found):
+    else:
+        _print(map(lines, found))
+
+
+@app.command(rich_help_panel=PACKETS)
+def rules(
+    objects: Annotated[list[str], typer.Argument(metavar="OBJECT…", help="svc/web, pod/…, networkpolicy/…, node/n2.")],
+    on: Annotated[list[str] | None, typer.Option("--on", metavar="MACHINE", help="On these machines only.")] = None,
+    namespace: Annotated[str, typer.Option("--namespace", metavar="NAMESPACE", help="Where none is said.")] = "default",
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    name: Name = DEFAULT_NAME,
+) -> None:
+    """The rules of an object on each machine, as the kernel has them now, with counters; ! is missing, ? too many."""
+    with attached(name) as cluster:
+        found = cluster.rules(*objects, machines=on or (), namespace=namespace)
+    from knet.inspect.rules.report import as_json, pieces
+
+    if json:
+        sys.stdout.write(channel.pretty([as_json(row) for row in found]))
+    else:
+        _print(map(pieces, found))
+
+
+def _print(texts: Iterable[Iterable[Any]]) -> None:
+    """Lines, each dimmed from where its remark begins; an empty one between two objects."""
+    for place, text in enumerate(texts):
         if place:
             out.print()
-        for piece in lines(explanation):
+        for piece in text:
             whole = Text(str(piece), piece.style)
-            whole.stylize(TAG, len(piece.text))
+            whole.stylize("not bold dim", len(piece.text))
             out.print(whole)

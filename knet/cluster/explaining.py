@@ -1,6 +1,7 @@
-"""`knet explain`: asks the API server what an object would become, and the machines which connections they track."""
+"""`knet explain` and `knet rules`: what an object is or would become, and what machines hold of it."""
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import orjson
@@ -22,6 +23,7 @@ from knet.inspect.explain.notes import WORKLOADS, notes, pods_of
 from knet.inspect.explain.objects import find, settled, with_object, without_object
 from knet.inspect.explain.picture import workers
 from knet.inspect.inventory import nearest
+from knet.inspect.rules.compare import Rules, rules_of
 from knet.inspect.world import World
 from knet.kernel.conntrack import Conntrack, Tracked
 from knet.kernel.namespaces import run_in
@@ -48,6 +50,28 @@ async def explained(
         return await (deleted(client, world, tables, targets) if verb else present(client, world, targets))
     except (ApiError, Unavailable) as error:
         raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
+
+
+async def rules(
+    client: Client, state: StateDir, objects: Iterable[str], machines: Iterable[str], namespace: str
+) -> list[Rules]:
+    """See `knet.cluster.facade.Cluster.rules`."""
+    targets = [target(word, namespace) for word in objects]
+    try:
+        world = await read_world(client, state)
+        for row in targets:
+            await _there(client, row)
+    except (ApiError, Unavailable) as error:
+        raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
+    there = running(world)
+    chosen = list(machines) or there
+    for name in chosen:
+        if name not in there:
+            near = ", ".join(nearest(name, there) or there)
+            raise KnetError(f"there is no worker called {name!r} that runs; did you mean {near}?")
+    with closing(ControlView(state)) as view, ThreadPoolExecutor() as pool:
+        kernels = dict(zip(chosen, pool.map(lambda node: held(world, view, node), chosen), strict=True))
+    return [rules_of(world, Subject(row.row.kind, Key(row.namespace, row.name)), kernels) for row in targets]
 
 
 def target(word: str, namespace: str) -> Target:

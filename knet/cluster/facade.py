@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.inspect.explain.explain import Explanation
     from knet.inspect.inventory import Inventory
     from knet.inspect.places import Sites
+    from knet.inspect.rules.compare import Rules
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
     from knet.inspect.trace.tracing import Trace
@@ -347,6 +348,13 @@ class Cluster:
 
         with closing(ControlView(self._state)) as view:
             return self.call(inventory(view, self.api))
+
+    def rules(self, *objects: str, machines: Iterable[str] = (), namespace: str = "default") -> "list[Rules]":
+        """The rules of objects (``svc/web``) in the kernels of all workers now, with counters, and what is missing of
+        them, or should not be there.  KnetError."""
+        from knet.cluster import explaining
+
+        return self.call(explaining.rules(self.api, self._state, objects, machines, namespace))
 
     @contextmanager
     def sites(self) -> Iterator["Sites"]:

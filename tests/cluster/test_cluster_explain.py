@@ -19,7 +19,9 @@ from knet.inspect.explain.explain import Explanation
 from knet.inspect.explain.kernel import Kernel
 from knet.inspect.explain.picture import picture, workers
 from knet.inspect.explain.spelling import meaning
+from knet.inspect.rules.compare import MISSING, UNEXPECTED, Rules
 from knet.inspect.world import World
+from tests.conftest import knet
 
 NAME = "explain"
 #: seconds until every machine has heard of a change, on a busy machine
@@ -134,6 +136,53 @@ def eventually(truth: Callable[[], Differences], expected: Differences) -> None:
         if time.monotonic() > deadline:
             assert found == expected
         time.sleep(0.1)
+
+
+def counted(rules: Rules, machine: str, text: str) -> int:
+    """Packets that a rule has seen."""
+    [found] = [
+        part.counted(section, place)[machine]["packets"]
+        for part in rules.parts
+        for section, rows, _ in part.rows
+        for place, line in enumerate(rows)
+        if machine in part.machines and text in line.text and part.counted(section, place)
+    ]
+    return found
+
+
+@pytest.mark.cluster
+def test_rules_are_as_the_kernel_has_them_and_what_is_not_as_expected_is_marked(cluster: Cluster) -> None:
+    cluster.apply(SUBJECTS["Service"])
+    nothing: Differences = {node: (Counter(), Counter()) for node in workers(cluster.world())}
+    eventually(lambda: drift(cluster), nothing)
+    [rules] = cluster.rules("svc/web")
+    assert not rules.wrong(MISSING)
+    assert not rules.wrong(UNEXPECTED)
+    assert [part.machines for part in rules.parts] == [("n1", "n2")]
+    jump = "--dport 80 -j KUBE-SVC-"
+    assert counted(rules, "n1", jump) == 0
+    cluster.machine("n1").run("timeout 3 bash -c '</dev/tcp/10.96.0.77/80'", check=False)
+    [rules] = cluster.rules("svc/web")
+    assert counted(rules, "n1", jump) == 1
+    assert counted(rules, "n2", jump) == 0
+
+    cluster.reconfigure(without="kube-proxy")  # nobody repairs
+    names = [section.name for part in rules.parts for section, *_ in part.rows]
+    chain = next(name for name in names if "KUBE-SVC" in name)
+    stranger = "-d 10.96.0.77/32 -p tcp -m tcp --dport 81 -j ACCEPT"
+    cluster.machine("n2").run(f"iptables -t nat -D {chain.split()[1]} 1 && iptables -t nat -A KUBE-SERVICES {stranger}")
+    try:
+        [rules] = cluster.rules("svc/web")
+        assert rules.wrong(MISSING) == rules.wrong(UNEXPECTED) == {"n2": 1}
+        printed = knet("rules", "svc/web", "--name", NAME).stdout
+        assert f"? {stranger}" in printed
+        assert "n2: 1 line is missing" in printed
+        refused = knet("rules", "svc/wbe", "--name", NAME, check=False)
+        assert refused.returncode == 2
+        assert refused.stderr == "knet: there is no service called 'wbe' in namespace default; did you mean web?\n"
+    finally:
+        cluster.reconfigure(without="")
+        cluster.delete("svc/web")
 
 
 @pytest.mark.cluster

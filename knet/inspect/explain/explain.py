@@ -14,6 +14,7 @@ from knet.client.controller import Key
 from knet.ingress import model, nginx
 from knet.inspect import desired
 from knet.inspect.explain import records
+from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.connections import Connection, fates
 from knet.inspect.explain.difference import Change, difference
 from knet.inspect.explain.picture import FDB, NEIGH, ROUTE, Picture, Section, picture, workers
@@ -67,27 +68,15 @@ def explain(
     tables: Mapping[str, Iterable[Tracked]] | None = None,
 ) -> Explanation:
     """What is different in ``after``; ``tables`` are the connections that machines track now."""
-    effects = agreeing({node: differences(before, after, node) for node in workers(after)})
+    found = agreeing({node: differences(before, after, node) for node in workers(after)})
+    effects = [Effect(machines, changes) for machines, changes in found]
     if everywhere := cluster_changes(before, after):
         effects.append(Effect((), tuple(everywhere)))
-    found = {node: tuple(fates(before, after, node, table)) for node, table in (tables or {}).items()}
+    fate = {node: tuple(fates(before, after, node, table)) for node, table in (tables or {}).items()}
     owners = {address: str(owner) for world in (before, after) for address, owner in world.owners.items()}
     owners |= {text: owner for world in (before, after) for text, owner in _tunnels(world)}
-    connections = {node: rows for node, rows in found.items() if rows}
+    connections = {node: rows for node, rows in fate.items() if rows}
     return Explanation(subject, verb, tuple(notes), tuple(effects), connections, owners)
-
-
-def agreeing(changes: Mapping[str, Iterable[Change]]) -> list[Effect]:
-    """The changes of machines, each once: what most have in common first."""
-    nodes: dict[Change, list[str]] = {}
-    for node, rows in changes.items():
-        for row in rows:
-            nodes.setdefault(row, []).append(node)
-    groups: dict[tuple[str, ...], list[Change]] = {}
-    for row, machines in nodes.items():
-        groups.setdefault(tuple(machines), []).append(row)
-    found = [Effect(names, tuple(rows)) for names, rows in groups.items()]
-    return sorted(found, key=lambda row: -len(row.machines))
 
 
 def differences(before: World, after: World, node: str) -> list[Change]:

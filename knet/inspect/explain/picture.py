@@ -178,5 +178,9 @@ def _rule(line: str) -> str:
 def of_policies(table: Table) -> Picture:
     """Network policies."""
     kind = f"{FAMILY} {NAME}"
-    found = {Section(kind, f"{row.kind} {name}"): tuple(sorted(row.elements)) for name, row in table.sets.items()}
+    found = {
+        Section(kind, f"{row.kind} {name}"): tuple(sorted(row.elements))
+        for name, row in table.sets.items()
+        if not row.memory  # which the kernel fills in
+    }
     return found | {Section(kind, f"chain {name}"): lines for name, lines in table.chains.items()}

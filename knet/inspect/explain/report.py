@@ -25,7 +25,7 @@ from knet.inspect.explain.explain import Explanation
 
 #: rich's styles
 _STYLES = {ADDED: "green", REMOVED: "red", SAME: "", "@": "cyan"}
-TITLE, NOTE, HEAD, TAG = "bold", "yellow", "bold", "dim"
+TITLE, NOTE, HEAD = "bold", "yellow", "bold"
 #: addresses, prefixes and hardware addresses, as they stand in rules
 _ADDRESS = re.compile(r"(?<![\w.:-])(?:(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|\d+\.\d+\.\d+\.\d+|[0-9a-f]*:[0-9a-f:]+)(/\d+)?")
 _PORT = re.compile(r"(?<=[\d\]]):\d+$")
