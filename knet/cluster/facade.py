@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.inspect.explain.explain import Explanation
     from knet.inspect.inventory import Inventory
     from knet.inspect.places import Sites
+    from knet.inspect.reach.matrix import Reach
     from knet.inspect.rules.compare import Rules
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
@@ -441,6 +442,15 @@ class Cluster:
 
         with self.sites() as sites:
             return trace(self.world(), sites, Request(source, target, **options))
+
+    def reach(self, *where: str, **wish: Any) -> "Reach":
+        """Who can talk to whom, predicted and tried; options are those of `knet.inspect.reach.ends.Wish`:
+        ``cluster.reach("pod/web-*", port=8080).disagreements``."""
+        from knet.inspect.reach.ends import Wish
+        from knet.inspect.reach.measure import measure
+
+        with self.sites() as sites:
+            return measure(self.world, sites, Wish(where, **wish))
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

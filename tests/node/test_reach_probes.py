@@ -110,7 +110,15 @@ def test_datagrams_and_echoes_arrive(two: tuple[Namespaces, Namespaces], family:
 def test_what_a_filter_does_is_told_apart(two: tuple[Namespaces, Namespaces], protocol: str, family: str) -> None:
     nft(two[1], FILTER.format(f"meta l4proto {{ {protocol}, {'ipv6-icmp' if protocol == 'icmp' else protocol} }} drop"))
     [dropped] = tried(two, protocol, family, 80)
-    assert (dropped.reached, str(dropped)) == (False, "dropped: nothing arrived (2 probes)")
+    assert (dropped.reached, str(dropped)) == (False, "dropped: nothing arrived (2 tries)")
+
+
+def test_a_probe_leaves_under_the_address_that_its_route_tells(two: tuple[Namespaces, Namespaces]) -> None:
+    for number, held in enumerate(two, 1):
+        ip(held, f"addr replace 10.10.0.{number}/24 dev e0")
+    for to, source in (("10.9.0.2", "10.9.0.1"), ("10.10.0.2", "10.10.0.1")):
+        first, second = tried(two, "tcp", IPV4, 80, to=to) + tried(two, "tcp", IPV4, 80, to=ADDRESSES[IPV4][1])
+        assert (first.reached, second.reached, first.arrived) == (True, True, {1: source})
 
 
 def test_a_reset_or_a_message_in_somebodys_name_is_no_arrival(two: tuple[Namespaces, Namespaces]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from worlds import address_of, node, pod, topology, world
 
-from knet.api.objects import ContainerPort, ServicePort
+from knet.api.objects import ContainerPort, Endpoint, EndpointConditions, ServicePort
 from knet.inspect.predict.verdicts import verdict
 from knet.inspect.world import Owner
 from tests.cluster_objects import endpoint, endpoint_slice, service
@@ -66,6 +66,12 @@ HEALTHY = [
 @pytest.mark.parametrize(("source", "destination"), HEALTHY)
 def test_who_reaches_whom(cni, source, destination):
     assert asked(world(PODS, SERVICES, SLICES, cni=cni), source, destination) == ("delivered", "", "")
+
+
+def test_a_pod_is_seen_as_its_machine_by_whoever_is_behind_a_service_outside_of_the_pod_network():
+    outside = Endpoint(addresses=(address_of("cp1"),), conditions=EndpointConditions(ready=True))
+    rows = [*SLICES[:1], endpoint_slice("empty", outside, ports=[("http", 6443, "TCP")])]
+    assert asked(world(PODS, SERVICES, rows), "client", "svc/empty") == ("delivered", "", "")
 
 
 @pytest.mark.parametrize("port", [30080, 8080])

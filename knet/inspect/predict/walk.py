@@ -114,7 +114,7 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
     masquerade = ""
     if translated and endpoint and translated.masquerades(before.source, endpoint.ip):
         masquerade = "kube-proxy"
-    elif not translated and machine in world.nodes and leaves_the_pods(world, machine, after):
+    elif machine in world.nodes and leaves_the_pods(world, machine, after):
         masquerade = "flanneld"
     if masquerade:
         after = after._replace(source=source_of(world, machine, after.destination))

@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from knet.inspect.reach.probes import ANSWERED, ARRIVED, REFUSED, Heard
+from knet.inspect.reach.probes import ANSWERED, ARRIVED, REFUSED, UNREACHABLE, Heard
 from knet.inspect.reach.stations import Station
 
 K = TypeVar("K", bound=Hashable)
@@ -58,7 +58,7 @@ class Observation(Generic[K]):
         if self.answer is None:
             if self.arrived:
                 return f"it arrived, as {seen}" + ("" if self.one_way else ", but no answer came back")
-            return f"dropped: nothing arrived ({self.tries} probes)"
+            return f"dropped: nothing arrived ({self.tries} {'try' if self.tries == 1 else 'tries'})"
         if self.answer.what == ANSWERED:
             return "answered"
         if self.answer.what == REFUSED and self.arrived:
@@ -77,6 +77,8 @@ class _Limit(NamedTuple):
     answers: float
 
 
+#: … and at most in those
+_LONGEST = 2.0
 #: probes that are sent before it is heard again
 _BURST = 64
 _ROUNDS = (_Limit(0.05, 4), _Limit(0.2, 8), _Limit(1.0, 16))
@@ -140,7 +142,7 @@ class _Work(Generic[K]):
         open_ = {index for index in indexes if not self.settled(index)}
         last = time.monotonic()
         while open_:
-            patience = max(limit.least, limit.answers * self._slowest) + delay
+            patience = max(limit.least, min(limit.answers * self._slowest, _LONGEST)) + delay
             left = last + patience - time.monotonic()
             if left <= 0:
                 break
@@ -167,4 +169,5 @@ class _Work(Generic[K]):
             found.arrived[at] = heard.address
         elif at == self._probes[heard.number].source and found.answer is None:
             found.answer, found.seconds = heard, now - self._sent[heard.number]
-            self._slowest = max(self._slowest, found.seconds)
+            if heard.what != UNREACHABLE:  # those who say so have waited for others
+                self._slowest = max(self._slowest, found.seconds)

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 from knet.api.families import IPV6
 from knet.inspect.reach.probes import COUNTING, OURS, Heard, Protocol, read, read_error
-from knet.kernel import bpf
+from knet.kernel import bpf, libc
 from knet.kernel.bpf import Instruction
 from knet.kernel.namespaces import Namespaces, entered
 
@@ -19,6 +19,8 @@ from knet.kernel.namespaces import Namespaces, entered
 _BUFFER = 1 << 20
 _SO_RCVBUFFORCE = 33
 _IPV6_CHECKSUM = 7
+#: struct sockaddr of AF_UNSPEC: connected to it, a socket is connected no more
+_NOBODY = bytes(16)
 # linux/bpf_common.h: load a word at a fixed offset, or at one that follows the IP header
 _LD_W, _LD_W_AFTER, _LDX_HEADER = 0x20, 0x40, 0xB1
 _AND, _JEQ, _RET = 0x54, 0x15, 0x06
@@ -91,6 +93,7 @@ class Station:
     def _source(self, address: str) -> str:
         """Under which address the kernel sends there; OSError where it has no route."""
         if address not in self._sources:
+            libc.call("connect", self._asking.fileno(), _NOBODY, len(_NOBODY))  # else it keeps the source that it has
             self._asking.connect((address, 9))
             self._sources[address] = self._asking.getsockname()[0]
         return self._sources[address]
