@@ -30,7 +30,6 @@ from knet.cluster.channel import Message
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.drops import Refused, followed, named, remembered
 from knet.cluster.errors import KnetError
-from knet.cluster.faults.run import Record, Run, load, prepare
 from knet.cluster.handles import Link, Machine
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
@@ -39,6 +38,7 @@ from knet.inspect.names import Names
 from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
+    from knet.cluster.faults.run import Record, Run
     from knet.cluster.timeline import Observatory, Recording
     from knet.inspect.capture.packets import Packets
     from knet.inspect.explain.explain import Explanation
@@ -312,13 +312,15 @@ class Cluster:
         channel.request(self._state.control, {"op": "heal", "groups": groups or None})
 
     def faults(
-        self, plan: str | Path | JSON, seed: int | None = None, told: Callable[[Record], None] = lambda _: None
-    ) -> Run:
+        self, plan: str | Path | JSON, seed: int | None = None, told: Callable[["Record"], None] = lambda _: None
+    ) -> "Run":
         """A run of a plan of faults (a file, YAML text or data): ``with cluster.faults("plan.yaml", seed=7): …`` beside
         the block, which ends it and heals all; ``.run()`` to its end.  ``told`` hears each event; `Run.log` has them.
 
         PlanError, before anything is done, for what is wrong with the plan.
         """
+        from knet.cluster.faults.run import load, prepare
+
         return prepare(self._state.control, load(plan), seed, told)
 
     def delay(self, component: str, time: str) -> None:

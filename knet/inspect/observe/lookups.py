@@ -4,6 +4,7 @@ Asked after the probe, by the same questions that the kernel asked itself; nothi
 """
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from knet.inspect.trace.evidence import Lookups
@@ -59,9 +60,12 @@ class Asked:
             neighbour=neighbour,
             fdb=self._beyond(route.interface, neighbour.mac) if route and neighbour and neighbour.mac else None,
             links=self.links,
-            sysctls=self._sysctls(),
-            listening=self._listening(packet),
         )
+
+    def further(self, found: Lookups) -> Lookups:
+        """With what only a failure asks for: settings, and who listens (for which the kernel looks through all
+        connections of all namespaces: 20 ms)."""
+        return replace(found, sysctls=self._sysctls(), listening=self._listening(found.packet))
 
     def neighbour(self, address: str, interface: str) -> Neighbour | None:
         """The entry for an address on an interface."""

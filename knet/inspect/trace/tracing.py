@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from knet.errors import KnetError
@@ -193,8 +193,10 @@ def _evidence(world: World, probe: Probe, watched: Watched, mark: Mark, spaces: 
         found = way.observed(watched)
         machines = [site for site in found.lookups if site in world.nodes]
         known = {site: kernels.known(site, probe.packet) for site in machines if probe.packet.destination_port}
+        outcome = _outcome(found, watched, probe, kernels)
+        if outcome != DELIVERED:
+            found.lookups = {site: kernels(site).further(row) for site, row in found.lookups.items()}
     back = watched.way(BACK)
-    found, outcome = _outcome(found, watched, probe)
     return Evidence(
         probe=probe,
         hops=tuple(found.hops),
@@ -206,18 +208,19 @@ def _evidence(world: World, probe: Probe, watched: Watched, mark: Mark, spaces: 
     )
 
 
-def _outcome(found: Observed, watched: Watched, probe: Probe) -> tuple[Observed, str]:
+def _outcome(found: Observed, watched: Watched, probe: Probe, kernels: _Kernels) -> str:
     """A datagram that nobody answers was delivered where somebody listens."""
     if watched.answer is not None and not watched.answer.error:
-        return found, DELIVERED
+        return DELIVERED
     if any(hop.kind == "reject" for hop in found.hops):
-        return found, REFUSED
+        return REFUSED
     last = found.hops[-1] if found.hops else None
-    if probe.packet.protocol != "udp" or last is None or last.kind not in ("enter", "filter") or watched.answer:
-        return found, DROPPED
-    if last.packet.destination_port not in found.lookups[last.site].listening:
-        return found, DROPPED
-    return replace(found, hops=[*found.hops, Hop("deliver", last.site, packet=last.packet)]), DELIVERED
+    if probe.packet.protocol == "udp" and last and last.kind in ("enter", "filter") and watched.answer is None:
+        listening = kernels(last.site).further(found.lookups[last.site]).listening
+        if last.packet.destination_port in listening:
+            found.hops.append(Hop("deliver", last.site, packet=last.packet))
+            return DELIVERED
+    return DROPPED
 
 
 def _chosen(hops: Sequence[Hop]) -> str:
