@@ -50,6 +50,9 @@ def compared(observed: Sequence[Hop], prediction: Prediction, outcome: str) -> C
         hops.append(replace(hop, because=expected.because or hop.because))
         findings += [Finding(at, str(row)) for row in differences(hop, expected)]
     last = max(seen, default=-1)
+    if outcome == prediction.outcome != DELIVERED:  # how far it gets before it ends as it has to is nobody's business
+        ended = seen.get(last, -1)
+        findings = [row for row in findings if row.at <= ended]
     missing = [number for number in range(last) if number not in seen] if last >= 0 else []
     findings += [_missing(prediction.hops, number, seen) for number in missing if _counts(prediction.hops[number])]
     rest = [hop for hop in prediction.hops[last + 1 :] if _counts(hop)]

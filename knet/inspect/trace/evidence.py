@@ -69,8 +69,6 @@ class Lookups:
     """by dotted name: `knet.inspect.observe.lookups.SYSCTLS`"""
     listening: frozenset[int] = frozenset()
     """ports of the probe's protocol on which sockets wait there"""
-    rules: Mapping[str, int] = field(default_factory=dict)
-    """chains and how many rules they have, by "family table chain" """
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Evidence:
     error: str = ""
     """what the sender's socket says: "Connection refused", "No route to host"; "" for an answer, or none"""
     lookups: Mapping[str, Lookups] = field(default_factory=dict)
-    """by site, of all that the packet came through; the last hop's among them"""
+    """by site, of all that the packet came through, the last hop's among them; where it was lost, of all machines"""
     known_before: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
     """connections of this source and destination that a machine already tracked, by site"""
     reply: Packet | None = None

@@ -223,11 +223,12 @@ def differences(observed: Hop, expected: Hop) -> list[Difference]:
     found = [Difference(what, read(observed), read(expected)) for what, read in _COMPARED]
     among = expected.translation.among if expected.translation else ()
     chosen = observed.translation is not None and observed.translation.after in among
+    is_error = observed.packet.protocol != expected.packet.protocol  # an ICMP error comes from whoever met it
     return [
         row
         for row in found
         if row.observed and row.expected and row.observed != row.expected
-        if not (chosen and row.what in ("translation", "addresses"))
+        if not (row.what in ("translation", "addresses") and (chosen or is_error))
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from knet.inspect.observe.mark import TABLE
-from knet.inspect.trace.evidence import DELIVERED, REFUSED
+from knet.inspect.trace.evidence import DELIVERED, DROPPED, REFUSED
 from knet.inspect.trace.hops import BACK, THERE, Hop, Passage, ends
 from knet.inspect.trace.tracing import Trace
 
@@ -81,6 +81,13 @@ def _link(hop: Hop) -> str:
     return f"link {hop.link}{f'  [bold]{hop.queue}[/]' if hop.queue else ''}"
 
 
+def _deliver(hop: Hop) -> str:
+    if hop.way == THERE:
+        return "[bold green]delivered[/]"
+    flags = hop.packet.flags
+    return f"got the answer{f': {flags}' if flags else ''}"
+
+
 _WHERE = {"route": "route", "deliver": ""}
 _WHAT: dict[str, Callable[[Hop], str]] = {
     "leave": lambda hop: f"out  {f'port {hop.port}  ' if hop.port else ''}{_packet(hop)}",
@@ -92,7 +99,7 @@ _WHAT: dict[str, Callable[[Hop], str]] = {
     "untunnel": _untunnel,
     "link": _link,
     "switch": lambda hop: f"{hop.port} → {hop.interface}",
-    "deliver": lambda hop: "[bold green]delivered[/]",
+    "deliver": _deliver,
     "drop": lambda hop: f"[bold red]DROPPED[/]  {hop.verdict}",
     "reject": lambda hop: f"[bold red]REFUSED[/]  {hop.verdict}",
 }
@@ -115,19 +122,20 @@ def chains(passages: Sequence[Passage]) -> str:
 
 
 def _end(trace: Trace) -> Iterator[str]:
+    found = trace.diagnosis
     if trace.outcome == DELIVERED:
         yield f"[bold green]Delivered.[/] {_answer(trace)}"
-    elif trace.diagnosis:
-        word = "Refused" if trace.outcome == REFUSED else "Dropped"
-        yield f"[bold red]{word}.[/] {trace.diagnosis.text}"
-    else:
-        last = trace.hops[-1] if trace.hops else None
-        where = f" It was seen last at {short(last.site)} {last.interface}".rstrip() + "." if last else ""
-        yield f"[bold red]{trace.outcome.capitalize()}.[/]{where}"
-    if trace.error:
-        yield f"{trace.probe.site} was told: {trace.error}"
+    verdict = {REFUSED: "[bold red]Refused:[/] ", DROPPED: "[bold red]Dropped:[/] "}.get(trace.outcome, "")
+    if found:
+        yield f"{verdict}{found.text}"
+        rows = ("expected", found.expected), ("because", " · ".join(map(str, found.because))), ("mend", found.remedy)
+        yield from (f"{'':{_INDENT}}[dim]{what:<9}[/] {text}" for what, text in rows if text)
+    elif verdict:
+        yield f"{verdict}as expected: {trace.prediction.text}"
+    if trace.evidence.error:
+        yield f"{'':{_INDENT}}[dim]told[/]      {short(trace.probe.site)}: {trace.evidence.error}"
     if trace.ruled:
-        yield f"[dim]{', '.join(trace.ruled)} had the table {TABLE} for the time of the probe (--no-rules: none)[/]"
+        yield f"[dim]{', '.join(trace.ruled)} had the table {TABLE} for the time of the probe; --no-rules: none[/]"
 
 
 def _answer(trace: Trace) -> str:
@@ -175,7 +183,7 @@ def document(trace: Trace) -> object:
     return {
         "probe": plain(trace.probe),
         "outcome": trace.outcome,
-        "error": trace.error,
+        "error": trace.evidence.error,
         "hops": plain(trace.hops),
         "findings": [{"hop": row.at + 1, "text": row.text} for row in trace.findings],
         "expected": {

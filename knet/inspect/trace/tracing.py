@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from knet.inspect.observe.rules import Root, Words
 from knet.inspect.observe.watch import Watch, Watched
 from knet.inspect.observe.way import Observed, Way
 from knet.inspect.places import Site, Sites
+from knet.inspect.predict.diagnosis import diagnose
 from knet.inspect.predict.path import expected
 from knet.inspect.trace.comparing import Finding, compared
 from knet.inspect.trace.evidence import DELIVERED, DROPPED, REFUSED, Diagnosis, Evidence, Prediction, Probe
@@ -60,18 +61,21 @@ class Trace:
     probe: Probe
     hops: tuple[Hop, ...]
     """observed, there and back, with what caused each"""
-    outcome: str
-    """delivered, refused or dropped"""
-    error: str
+    evidence: Evidence
+    prediction: Prediction
     findings: tuple[Finding, ...]
     """where what was observed is not what was predicted"""
-    prediction: Prediction
-    evidence: Evidence
     diagnosis: Diagnosis | None
+    """why it did not get there, or did although it should not"""
     ruled: tuple[str, ...]
     """machines that had a rule of ours"""
     seconds: float
-    """from the beginning to the answer"""
+    """from the beginning to the verdict"""
+
+    @property
+    def outcome(self) -> str:
+        """delivered, refused or dropped"""
+        return self.evidence.outcome
 
     @property
     def delivered(self) -> bool:
@@ -93,31 +97,32 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
     switch = next((site for site in open_sites.values() if site.spot.kind == SWITCH), None)
     if switch:  # all switches live in one namespace
         spaces[switch.name] = switch.netns
-    nodes = {spot.name for spot in open_sites if spot.kind == MACHINE}
-    ruled = frozenset(nodes) if request.rules else frozenset[str]()
+    machines = sorted(spot.name for spot in open_sites if spot.kind == MACHINE)
+    ruled = frozenset(machines) if request.rules else frozenset[str]()
     home = open_sites[origin]
-    try:
-        watched, probe, mark = _probed(home, to, spaces, ruled, request, _patience(world))
-    except RulesError as error:
-        raise KnetError(f"the kernel does not trace rules ({error}); try: --no-rules") from None
-    if home.held and not home.alive:
-        raise KnetError(f"{home.name} has ended meanwhile")
-    evidence = _evidence(world, probe, watched, mark, spaces)
+    with contextlib.closing(_Kernels(spaces, machines)) as kernels:
+        # with a port of its own choice it is no connection that anybody knows
+        asked = Packet(to.protocol, "", request.source_port, to.address, to.port)
+        known = kernels.known(machines, asked) if request.source_port else {}
+        try:
+            watched, probe, mark = _probed(home, to, spaces, ruled, request, _patience(world))
+        except RulesError as error:
+            raise KnetError(f"the kernel does not trace rules ({error}); try: --no-rules") from None
+        if home.held and not home.alive:
+            raise KnetError(f"{home.name} has ended meanwhile")
+        evidence = _evidence(world, probe, watched, mark, kernels, _of(probe, known))
     prediction = expected(world, probe, _chosen(evidence.hops))
     found = compared(evidence.hops, prediction, evidence.outcome)
+    diagnosis = diagnose(world, prediction, evidence)
     seconds = time.monotonic() - begun
-    return Trace(
-        probe,
-        found.hops,
-        evidence.outcome,
-        evidence.error,
-        found.findings,
-        prediction,
-        evidence,
-        None,
-        tuple(sorted(ruled)),
-        seconds,
-    )
+    return Trace(probe, found.hops, evidence, prediction, found.findings, diagnosis, tuple(sorted(ruled)), seconds)
+
+
+def _of(probe: Probe, known: Mapping[str, tuple[Flow, ...]]) -> dict[str, tuple[Flow, ...]]:
+    """The connections of the probe's own ports."""
+    mine = probe.packet.source, probe.packet.source_port
+    found = {site: tuple(row for row in rows if (row.source, row.source_port) == mine) for site, rows in known.items()}
+    return {site: rows for site, rows in found.items() if rows}
 
 
 def _opened(world: World, sites: Sites, origin: Spot, to: Destination) -> dict[Spot, Site]:
@@ -160,7 +165,8 @@ def _probed(
 class _Kernels:
     """The kernels of sites, asked as far as they are needed."""
 
-    def __init__(self, spaces: Mapping[str, int]) -> None:
+    def __init__(self, spaces: Mapping[str, int], machines: Sequence[str]) -> None:
+        self.machines = machines
         self._spaces = spaces
         self._asked: dict[str, Asked] = {}
 
@@ -178,24 +184,31 @@ class _Kernels:
         with entered(Namespaces({"net": self._spaces[site]})), contextlib.closing(Words()) as words:
             return rules.roots(events, words)
 
-    def known(self, site: str, packet: Packet) -> tuple[Flow, ...]:
-        """What a machine tracks of the same source, to the same destination, beside the probe itself."""
-        with entered(Namespaces({"net": self._spaces[site]})), Conntrack() as conntrack:
-            flows = conntrack.flows_to(_NUMBERS[packet.protocol], packet.destination, packet.destination_port)
-        mine = packet.source, packet.source_port
-        return tuple(flow for flow in flows if flow.source == packet.source and (flow.source, flow.source_port) != mine)
+    def known(self, sites: Iterable[str], packet: Packet) -> dict[str, tuple[Flow, ...]]:
+        """What machines track of connections of the same source, to the same destination; without those of none."""
+        if not packet.destination_port:
+            return {}
+        found = {}
+        for site in sites:
+            with entered(Namespaces({"net": self._spaces[site]})), Conntrack() as conntrack:
+                flows = conntrack.flows_to(_NUMBERS[packet.protocol], packet.destination, packet.destination_port)
+            found[site] = tuple(flow for flow in flows if packet.source in ("", flow.source))
+        return {site: flows for site, flows in found.items() if flows}
 
 
-def _evidence(world: World, probe: Probe, watched: Watched, mark: Mark, spaces: Mapping[str, int]) -> Evidence:
-    with contextlib.closing(_Kernels(spaces)) as kernels:
-        roots = {site: kernels.roots(site, events) for site, events in watched.events.items()}
-        way = Way(probe, world.topology, kernels, roots, lambda root: mark.way(root.seen))
-        found = way.observed(watched)
-        machines = [site for site in found.lookups if site in world.nodes]
-        known = {site: kernels.known(site, probe.packet) for site in machines if probe.packet.destination_port}
-        outcome = _outcome(found, watched, probe, kernels)
-        if outcome != DELIVERED:
-            found.lookups = {site: kernels(site).further(row) for site, row in found.lookups.items()}
+def _evidence(
+    world: World, probe: Probe, watched: Watched, mark: Mark, kernels: _Kernels, known: Mapping[str, tuple[Flow, ...]]
+) -> Evidence:
+    roots = {site: kernels.roots(site, events) for site, events in watched.events.items()}
+    way = Way(probe, world.topology, kernels, roots, lambda root: mark.way(root.seen))
+    found = way.observed(watched)
+    outcome = _outcome(found, watched, probe, kernels)
+    if outcome != DELIVERED:
+        packet = found.hops[-1].packet if found.hops else probe.packet
+        for site in kernels.machines:
+            if site not in found.lookups:
+                found.lookups[site] = kernels(site).about(packet)
+        found.lookups = {site: kernels(site).further(row) for site, row in found.lookups.items()}
     back = watched.way(BACK)
     return Evidence(
         probe=probe,
@@ -203,7 +216,7 @@ def _evidence(world: World, probe: Probe, watched: Watched, mark: Mark, spaces: 
         outcome=outcome,
         error=watched.answer.error if watched.answer else "",
         lookups=found.lookups,
-        known_before={site: flows for site, flows in known.items() if flows},
+        known_before=known,
         reply=back[-1].seen.packet if back else None,
     )
 
