@@ -5,6 +5,7 @@
 `workloads`  the scheduler; clusters of ten workers with many pods.
 `network`    how fast Services become rules; every road of the pod network beside the same road built by hand; the
              cluster DNS beside dnsmasq; a load balancer whose holder's link is cut.
+`inspect`    captures, traces, the timeline: what looking costs, and how fast one sees.
 
 Exit code 0 also where a bound is missed: the table says so.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 import benchmarks_api
 import benchmarks_balancers
 import benchmarks_dns
+import benchmarks_inspect
 import benchmarks_network
 import benchmarks_pods
 import benchmarks_workloads
@@ -199,11 +201,24 @@ def network(rounds: int) -> Iterator[Figure]:
             yield replace(row, value=value * 1000, peer=peer * 1000)
 
 
+# ---- inspect ---------------------------------------------------------------------------------------------------
+
+INSPECT = {
+    "capture": Figure("knet capture into a file, 50,000 packets/s: lost of 250,000", 0, "packets", "lower", 0, 0),
+}
+
+
+def inspect(rounds: int) -> Iterator[Figure]:
+    for key, measured in benchmarks_inspect.measurements(rounds):
+        yield filled(INSPECT[key], measured)
+
+
 SUITES: dict[str, Callable[[int], Iterator[Figure]]] = {
     "core": core,
     "api": api,
     "workloads": workloads,
     "network": network,
+    "inspect": inspect,
 }
 
 

@@ -1,0 +1,92 @@
+"""What it costs to look at a cluster, and how fast one sees.
+
+- *capture*: a program on the machine `client` sends 25,000 datagrams a second for some seconds; ``knet capture`` writes
+  what passes both ends of its link into a file.  What is missing in the file is lost.
+
+Each row of `ROWS` is a figure by its key and what measures it on a cluster; another one is another row.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks_api import Measured, median
+
+from knet import Cluster
+
+NAME = "bench"
+KNET = str(Path(sys.executable).with_name("knet"))
+#: packets a second, at so many places together
+RATE, PLACES, SECONDS, PORT = 50_000, 2, 5, 9999
+
+#: sends so many datagrams a second, for so many seconds, to an address; says how many those were
+SENDER = """
+    import socket, sys, time
+    rate, seconds, address, port = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect((address, port))
+    data = b"x" * 100
+    begin, sent = time.monotonic(), 0
+    while sent < rate * seconds:
+        due = min(int((time.monotonic() - begin) * rate), rate * seconds)
+        while sent < due:
+            sock.send(data)
+            sent += 1
+        time.sleep(0.0005)
+    print(sent, time.monotonic() - begin)
+"""
+
+
+def measurements(rounds: int) -> Iterator[tuple[str, Measured]]:
+    """Key and value of each figure."""
+    with Cluster(name=NAME) as cluster:
+        for key, measure in ROWS.items():
+            yield key, median([measure(cluster) for _ in range(rounds)])
+
+
+def capture(cluster: Cluster) -> Measured:
+    """Packets of 250,000 that are not in the file; CPU time of the whole command for each."""
+    worker = cluster.machine("n1")
+    address = next(row["address"] for row in cluster.status()["machines"] if row["name"] == worker.name)
+    with worker.inside():
+        deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # nobody complains that the port is closed
+    deaf.bind((address, PORT))
+    with deaf, tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "packets.pcapng"
+        words = [KNET, "capture", "--name", NAME, "link/client-s1", "--filter", f"udp dst port {PORT}", "-w", str(path)]
+        capturing = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+        assert capturing.stderr is not None
+        capturing.stderr.readline()  # from now on it captures
+        arguments = [str(number) for number in (RATE // PLACES, SECONDS)]
+        sender = [sys.executable, "-c", textwrap.dedent(SENDER), *arguments, address, str(PORT)]
+        sent, seconds = cluster.machine("client").run(sender).split()
+        if float(seconds) > 1.05 * SECONDS:
+            print(
+                f"capture: the sender managed {PLACES * int(sent) / float(seconds):,.0f} packets/s only",
+                file=sys.stderr,
+            )
+        capturing.send_signal(signal.SIGINT)
+        usage = os.wait4(capturing.pid, 0)[2]
+        capturing.returncode = 0
+        packets = PLACES * int(sent)
+        return Measured(packets - packets_in(path), (usage.ru_utime + usage.ru_stime) / packets)
+
+
+def packets_in(path: Path) -> int:
+    """Enhanced packet blocks of a pcapng file."""
+    found, position, data = 0, 0, path.read_bytes()
+    while position < len(data):
+        found += int.from_bytes(data[position : position + 4], sys.byteorder) == 6
+        position += int.from_bytes(data[position + 4 : position + 8], sys.byteorder)
+    return found
+
+
+ROWS: dict[str, Callable[[Cluster], Measured]] = {
+    "capture": capture,
+}
