@@ -9,7 +9,6 @@ import typer
 from knet.cli.terminal import PACKETS, Name, attached, out
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.errors import KnetError
-from knet.cluster.faults.plan import seconds
 
 app = typer.Typer()
 
@@ -37,6 +36,7 @@ def capture(
 ) -> None:
     """Packets of any places at once, in one order of time, with names: as lines, or for Wireshark (-w)."""
     from knet.cluster.capturing import capturing
+    from knet.cluster.faults.plan import seconds
     from knet.inspect.capture.lines import Lines
     from knet.inspect.capture.pcapng import Pcapng
     from knet.inspect.capture.run import run

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Mapping
 
 import pytest
 
@@ -69,14 +70,14 @@ def test_as_many_bytes_as_are_wanted_are_taken() -> None:
     assert found == {name: FRAMES[name][:40] for name in ("web", "vxlan web", "vxlan6 web")}
 
 
-def received(program: bpf.Program) -> dict[str, bytes]:
-    """What a program takes of the frames."""
+def received(program: bpf.Program, frames: Mapping[str, bytes] = FRAMES) -> dict[str, bytes]:
+    """What a program takes of frames."""
     sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with sender, receiver:
         receiver.setblocking(False)
         bpf.attach(receiver, program)
         found = {}
-        for name, data in FRAMES.items():
+        for name, data in frames.items():
             sender.send(data)
             try:
                 found[name] = receiver.recv(2048)

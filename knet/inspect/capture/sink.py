@@ -16,7 +16,7 @@ STDOUT = 1
 #: bytes that may wait
 _WAITING = 64 << 20
 #: seconds for a reader that has stopped reading to go on once the capture has ended
-_PATIENCE = 1.0
+_PATIENCE = 10.0
 #: bytes for one system call
 _PIECE = 1 << 16
 
