@@ -8,13 +8,39 @@ The commands, a module for each group; what only some need (the API's client, sc
 
 import sys
 
-from knet.cli import capture, components, drops, explain, faults, lifecycle, links, machines, reach, timeline, trace
+from knet.cli import (
+    capture,
+    components,
+    conntrack,
+    drops,
+    explain,
+    faults,
+    lifecycle,
+    links,
+    machines,
+    reach,
+    timeline,
+    trace,
+)
 from knet.cli.terminal import app
 from knet.cluster.errors import KnetError
 from knet.kernel.features import FeatureMissing
 
 #: in the order of ``knet --help``
-for group in (lifecycle, machines, links, faults, components, drops, capture, trace, reach, explain, timeline):
+for group in (
+    lifecycle,
+    machines,
+    links,
+    faults,
+    components,
+    drops,
+    capture,
+    trace,
+    reach,
+    explain,
+    conntrack,
+    timeline,
+):
     app.add_typer(group.app)
 
 

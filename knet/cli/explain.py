@@ -25,7 +25,9 @@ def explain(
     file: Annotated[
         list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Manifests; - is stdin.")
     ] = None,
-    namespace: Annotated[str, typer.Option("--namespace", metavar="NAMESPACE", help="Where none is said.")] = "default",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where none is said.")
+    ] = "default",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     name: Name = DEFAULT_NAME,
 ) -> None:
@@ -58,7 +60,9 @@ def explain(
 def rules(
     objects: Annotated[list[str], typer.Argument(metavar="OBJECT…", help="svc/web, pod/…, networkpolicy/…, node/n2.")],
     on: Annotated[list[str] | None, typer.Option("--on", metavar="MACHINE", help="On these machines only.")] = None,
-    namespace: Annotated[str, typer.Option("--namespace", metavar="NAMESPACE", help="Where none is said.")] = "default",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where none is said.")
+    ] = "default",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     name: Name = DEFAULT_NAME,
 ) -> None:

@@ -33,6 +33,10 @@ Name = Annotated[
     str, typer.Option("--name", "-n", envvar="KNET_NAME", metavar="NAME", help="Which cluster.", show_default=True)
 ]
 
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where objects are, if nothing else is said.")
+]
+
 #: under which heading of ``knet --help`` a command stands
 LIFE = "A cluster's life"
 UNDERLAY = "Machines and links"

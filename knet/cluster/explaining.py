@@ -56,22 +56,20 @@ async def rules(
     client: Client, state: StateDir, objects: Iterable[str], machines: Iterable[str], namespace: str
 ) -> list[Rules]:
     """See `knet.cluster.facade.Cluster.rules`."""
-    targets = [target(word, namespace) for word in objects]
     try:
+        subjects = [await there(client, word, namespace) for word in objects]
         world = await read_world(client, state)
-        for row in targets:
-            await _there(client, row)
     except (ApiError, Unavailable) as error:
         raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
-    there = running(world)
-    chosen = list(machines) or there
+    known = running(world)
+    chosen = list(machines) or known
     for name in chosen:
-        if name not in there:
-            near = ", ".join(nearest(name, there) or there)
+        if name not in known:
+            near = ", ".join(nearest(name, known) or known)
             raise KnetError(f"there is no worker called {name!r} that runs; did you mean {near}?")
     with closing(ControlView(state)) as view, ThreadPoolExecutor() as pool:
         kernels = dict(zip(chosen, pool.map(lambda node: held(world, view, node), chosen), strict=True))
-    return [rules_of(world, Subject(row.row.kind, Key(row.namespace, row.name)), kernels) for row in targets]
+    return [rules_of(world, subject, kernels) for subject in subjects]
 
 
 def target(word: str, namespace: str) -> Target:
@@ -177,11 +175,18 @@ def _without(world: World, subject: Subject, becomes: JSON) -> tuple[World, list
         after = without_object(after, subject.kind, subject.key)
     else:
         after = without_object(after, subject.kind, subject.key)
-        there = find(world, subject.kind, subject.key)
-        controller = there.controller() if there else None
+        row = find(world, subject.kind, subject.key)
+        controller = row.controller() if row else None
         if subject.kind == "Pod" and controller:
             said.append(f"its {controller.kind} {controller.name} makes another in its place")
     return settled(world, after), said
+
+
+async def there(client: Client, word: str, namespace: str) -> Subject:
+    """The object that a word means; KnetError where it is not there."""
+    meant = target(word, namespace)
+    await _there(client, meant)
+    return Subject(meant.row.kind, Key(meant.namespace, meant.name))
 
 
 async def _there(client: Client, target: Target) -> JSON:

@@ -38,6 +38,7 @@ from knet.inspect.names import Names
 from knet.underlay.plan import WORKER
 
 if TYPE_CHECKING:  # what looks at packets is imported by who looks
+    from knet.cluster.connections import Connections
     from knet.cluster.faults.run import Record, Run
     from knet.cluster.timeline import Observatory, Recording
     from knet.inspect.capture.packets import Packets
@@ -344,6 +345,15 @@ class Cluster:
             if follow and not (drop.source in names and drop.destination in names):
                 self.call(names.learn(self.api))
             yield named(machine, drop, names)
+
+    def conntrack(
+        self, *where: str, of: Sequence[str] = (), protocol: str = "", namespace: str = "default", follow: bool = False
+    ) -> "Connections":
+        """The connections that machines (all, or those and the pods that ``where`` chooses) track, of objects
+        (``["svc/web"]``) or all; with ``follow`` what becomes of them from now on.  KnetError."""
+        from knet.cluster.connections import Connections
+
+        return Connections(self, where, of, protocol, namespace, follow)
 
     def inventory(self) -> "Inventory":
         """What there is now to look at: see `knet.inspect.inventory`."""

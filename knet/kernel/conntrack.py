@@ -36,6 +36,7 @@ _IP, _PROTOCOL = 1, 2  # CTA_TUPLE_*
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3  # CTA_PROTO_*
 #: CTA_PROTO_ICMP_ID, CTA_PROTO_ICMPV6_ID
 _ECHO_IDENTIFIERS = (4, 7)
+_ECHOES = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 #: IPPROTO_* → CTA_PROTOINFO_*, and the states' names (nf_conntrack_tcp.h, nf_conntrack_sctp.h)
 _TCP = "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2"
 _SCTP = (
@@ -88,7 +89,8 @@ class Tracked(NamedTuple):
     def dnat(self) -> bool:
         """It is answered by another than it was sent to."""
         flow = self.flow
-        return (flow.answered_by, flow.answered_by_port) != (flow.destination, flow.destination_port)
+        other_port = flow.answered_by_port != flow.destination_port and flow.protocol not in _ECHOES
+        return flow.answered_by != flow.destination or other_port
 
     @property
     def snat(self) -> bool:

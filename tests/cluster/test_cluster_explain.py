@@ -14,6 +14,7 @@ from knet.cluster.explaining import held
 from knet.cluster.state import StateDir
 from knet.cluster.view import ControlView
 from knet.cni.lease import BackendData, Lease, annotations
+from knet.inspect.conntrack import ends
 from knet.inspect.explain.difference import ADDED, REMOVED
 from knet.inspect.explain.explain import Explanation
 from knet.inspect.explain.kernel import Kernel
@@ -165,6 +166,12 @@ def test_rules_are_as_the_kernel_has_them_and_what_is_not_as_expected_is_marked(
     [rules] = cluster.rules("svc/web")
     assert counted(rules, "n1", jump) == 1
     assert counted(rules, "n2", jump) == 0
+    connections = cluster.conntrack(of=["svc/web"])
+    [row] = [row for row in connections if row.place == "n1"]
+    assert row.tracked is not None
+    source, destination, translation = ends(row.tracked, connections.names)
+    assert (source.partition(":")[0], destination) == ("n1", "svc/default/web:80")
+    assert translation.startswith("default/web-")
 
     cluster.reconfigure(without="kube-proxy")  # nobody repairs
     names = [section.name for part in rules.parts for section, *_ in part.rows]

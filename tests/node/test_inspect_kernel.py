@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -10,9 +11,11 @@ import pytest
 
 from knet.api.networking import NetworkPolicy
 from knet.api.objects import ServicePort
+from knet.inspect.conntrack import followed, table
 from knet.inspect.explain import kernel, picture
 from knet.inspect.explain.picture import Picture
 from knet.inspect.explain.spelling import meaning
+from knet.inspect.places import MACHINE, Site, Spot
 from knet.kernel import namespaces, nft, rules
 from knet.kernel.namespaces import run_in
 from knet.policy import policies
@@ -117,3 +120,29 @@ def test_rules_count() -> None:
     [row] = held[picture.Section("iptables", "filter OUTPUT")]
     assert meaning(picture.Section("iptables"), row.text) == "-d 127.0.0.7 -j ACCEPT"
     assert row.counters == {"packets": 1, "bytes": 84}
+
+
+def test_connections_are_told_of_as_they_come() -> None:
+    def up() -> None:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        subprocess.run(["iptables", "-A", "OUTPUT", "-m", "conntrack", "--ctstate", "NEW", "-j", "ACCEPT"], check=True)
+
+    def ping() -> None:
+        subprocess.run(["ping", "-c1", "127.0.0.7"], check=True, capture_output=True)
+
+    space = namespaces.create("net")
+    try:
+        run_in(space, up)
+        site = Site(Spot(MACHINE, "n1"), "n1", space.fds["net"])
+        rows = followed([site])
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(next, rows)
+            while not first.done():
+                run_in(space, ping)
+        row = first.result()
+        assert row.place == "n1"
+        assert row.tracked is not None
+        assert row.tracked.flow.destination == "127.0.0.7"
+        assert {row.tracked.flow.destination for row in table([site]) if row.tracked} == {"127.0.0.7"}
+    finally:
+        space.close()
