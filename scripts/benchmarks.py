@@ -180,7 +180,8 @@ NETWORK = {
         f"rr {key}": Figure(f"request/response, {road}, by hand = 1", 0, "", "higher", 0.95, 0.98)
         for key, road in ROADS.items()
     },
-    "failover": Figure("LoadBalancer without an answer after a link cut", 0, "s", "lower", 1, 0.7),
+    "failover layer2": Figure("LoadBalancer without an answer after a link cut", 0, "s", "lower", 1, 0.7),
+    "failover bgp": Figure("likewise, BGP mode: connections whose next hop it was", 0, "s", "lower", 1, 0.7),
     "dns rate": Figure("DNS queries/s of one server pod", 0, "/s", "higher", 0.7, 1, peer_note="dnsmasq"),
     "dns p99": Figure("DNS answer at half that load, p99", 0, "ms", "lower", 2, 1, peer_note="dnsmasq"),
     "pod ip": Figure("request/response, ClusterIP, nftables; pod's own address = 1", 0, "", "higher", 0.92, 0.95),
@@ -190,7 +191,8 @@ NETWORK = {
 def network(rounds: int) -> Iterator[Figure]:
     for key, measured in benchmarks_network.measurements(rounds):
         yield filled(NETWORK[key], measured)
-    yield replace(NETWORK["failover"], value=benchmarks_balancers.measurement())
+    for key, seconds in benchmarks_balancers.measurements():
+        yield replace(NETWORK[f"failover {key}"], value=seconds)
     for key, (value, peer, cpu) in benchmarks_dns.measurements(rounds):
         row = NETWORK[f"dns {key}"]
         if key == "rate":  # the bound is a share of the peer's

@@ -24,6 +24,8 @@ PROGRAM = "bird"
 DIRECTORY = Path("/run/bird")
 #: next hops of one route, at most
 WIDTH = 64
+#: net.ipv4.fib_multipath_hash_fields: source and destination address, protocol, source and destination port
+CONNECTION = 0x01 | 0x02 | 0x04 | 0x10 | 0x20
 #: silent BFD intervals after which a neighbour is dead
 PATIENCE = 3
 
@@ -116,8 +118,13 @@ def main(options: Options) -> None:
 
 
 def settings(options: Options, interfaces: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Of a router's kernel: connections are spread, not packets or clients, and nobody is sent past it to one node."""
+    """Of a router's kernel: connections are spread, not packets or clients, and nobody is sent past it to one node.
+
+    The policy for layer 4 (1) would go by the hash that a packet has already.  Between two hosts the network card makes
+    it; here packets keep what the client's socket drew by lot, and draws again whenever an answer is late.
+    """
     for family in sorted({peer.family for peer in options.peers}):
-        yield f"net.{family}.fib_multipath_hash_policy", 1
+        yield f"net.{family}.fib_multipath_hash_fields", CONNECTION
+        yield f"net.{family}.fib_multipath_hash_policy", 3
     for interface in interfaces:
         yield f"net/ipv4/conf/{interface}/send_redirects", 0

@@ -1,6 +1,7 @@
 """Services of type LoadBalancer announced by BGP: the router spreads the client's connections over nodes."""
 
 import json
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -66,6 +67,26 @@ def test_connections_come_by_several_nodes_with_the_clients_address(cluster: Clu
         assert len({homes[name] for name in answers(cluster, address, "hostname")}) > 1
         seen |= {source.rpartition(":")[0].strip("[]") for source in answers(cluster, address, "clientip", 3)}
     assert seen == own, "policy Local: nobody puts an address of his own in"
+
+
+#: asks several times from the same port, which a reset makes free at once; prints the answers' last lines
+SAME_PORT = """
+import socket, struct, sys
+for _ in range(8):
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.bind(("", 40000))
+        connection.connect((sys.argv[1], 80))
+        connection.sendall(b"GET /hostname HTTP/1.0\\r\\n\\r\\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+        print(answer.decode().split()[-1])
+"""
+
+
+def test_what_belongs_to_a_connection_comes_by_one_node(cluster: Cluster) -> None:
+    [address, _] = addresses(cluster, "local")
+    assert len(set(cluster.machine("client").run([sys.executable, "-c", SAME_PORT, address]).split())) == 1
 
 
 def test_policy_cluster_has_all_nodes_whether_they_have_a_pod_or_not(cluster: Cluster) -> None:

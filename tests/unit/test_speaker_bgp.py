@@ -129,7 +129,8 @@ def test_a_router_hears_nodes_and_other_routers_and_spreads_connections() -> Non
     assert text.endswith(ROUTER)
     assert "\n    merge paths on limit 64;\n    ipv6 { import none; export all; };\n" in text
     assert dict(settings(second, ("all", "r2-eth0"))) == {
-        "net.ipv6.fib_multipath_hash_policy": 1,
+        "net.ipv6.fib_multipath_hash_fields": 0x37,
+        "net.ipv6.fib_multipath_hash_policy": 3,
         "net/ipv4/conf/all/send_redirects": 0,
         "net/ipv4/conf/r2-eth0/send_redirects": 0,
     }
