@@ -51,6 +51,8 @@ def check(config: ClusterConfig) -> None:
         _check_faults(config.faults)
     if IPV6 in config.families:
         _check_ipv6(config.ip_family)
+    if config.lb_mode == BGP and not sysctl.path("net.ipv4.fib_multipath_hash_fields").exists():
+        raise KnetError("--lb-mode bgp needs Linux 5.14 or newer, built with CONFIG_IP_ROUTE_MULTIPATH; use layer2.")
     features.require(
         *FEATURES,
         *([] if config.cni == "host-gw" else ["vxlan"]),
