@@ -7,7 +7,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
+from knet.cli import app as cli
+from knet.errors import KnetError
 from knet.inspect.timeline import recorded
 from knet.inspect.timeline.event import Event, short, since, spelled
 from knet.inspect.timeline.grouping import grouped
@@ -184,3 +187,23 @@ def test_a_recorder_that_has_run_over_says_so() -> None:
         "kubelet@n1 has done so much that it remembers the last 5 s only"
     ]
     assert recorded.gaps(rows, 96 * second, 100 * second) == []
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+#: what is refused before any cluster is asked
+REFUSED = {
+    ("--since", "soon"): "--since: 'soon' is no time, such as 2s or 500ms",
+    ("--for=-1s",): "--for: '-1s' is no time, such as 2s or 500ms",
+    ("--html", "/"): "--html: / is a directory; name a file in it",
+    ("--html", "/nowhere/x.html"): "--html: there is no directory /nowhere",
+    ("--follow", "--for", "1s"): "--follow goes with neither a command, --for nor --html: it has no end",
+    ("--since", "1s", "--", "true"): "--since is about the past; a recording begins now",
+    ("--",): "-- has to be followed by a command",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_options_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
+    found = CliRunner().invoke(cli, ["timeline", *words]).exception
+    assert isinstance(found, KnetError) and str(found) == REFUSED[words]

@@ -41,14 +41,15 @@ def _box(kind: str) -> str:
 
 
 def _lanes(events: Sequence[tuple[int, Event]], begin: int, span: int) -> Iterator[str]:
-    """First those who are nowhere in particular, in order of their first events, then machine by machine."""
+    """First those who are nowhere in particular, in order of their first events, then machine by machine, by name."""
     by_machine: dict[str, dict[str, list[tuple[int, Event]]]] = {"": {}}
     for number, event in events:
         by_machine.setdefault(event.machine, {}).setdefault(event.actor, []).append((number, event))
     for machine in sorted(by_machine):
         if machine:
             yield f'<div class="machine"><b>{escape(machine)}</b></div>'
-        for actor, found in by_machine[machine].items():
+        lanes = by_machine[machine]
+        for actor, found in sorted(lanes.items()) if machine else lanes.items():
             marks = "".join(_mark(*pair, begin, span) for pair in found)
             name = escape(actor.partition("@")[0])
             yield f'<div class="lane"><b title="{name}">{name}</b><div class="marks">{marks}</div></div>'
