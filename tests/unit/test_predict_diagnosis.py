@@ -108,6 +108,13 @@ def by_rule(passage, rule):
     return Seen().until("route", "n1").last(kind="drop", interface="forward", chains=(passage._replace(rules=(rule,)),))
 
 
+def of_an_old_flow():
+    """Rules' traces are there, but none of the nat table's."""
+    seen = outdated()
+    seen.hops.append(replace(expected(seen.world, seen.probe).hops[4], chains=(Passage("ip", "filter", "FORWARD"),)))
+    return seen
+
+
 def tunnelled(**changes):
     return Seen().until("tunnel", "n1").last(**changes)
 
@@ -135,7 +142,7 @@ CASES = {
     ),
     "another route": (
         through_another_gateway,
-        *("no-route", "n1 has another route to 10.244.2.5: 10.244.2.0/24 via 172.18.0.9 dev n1-eth0."),
+        *("no-route", "n1 has another route to 10.244.2.0/24: 10.244.2.0/24 via 172.18.0.9 dev n1-eth0."),
     ),
     "no route in a pod": (
         lambda: Seen().until("leave", CLIENT).last(kind="route", interface="", verdict="unreachable"),
@@ -187,12 +194,20 @@ CASES = {
         stale,
         *("stale-conntrack", "n1 still tracks an earlier connection of the same ports, and sends this to 10.244.2.77"),
     ),
+    "the same, by what rules do not say": (
+        of_an_old_flow,
+        *("stale-conntrack", "n1 still tracks an earlier connection of the same ports"),
+    ),
     "rules of before": (
         outdated,
         *("no-service-rules", "kube-proxy's rules on n1 lead to 10.244.2.77:8080, which is no endpoint."),
     ),
-    "no rules": (
+    "an end before it is seen what rules do": (
         lambda: Seen().until("enter", "n1"),
+        *("no-route", "n1 has no way to 10.244.2.5:8080."),
+    ),
+    "no rules": (
+        lambda: Seen().without("nat", "n1").until("filter", "n1"),
         *("no-service-rules", "n1 does not translate Service default/web port http: its rules are not there."),
     ),
     "a rule of somebody's": (
@@ -254,6 +269,7 @@ def test_what_the_objects_foretell(settings, destination, outcome, culprit, reme
     found = seen.diagnosis(outcome)
     assert (found.culprit, found.remedy) == (culprit, remedy)
     assert found.text.rstrip(".")[1:] == seen.prediction.text[1:]
+    assert not found.text.startswith("N2")
 
 
 def test_a_fault_on_the_way_to_where_it_had_to_end():

@@ -81,6 +81,10 @@ class Case:
 
     # ---- words ---------------------------------------------------------------------------------------------------
 
+    def sentence(self, text: str) -> str:
+        """With a capital letter, but for the names of machines."""
+        return text if text.partition(" ")[0] in self.world.topology.by_name else text[:1].upper() + text[1:]
+
     def named(self, site: str) -> str:
         """``n1``, ``pod default/web-0``"""
         return f"pod {key_of_site(site)}" if site.startswith(POD) else site
@@ -108,5 +112,5 @@ class Case:
         """… and what that led to."""
         text = f"{before}frames between pods of {site} do not pass by its rules, as {self.bridged_setting} is 0."
         return Diagnosis(
-            text[:1].upper() + text[1:], "bridge-nf", because, f"{self.bridged_setting}=1", self.restored(site, ())
+            self.sentence(text), "bridge-nf", because, f"{self.bridged_setting}=1", self.restored(site, ())
         )

@@ -34,8 +34,7 @@ def as_predicted(case: Case) -> Diagnosis | None:
     if expected.hops[-1].site != case.site and not case.seen.issuperset(before):
         return None
     remedy = _REMEDIES[expected.culprit](case) if expected.culprit in _REMEDIES else ""
-    text = expected.text[:1].upper() + expected.text[1:]
-    return Diagnosis(f"{text}.", expected.culprit, expected.because, remedy=remedy)
+    return Diagnosis(f"{case.sentence(expected.text)}.", expected.culprit, expected.because, remedy=remedy)
 
 
 def not_enforced(case: Case) -> Diagnosis | None:
@@ -43,7 +42,7 @@ def not_enforced(case: Case) -> Diagnosis | None:
     expected = case.prediction
     if case.evidence.outcome != DELIVERED or expected.culprit != "policy":
         return None
-    site, text = expected.hops[-1].site, f"{expected.text[:1].upper()}{expected.text[1:]}, but it got through: "
+    site, text = expected.hops[-1].site, f"{case.sentence(expected.text)}, but it got through: "
     if case.unbridged(site):
         return case.unbridged_diagnosis(site, text, expected.because)
     remedy = f"knet restart network-agent@{site}"
@@ -104,10 +103,10 @@ DIAGNOSERS: tuple[Diagnoser, ...] = (
     not_enforced,
     happened.refused_by_rule,
     happened.translated_otherwise,
+    missing.does_not_forward,
     happened.not_translated,
     happened.nobody_listens,
     missing.no_route,
-    missing.does_not_forward,
     missing.interface_down,
     missing.too_large,
     missing.no_forwarding_entry,

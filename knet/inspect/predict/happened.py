@@ -7,6 +7,9 @@ from knet.inspect.trace.evidence import DELIVERED, Diagnosis
 from knet.inspect.trace.hops import THERE, Cause, Hop
 from knet.policy.table import NAME as POLICIES
 
+#: hops that come after addresses are translated
+_ROUTED = ("filter", "leave", "link", "tunnel")
+
 
 def refused_by_rule(case: Case) -> Diagnosis | None:
     """A rule's verdict, and whose rule that is."""
@@ -40,7 +43,10 @@ def translated_otherwise(case: Case) -> Diagnosis | None:
         if after in right:
             continue
         because = expected.because if expected else case.prediction.because
-        if any(flow.answered_by == after.rpartition(":")[0] for flow in case.evidence.known_before.get(seen.site, ())):
+        # rules of type nat are asked about a connection's first packet only
+        told = any(hop.chains for hop in case.evidence.hops if hop.site == seen.site)
+        known = case.evidence.known_before.get(seen.site, ())
+        if (told and not seen.chains) or any(flow.answered_by == after.rpartition(":")[0] for flow in known):
             text = (
                 f"{seen.site} still tracks an earlier connection of the same ports, and sends this to {after} as well."
             )
@@ -55,15 +61,20 @@ def translated_otherwise(case: Case) -> Diagnosis | None:
 
 
 def not_translated(case: Case) -> Diagnosis | None:
-    """The Service's rules should have caught it on a machine where it has been."""
+    """The Service's rules should have caught it on a machine that it has left, or wanted to, without being changed."""
     for expected, seen in case.visited("nat"):
-        wanted = expected.translation
-        if seen is None and wanted and wanted.kind == "DNAT":
-            of = next((cause for cause in expected.because if cause.kind in ("Service", "Pod")), None)
-            text = f"{expected.site} does not translate {of}: its rules are not there"
-            owner = "kubelet" if of and of.kind == "Pod" else "kube-proxy"
-            remedy = f"knet restart {owner}@{expected.site}, if it runs: knet components"
-            return Diagnosis(f"{text}.", "no-service-rules", expected.because, wanted.after, remedy)
+        wanted, at = expected.translation, (expected.site, expected.way)
+        if seen is not None or wanted is None or wanted.kind != "DNAT":
+            continue
+        on = any(hop.kind in _ROUTED and (hop.site, hop.way) == at for hop in case.evidence.hops)
+        if not on:  # it ended before that was to be seen
+            text = f"{expected.site} has no way to {wanted.after}."
+            return Diagnosis(text, "no-route", expected.because, remedy=case.restored(expected.site, ()))
+        of = next((cause for cause in expected.because if cause.kind in ("Service", "Pod")), None)
+        text = f"{expected.site} does not translate {of}: its rules are not there."
+        owner = "kubelet" if of and of.kind == "Pod" else "kube-proxy"
+        remedy = f"knet restart {owner}@{expected.site}, if it runs: knet components"
+        return Diagnosis(text, "no-service-rules", expected.because, wanted.after, remedy)
     return None
 
 

@@ -25,11 +25,13 @@ def no_route(case: Case) -> Diagnosis | None:
     if failed or (case.stayed and case.site in case.evidence.lookups and case.at.route is None):
         text = f"{case.named(case.site)} has no route to {to}"
         shown = str(wanted or "default via its machine") if case.site.startswith(POD) else str(wanted or "")
-        return Diagnosis(f"{_capital(text)}.", "no-route", causes, shown, case.restored(case.site, causes))
+        return Diagnosis(f"{case.sentence(text)}.", "no-route", causes, shown, case.restored(case.site, causes))
     for row, seen in case.visited("route"):
         other = seen or case.observed("route", row.site, row.way)
         if other and other.route and row.route and _way(other.route) != _way(row.route):
-            text = f"{row.site} has another route to {to}: {other.route}."
+            text = f"{row.site} has another route to {row.route.destination}: {other.route}."
+            if other.route.destination == "default":
+                text = f"{row.site} has no route to {row.route.destination}, and takes: {other.route}."
             return Diagnosis(text, "no-route", row.because, str(row.route), case.restored(row.site, row.because))
     return None
 
@@ -79,13 +81,14 @@ def no_forwarding_entry(case: Case) -> Diagnosis | None:
     for wanted, seen in case.visited("tunnel"):
         if seen is None or wanted.fdb is None:
             continue
-        sent = seen.encapsulation
-        if sent is None and seen.fdb is None:
+        sent, to = seen.encapsulation, seen.fdb.destination if seen.fdb else ""
+        to = sent.destination if sent else to
+        if not to:
             text = (
                 f"{seen.site} has no forwarding entry for {wanted.fdb.mac} on {wanted.interface}: it leads to nobody."
             )
-        elif sent and sent.destination != wanted.fdb.destination:
-            text = f"{seen.site} tunnels it to {sent.destination}, which is not where {wanted.fdb.mac} is."
+        elif to != wanted.fdb.destination:
+            text = f"{seen.site} tunnels it to {to}, which is not where {wanted.fdb.mac} is."
         else:
             continue
         return Diagnosis(text, "no-fdb", wanted.because, str(wanted.fdb), case.restored(seen.site, wanted.because))
@@ -188,7 +191,3 @@ def _overhead(case: Case) -> int:
 def _expected_mtu(case: Case, site: str, name: str) -> int:
     rows = (hop.mtu for hop in case.prediction.hops if hop.site == site and name in (hop.interface, hop.port))
     return next(rows, 0)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:] if text.startswith("pod ") else text

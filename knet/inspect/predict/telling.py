@@ -12,7 +12,7 @@ from knet.cni.vxlan import OVERHEAD
 from knet.inspect import desired
 from knet.inspect.attribution import Causes, attribution, port_cause
 from knet.inspect.predict.cables import Crossing
-from knet.inspect.predict.routes import Leg, next_machine
+from knet.inspect.predict.routes import Leg, lookup, next_machine
 from knet.inspect.predict.services import REJECT, Translated
 from knet.inspect.predict.walk import Return, Stage
 from knet.inspect.trace.hops import Cause, Encapsulation, Hop, Packet, Translation, ends
@@ -133,9 +133,16 @@ class Teller:
         if self._world.settings.proxy != "nftables" and not stage.from_here:
             own = desired.own_addresses(self._world, stage.machine)
             hook = "input" if stage.before.destination in own else "forward"
+            self._look_up(stage)
         kind = "reject" if translated.verdict == REJECT else "drop"
         causes = (port_cause(translated.port.name),) if translated.port else ()
         self._say(kind, stage.machine, hook, causes, verdict=translated.reason)
+
+    def _look_up(self, stage: Stage) -> None:
+        """The route of a virtual address, which leads nowhere but has to be there."""
+        known = lookup(self._world, stage.machine, stage.before.destination)
+        if known and stage.before.destination not in desired.own_addresses(self._world, stage.machine):
+            self._say("route", stage.machine, known.route.interface, (known.cause,), route=known.route)
 
     def _translate(self, stage: Stage) -> None:
         before = ends(self.packet.destination, self.packet.destination_port)
