@@ -149,6 +149,10 @@ def _show(found: "Timeline", every: bool, json: bool, html: Path | None) -> None
         print(found.json(), end="")
     else:
         _table(found.rows(every), found.begin)
+        if found.blame:
+            out.print()
+        for sentence in found.blame.sentences if found.blame else ():
+            out.print(sentence, style="" if sentence.startswith(" ") else "bold", markup=False)
         for sentence in found.gaps or ([] if found.events else ["nothing happened"]):
             out.print(sentence, style="dim", markup=False)
 

@@ -13,13 +13,18 @@ from knet.api.objects import JSON
 from knet.client import Client
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir
+from knet.inspect.timeline.blame import blame, leaving
 from knet.inspect.timeline.event import Event, ordered
 from knet.inspect.timeline.gather import Gathered, follow, gather, learn
+from knet.inspect.timeline.listening import Listening
 from knet.inspect.timeline.recorded import Door
 from knet.inspect.timeline.relations import meant, selected
+from knet.inspect.timeline.sightings import sightings
 from knet.inspect.timeline.timeline import Timeline
 from knet.kernel import recorder
 from knet.kernel.recorder import Wanted
+from knet.underlay import impairment
+from knet.underlay.state import OFF
 
 #: components that record nothing: they are no part of knet, or on no machine
 _SILENT = ("etcd", "bootstrap", "faults")
@@ -34,6 +39,9 @@ class Observatory:
         """``status`` is the supervisor's."""
         self._client = client
         self._doors = _doors(state, status)
+        self._machines = [Machine(state, row["name"]) for row in status["machines"] if row["state"] != OFF]
+        rows = [row for row in status["components"] if row["delay"]]
+        self._delays = {f"{row['name']}@{row['machine']}": impairment.seconds("delay", row["delay"]) for row in rows}
         self._name = meant(target, namespace or "default") if target else ""
 
     async def past(self, seconds: float) -> Timeline:
@@ -61,18 +69,35 @@ class Observatory:
     def _mine(self, found: Gathered, events: list[Event]) -> list[Event]:
         return selected(events, self._name, found.relations) if self._name else events
 
-    def _timeline(self, found: Gathered) -> Timeline:
-        return Timeline(tuple(self._mine(found, ordered(found.events))), tuple(dict.fromkeys(found.gaps)))
+    def _timeline(self, found: Gathered, listening: Listening | None = None) -> Timeline:
+        """With packets, where somebody listens; and the report on what was dropped."""
+        relations, now = found.relations, time.monotonic_ns()
+        names = relations.family(self._name) if self._name else relations.names
+        attempts = listening.attempts if listening else None
+        events = self._mine(found, ordered(found.events))
+        events = ordered(events, sightings(attempts or (), events, relations.facts, names, now))
+        gaps = dict.fromkeys([*found.gaps, *(listening.gaps if listening else ())])
+        report = blame(events, relations.facts, names, attempts, self._delays, now)
+        return Timeline(tuple(events), tuple(gaps), blame=report)
 
     @contextlib.asynccontextmanager
     async def recording(self, call: Callable[[Coroutine[Any, Any, None]], None]) -> AsyncIterator["Recording"]:
         """What happens in a with block; ``call`` runs a coroutine on this loop for a thread that waits for it."""
         found = await self._begun()
+        listening = await asyncio.to_thread(self._listen)
         following = asyncio.create_task(self._follow(found))
         try:
-            yield Recording(self, found, following, call)
+            yield Recording(self, found, listening, following, call)
         finally:
             following.cancel()
+            await asyncio.to_thread(listening.close)
+
+    def _listen(self) -> Listening:
+        with contextlib.ExitStack() as stack:
+            spaces = {row.name: row.namespaces() for row in self._machines}
+            for space in spaces.values():
+                stack.callback(space.close)
+            return Listening({name: space.fds["net"] for name, space in spaces.items()})
 
     async def _follow(self, found: Gathered) -> None:
         async for _ in follow(self._client, self._doors, found):
@@ -86,16 +111,21 @@ class Recording:
         self,
         observatory: Observatory,
         found: Gathered,
+        listening: Listening,
         following: "asyncio.Task[None]",
         call: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._observatory = observatory
         self._found = found
+        self._listening = listening
         self._following = following
         self._call = call
 
     def quiet(self, calm: float = QUIET, longest: float = LONGEST) -> None:
-        """Wait until nothing has happened for some seconds; KnetError where the recording has broken off."""
+        """Wait until nothing has happened for some seconds and no pod is about to end.
+
+        KnetError where the recording has broken off.
+        """
         self._call(self._quiet(calm, longest))
 
     def wait(self, seconds: float) -> None:
@@ -105,10 +135,11 @@ class Recording:
     async def _quiet(self, calm: float, longest: float) -> None:
         deadline = time.monotonic() + longest
         while (now := time.monotonic()) < deadline:
-            last = max((row.at for row in self.timeline.events), default=self._found.since) / 1e9
-            if now - last >= calm:
+            mine = self._observatory._mine(self._found, ordered(self._found.events))
+            last = max((row.at for row in mine), default=self._found.since) / 1e9
+            if now - last >= calm and not leaving(mine):
                 return
-            await self._wait(min(last + calm, deadline) - now)
+            await self._wait(min(max(last, now - calm / 2) + calm, deadline) - now)
 
     async def _wait(self, seconds: float) -> None:
         done, _ = await asyncio.wait((self._following,), timeout=seconds)
@@ -118,7 +149,7 @@ class Recording:
     @property
     def timeline(self) -> Timeline:
         """What has been seen so far."""
-        return self._observatory._timeline(self._found)
+        return self._observatory._timeline(self._found, self._listening)
 
 
 def _doors(state: StateDir, status: JSON) -> list[Door]:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from knet.kernel import bpf
 from knet.kernel.bpf import Program
+from knet.kernel.libc import call
 from knet.kernel.namespaces import Namespaces, entered
 
 #: milliseconds after which the kernel hands a block over that is not full; it looks every so many, so a packet may wait
@@ -40,8 +41,12 @@ _DESCRIPTION = struct.Struct("=III")
 #: sockaddr_ll behind it, how it came
 _HEADER = struct.Struct("=IIIII4xH2x20x10xB")
 _WORD = struct.Struct("=I")
+#: struct sockaddr_ll: family, protocol, interface (0: all)
+_ADDRESS = struct.Struct("=HHi12x")
 _COUNTS = struct.Struct("=III")
 
+#: of `Ring`: all interfaces of a namespace, also those that come later
+EVERYWHERE = ""
 #: how a packet came, linux/if_packet.h: to this interface's own address, to all, to some, to somebody else; or was sent
 TO_US, BROADCAST, MULTICAST, TO_OTHERS, OUTGOING = range(5)
 
@@ -59,7 +64,7 @@ class Packet(NamedTuple):
 
 
 class Ring:
-    """What passes one interface, in and out, from now on until `close`; a file that can be selected.
+    """What passes one interface or `EVERYWHERE`, in and out, from now on until `close`; a file that can be selected.
 
     ``netns``: a descriptor of the interface's network namespace, None for the calling thread's; the ring keeps the
     namespace alive.  ``taken``: `knet.kernel.bpf.program` of what is wanted.  ``memory``: bytes of kernel memory.
@@ -74,14 +79,15 @@ class Ring:
         self._next = 0
         self._lost = 0
         try:
-            self._index = socket_index(self._socket, interface)
+            self._index = 0 if interface == EVERYWHERE else socket_index(self._socket, interface)
             bpf.attach(self._socket, taken)
             self._socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
             size = self._blocks * BLOCK
             request = _REQUEST.pack(BLOCK, self._blocks, _FRAME, size // _FRAME, RETIREMENT, 0, 0)
             self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
             self._memory = mmap.mmap(self._socket.fileno(), size)
-            self._socket.bind((interface, _ETH_P_ALL))
+            address = _ADDRESS.pack(socket.AF_PACKET, socket.htons(_ETH_P_ALL), self._index)
+            call("bind", self._socket.fileno(), address, len(address))  # Python's asks for a name, and 0 has none
         except OSError:
             self._socket.close()
             raise
@@ -122,6 +128,8 @@ class Ring:
     @property
     def gone(self) -> bool:
         """Whether the interface has been deleted: no more packets will come.  One that is down may come up again."""
+        if not self._index:
+            return False
         try:
             fcntl.ioctl(self._socket, _SIOCGIFNAME, struct.pack("=16si20x", b"", self._index))
         except OSError as error:

@@ -225,7 +225,7 @@ def test_the_python_api_of_the_readme(cluster: Cluster, web: str) -> None:
     assert sorted(node.metadata.name for node in cluster.client.list(Node)) == ["n1", "n2"]
 
 
-@pytest.mark.parametrize("script", ["three_passes", "vxlan_walk", "rolling_update", "node_failure"])
+@pytest.mark.parametrize("script", ["three_passes", "vxlan_walk", "rolling_update", "node_failure", "race"])
 def test_a_lab_script_runs_and_holds_what_it_claims(script: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / f"scripts/{script}.py")], capture_output=True, text=True, timeout=120, check=False

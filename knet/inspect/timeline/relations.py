@@ -10,6 +10,7 @@ from knet.errors import KnetError
 from knet.inspect.inventory import nearest
 from knet.inspect.timeline.changes import ref_of
 from knet.inspect.timeline.event import Event, ref, short
+from knet.inspect.timeline.facts import Facts
 
 _KINDS = {
     alias: row
@@ -39,6 +40,7 @@ class Relations:
 
     def __init__(self) -> None:
         self.names: set[str] = set()
+        self.facts = Facts()
         self._by_uid: dict[str, str] = {}
         self._owner: dict[str, str] = {}
         self._owned: defaultdict[str, set[str]] = defaultdict(set)
@@ -50,6 +52,7 @@ class Relations:
         """One more object, or another state of one."""
         metadata, name = value["metadata"], ref_of(value)
         self.names.add(name)
+        self.facts.learn(value)
         self._by_uid[metadata["uid"]] = name
         for owner in metadata.get("ownerReferences") or ():
             self._owned[owner["uid"]].add(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from knet.api.objects import JSON
+from knet.inspect.timeline.blame import Blame
 from knet.inspect.timeline.event import Event, moment, ordered, realtime_offset, since
 from knet.inspect.timeline.grouping import WINDOW, Line, grouped
 from knet.inspect.timeline.picture import picture
@@ -18,6 +19,8 @@ class Timeline:
     events: tuple[Event, ...] = ()
     gaps: tuple[str, ...] = ()
     offset: int = field(default_factory=realtime_offset)
+    blame: Blame | None = None
+    """who dropped requests, where a pod has ended"""
 
     @property
     def begin(self) -> int:
@@ -35,15 +38,17 @@ class Timeline:
     def text(self, every: bool = False) -> str:
         """For people."""
         rows = self.rows(every)
-        return "\n".join((*("  ".join(row).rstrip() for row in cells(rows, self.begin)), *self.gaps, ""))
+        said = self.blame.sentences if self.blame else ()
+        return "\n".join((*("  ".join(row).rstrip() for row in cells(rows, self.begin)), *said, *self.gaps, ""))
 
     def html(self) -> str:
         """A picture, as a file that needs nothing else."""
         return picture(self.events, self.gaps, self.offset)
 
     def json(self) -> str:
-        """A line for each event, then one for each gap."""
-        return "".join((*(plain(event, self.offset) for event in self.events), *map(gap, self.gaps)))
+        """A line for each event, then the report on dropped requests, then a line for each gap."""
+        said = [msgspec.json.encode({"blame": self.blame}).decode() + "\n"] if self.blame else []
+        return "".join((*(plain(event, self.offset) for event in self.events), *said, *map(gap, self.gaps)))
 
 
 def plain(event: Event, offset: int) -> str:
