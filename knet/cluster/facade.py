@@ -14,6 +14,7 @@ import asyncio
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -43,12 +44,14 @@ if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.cluster.timeline import Observatory, Recording
     from knet.inspect.capture.packets import Packets
     from knet.inspect.explain.explain import Explanation
+    from knet.inspect.flows.connections import Flow
     from knet.inspect.inventory import Inventory
     from knet.inspect.places import Sites
     from knet.inspect.reach.matrix import Reach
     from knet.inspect.rules.compare import Rules
     from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
+    from knet.inspect.top import LinkRate
     from knet.inspect.trace.tracing import Trace
     from knet.inspect.world import World
 
@@ -463,6 +466,25 @@ class Cluster:
 
         with self.sites() as sites:
             return measure(self.world, sites, Wish(where, **wish))
+
+    def flows(self, *where: str, seconds: float = 1.0, namespace: str = "default", each: bool = False) -> "list[Flow]":
+        """What flows through these places for so long, with names and rates, the most bits first: by connection
+        (``each``), or those between the same two together."""
+        from knet.inspect.flows.measure import measure
+
+        names = Names()
+        self.call(names.learn(self.api))
+        with self.sites() as sites:
+            return measure(sites, names, where, namespace, seconds, each)[0]
+
+    def link_rates(self, seconds: float = 1.0) -> "list[LinkRate]":
+        """What each link carries in each direction, the most bits first."""
+        from knet.inspect.top import link_rates
+
+        with closing(ControlView(self._state)) as view:
+            before, begin = view.links(), time.monotonic()
+            time.sleep(seconds)
+            return link_rates(before, view.links(), time.monotonic() - begin)
 
     def status(self) -> JSON:
         """Machines, components and links as the supervisor sees them."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from knet.kernel import links, qdiscs
 from knet.kernel.links import Counters, change
 from knet.kernel.netlink import Netlink
-from knet.kernel.qdiscs import Impairment
+from knet.kernel.qdiscs import Impairment, Qdisc
 from knet.underlay import impairment, tree
 from knet.underlay.cabling import Cabling, End
 from knet.underlay.carrier import wait_until_operational
@@ -214,11 +214,10 @@ class Cables:
 
     def _sending(self, end: End, impaired: Impairment, counted: Counters) -> Sending:
         out = end.counted_as == "tx"
-        dropped = 0
+        roots: list[Qdisc] = []
         if impaired != impairment.NONE:
             with self._netlink(end) as netlink:
-                found = qdiscs.list_qdiscs(netlink, end.interface)
-            dropped = sum(qdisc.dropped for qdisc in found if qdisc.parent == "root")
+                roots = [row for row in qdiscs.list_qdiscs(netlink, end.interface) if row.parent == "root"]
         return Sending(
             node=end.node,
             interface=end.interface,
@@ -226,5 +225,6 @@ class Cables:
             impairment=impairment.text(impaired),
             packets=counted.tx_packets if out else counted.rx_packets,
             bytes=counted.tx_bytes if out else counted.rx_bytes,
-            dropped=dropped,
+            dropped=sum(row.dropped for row in roots),
+            waiting=sum(row.waiting for row in roots),
         )

@@ -29,6 +29,8 @@ class Sending:
     bytes: int = 0
     dropped: int = 0
     """by the queueing disciplines of this end: loss, and queues that were full"""
+    waiting: int = 0
+    """packets in its queue at this moment"""
 
 
 @dataclass(frozen=True)
