@@ -130,6 +130,12 @@ class Machine:
         path = Pod.resource.path("default", name, "log")
         return (await self.client.raw("GET", path, params=query)).decode()
 
+    async def until_logged(self, name: str, words: str) -> None:
+        async with asyncio.timeout(20):
+            async for line in self.client.lines(Pod.resource.path("default", name, "log"), {"follow": "true"}):
+                if words.encode() in line:
+                    return
+
     @staticmethod
     async def ask(path: str) -> str:
         """The kubelet's own answer, to the API server."""
@@ -224,7 +230,7 @@ async def test_a_pod_runs_answers_logs_executes_and_goes() -> None:
         assert (status.image, status.restartCount, status.started) == ("docker.io/library/nginx:1.27", 0, True)
         async with aiohttp.ClientSession() as session, session.get(f"http://{pod.status.podIP}/") as answer:
             assert "Welcome to nginx!" in await answer.text()
-        assert "kube-probe/" in await there.log("web")
+        await there.until_logged("web", "kube-probe/")  # nginx writes its log when it has answered
         assert await there.execute("web", "hostname") == (0, "web\n")
         assert await there.execute("web", "sh", "-c", "cat; exit 3", stdin=b"in\n") == (3, "in\n")
         code, text = await there.execute(

@@ -10,13 +10,13 @@ from knet.kernel.aside import Aside
 
 def test_only_the_effect_stays(tmp_path: Path) -> None:
     def work() -> None:
-        import turtledemo  # nobody else does
+        import colorsys  # nobody else does
 
-        (tmp_path / "done").write_text(turtledemo.__name__)
+        (tmp_path / "done").write_text(colorsys.__name__)
 
     Aside(work).wait()
-    assert (tmp_path / "done").read_text() == "turtledemo"
-    assert "turtledemo" not in sys.modules
+    assert (tmp_path / "done").read_text() == "colorsys"
+    assert "colorsys" not in sys.modules
 
 
 def test_what_goes_wrong_is_told(tmp_path: Path) -> None:
