@@ -55,8 +55,14 @@ def capture(
         names = curiosity.names
         encoder = Pcapng(names) if write else Lines(names, colour=out.is_terminal and out.color_system is not None)
         sink = Sink(write or "-")
+        session.urgent()
+
+        def stop(number: int, _: object) -> None:
+            signal.signal(number, signal.default_int_handler)  # a second time it ends at once
+            session.stop()
+
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: session.stop())
+            signal.signal(number, stop)
         if write != "-":
             places = ", ".join(place.name for place in session.places[:4])
             more = len(session.places) - 4

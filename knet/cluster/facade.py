@@ -398,7 +398,7 @@ class Cluster:
         from knet.inspect.capture.packets import Packets
 
         with capturing(self, where, namespace, filter, noise) as (session, curiosity):
-            packets = Packets(session, curiosity.names, count, seconds)
+            packets = Packets(session, curiosity, count, seconds)
             try:
                 yield packets
             finally:

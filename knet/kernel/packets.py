@@ -12,12 +12,14 @@ import fcntl
 import mmap
 import socket
 import struct
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from knet.kernel import bpf
 from knet.kernel.bpf import Program
 from knet.kernel.libc import call
 from knet.kernel.namespaces import Namespaces, entered
+
+T = TypeVar("T")
 
 #: milliseconds after which the kernel hands a block over that is not full; it looks every so many, so a packet may wait
 #: twice as long
@@ -63,6 +65,21 @@ class Packet(NamedTuple):
     data: bytes
 
 
+class Seen(NamedTuple, Generic[T]):
+    """A packet, and where: as `Packet`, with a key of whoever reads."""
+
+    time: int
+    place: T
+    kind: int
+    length: int
+    data: bytes
+
+    @property
+    def packet(self) -> Packet:
+        """Without the place."""
+        return Packet(self.time, self.kind, self.length, self.data)
+
+
 class Ring:
     """What passes one interface or `EVERYWHERE`, in and out, from now on until `close`; a file that can be selected.
 
@@ -99,21 +116,21 @@ class Ring:
         self._memory.close()
         self._socket.close()
 
-    def read(self) -> list[Packet]:
+    def read(self, place: T) -> list[Seen[T]]:
         """The packets of all blocks that are ready, in order; none where none is."""
-        found: list[Packet] = []
-        memory, header, made = self._memory, _HEADER.unpack_from, Packet
+        found: list[Seen[T]] = []
+        memory, header, add, new = self._memory, _HEADER.unpack_from, found.append, tuple.__new__
         while True:
             at = self._next * BLOCK
             status, count, offset = _DESCRIPTION.unpack_from(memory, at + _STATUS_AT)
             if not status & _USER:
                 return found
             position = at + offset
-            for _ in range(count):
+            for _ in range(count):  # 0.6 µs each
                 further, seconds, nanoseconds, here, length, start, kind = header(memory, position)
                 start += position
                 stamp = seconds * 1_000_000_000 + nanoseconds
-                found.append(made(stamp, kind, length, memory[start : start + here]))
+                add(new(Seen, (stamp, place, kind, length, memory[start : start + here])))
                 position += further
             _WORD.pack_into(memory, at + _STATUS_AT, _KERNEL)
             self._next = (self._next + 1) % self._blocks

@@ -10,22 +10,14 @@ import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-from knet.kernel.packets import RETIREMENT, Packet, Ring
+from knet.kernel.packets import RETIREMENT, Ring, Seen
 
 T = TypeVar("T")
 
 #: nanoseconds after which a packet's block has been handed over; the kernel's timers may be late
 SETTLED = (2 * RETIREMENT + 60) * 1_000_000
-
-
-class Seen(NamedTuple, Generic[T]):
-    """A packet, and where."""
-
-    time: int
-    place: T
-    packet: Packet
 
 
 class Tap(Generic[T]):
@@ -60,7 +52,7 @@ class Tap(Generic[T]):
     def drop(self, key: T) -> None:
         """Let go of one; what has been read of it still comes."""
         ring = self._rings.pop(key)
-        self._kept += [Seen(packet.time, key, packet) for packet in ring.read()]
+        self._kept += ring.read(key)
         self._lost[key] = ring.lost
         self._selector.unregister(ring)
         ring.close()
@@ -98,8 +90,8 @@ class Tap(Generic[T]):
         ready = {key.data for key, _ in self._selector.select(timeout)}
         for key in [key for key in self._rings if key in ready]:
             ring = self._rings[key]
-            packets = ring.read()
-            self._kept += [Seen(packet[0], key, packet) for packet in packets]
+            packets = ring.read(key)
+            self._kept += packets
             if not packets:
                 ring.acknowledge()
                 if ring.gone:

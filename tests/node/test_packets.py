@@ -63,7 +63,7 @@ def test_packets_come_in_order_of_time_with_what_the_kernel_says_of_them(ends):
         end = time.time_ns()
         found = tap.finish(end)
         assert not any(tap.lost.values())
-    assert [(row.place, row.packet.kind, row.packet.data[14:]) for row in found] == [
+    assert [(row.place, row.kind, row.data[14:]) for row in found] == [
         ("a", OUTGOING, b"first"),
         ("b", TO_US, b"first"),
         ("a", OUTGOING, b"second"),
@@ -89,7 +89,7 @@ def test_of_a_packet_as_much_is_taken_as_was_asked_for(ends):
     with Tap({"b": Ring("b", ends[1].fds["net"], program)}) as tap:
         send(ends[0], "a", B, b"twenty bytes are less")
         [row] = tap.finish(time.time_ns())
-    assert (row.packet.length, row.packet.data[14:]) == (14 + 21, b"twenty")
+    assert (row.length, row.data[14:]) == (14 + 21, b"twenty")
 
 
 def test_what_the_ring_has_no_room_for_is_counted(ends):

@@ -17,7 +17,7 @@ from knet.inspect.inventory import MACHINE, Spot
 from knet.inspect.names import Names
 from knet.inspect.places import Place, Site
 from knet.kernel import packets
-from knet.kernel.tap import Seen
+from knet.kernel.packets import Seen
 
 CLIENT, WEB, SERVICE, N1, N2 = "10.244.1.3", "10.244.2.2", "10.96.0.80", "172.18.0.3", "172.18.0.4"
 
@@ -148,7 +148,7 @@ def site(name: str) -> Site:
 def line(frame: bytes, names: Names, colour: bool = False) -> str:
     lines = Lines(names, colour)
     lines.begin([Place(site("n1"), "cni0", 3)])
-    seen = Seen(0, 0, packets.Packet(0, packets.TO_US, len(frame), frame))
+    seen = Seen(0, 0, packets.TO_US, len(frame), frame)
     return lines.packets([seen]).decode().split("  in   ")[-1].rstrip("\n")
 
 
@@ -157,7 +157,7 @@ def test_a_line_says_when_and_where_and_which_way(names: Names) -> None:
     assert lines.begin([Place(site("n1"), "cni0", 3), Place(site("client"), "client-eth0", 2)]) == b""
     moment = int(time.mktime((2026, 11, 26, 11, 28, 14, 0, 0, -1))) * 10**9 + 489_858_999
     frame = bytes(ether(SYN))
-    rows = [Seen(moment, place, packets.Packet(moment, kind, len(frame), frame)) for place, kind in ((0, 0), (1, 4))]
+    rows = [Seen(moment, place, kind, len(frame), frame) for place, kind in ((0, 0), (1, 4))]
     assert lines.packets(rows).decode().splitlines() == [
         "11:28:14.489858  n1/cni0             in   default/client:41822 > svc/default/web:80  TCP SYN  ttl 64",
         "11:28:14.489858  client/client-eth0  out  default/client:41822 > svc/default/web:80  TCP SYN  ttl 64",

@@ -1,7 +1,6 @@
 """What is hidden unless asked for, and what never is; frames built by scapy, taken or left by the kernel."""
 
 import pytest
-from scapy.contrib.igmp import IGMP
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import (
     ICMPv6EchoRequest,
@@ -24,7 +23,7 @@ LINK_LOCAL = "fe80::858:aff:fef4:103"
 NOISE = {
     "STP": Dot3(dst="01:80:c2:00:00:00") / LLC() / STP(),
     "LLDP": Ether(type=0x88CC) / Raw(b"neighbour"),
-    "IGMP": Ether() / IP(src="10.244.1.1", dst="224.0.0.22", proto=2) / IGMP(),
+    "IGMP": Ether() / IP(src="10.244.1.1", dst="224.0.0.22", proto=2) / Raw(bytes.fromhex("2200dd0000000001")),
     "MLD": Ether()
     / IPv6(src=LINK_LOCAL, dst="ff02::16", hlim=1)
     / IPv6ExtHdrHopByHop(options=RouterAlert())

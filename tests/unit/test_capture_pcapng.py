@@ -13,8 +13,7 @@ from test_capture_lines import SYN, TUNNEL, ether, site
 from knet.inspect.capture.pcapng import Pcapng
 from knet.inspect.names import Names
 from knet.inspect.places import Place
-from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US, Packet
-from knet.kernel.tap import Seen
+from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US, Seen
 
 PLACES = [Place(site("n1"), "cni0", 3, "0a:58:0a:f4:01:01"), Place(site("client"), "client-eth0", 2)]
 LATER = Place(site("n2"), "n2-eth0", 2, "02:42:ac:12:00:04")
@@ -42,7 +41,7 @@ def written(tmp_path: Path) -> Path:
     names = Names()
     names.know(PODS, NODES, SERVICES)
     pcapng = Pcapng(names)
-    seen = [Seen(row[0], row[1], Packet(row[0], *row[2:])) for row in ROWS]
+    seen = [Seen(*row) for row in ROWS]
     parts = [pcapng.begin(PLACES), pcapng.packets(seen[:3]), pcapng.joined(LATER), pcapng.packets(seen[3:])]
     path = tmp_path / "capture.pcapng"
     path.write_bytes(b"".join(parts) + pcapng.end([(2, 0), (2, 7), (1, 0)], FIRST + 2_000_000_000))
@@ -90,7 +89,7 @@ def test_tshark_reads_it_without_complaint(written: Path) -> None:
 def test_new_names_are_told_from_then_on() -> None:
     names = Names()
     pcapng = Pcapng(names)
-    seen = [Seen(0, 0, Packet(0, TO_US, len(FRAMES[0]), FRAMES[0]))]
+    seen = [Seen(0, 0, TO_US, len(FRAMES[0]), FRAMES[0])]
     assert "10.244.1.3 → 10.96.0.80".encode() in pcapng.packets(seen)
     names.know(PODS, NODES, SERVICES)
     pcapng.forget()

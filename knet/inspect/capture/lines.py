@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable
 from knet.inspect.capture.decode import Message, decode
 from knet.inspect.names import Names
 from knet.inspect.places import Place
-from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US
-from knet.kernel.tap import Seen
+from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US, Seen
 
 _DIM, _BOLD, _RED, _YELLOW, _CYAN = "2", "1", "31", "33", "36"
 #: of places, in turn
@@ -61,8 +60,8 @@ class Lines:
         words = (
             self._paint(stamp, _DIM),
             self._paint(place, _PLACES[seen.place % len(_PLACES)]),
-            self._paint(_WAYS.get(seen.packet.kind, "").ljust(3), _DIM),
-            self._message(decode(seen.packet.data, self._names)),
+            self._paint(_WAYS.get(seen.kind, "").ljust(3), _DIM),
+            self._message(decode(seen.data, self._names)),
         )
         return "  ".join(words) + "\n"
 

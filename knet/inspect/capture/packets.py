@@ -11,10 +11,9 @@ from typing import Any
 from knet.errors import KnetError
 from knet.inspect.capture.ends import addresses
 from knet.inspect.capture.pcapng import Pcapng
+from knet.inspect.capture.run import Curiosity
 from knet.inspect.capture.session import Capture
-from knet.inspect.names import Names
-from knet.kernel.packets import OUTGOING
-from knet.kernel.tap import Seen
+from knet.kernel.packets import OUTGOING, Seen
 
 
 class Packets:
@@ -25,9 +24,10 @@ class Packets:
     and ``comment`` (bytes, as scapy has it: "default/client → svc/default/web").
     """
 
-    def __init__(self, capture: Capture, names: Names, count: int = 0, seconds: float = 0) -> None:
+    def __init__(self, capture: Capture, curiosity: Curiosity, count: int = 0, seconds: float = 0) -> None:
         self._capture = capture
-        self._comments = Pcapng(names)
+        self._curiosity = curiosity
+        self._comments = Pcapng(curiosity.names)
         self._rows: list[Seen[int]] = []
         self._made: dict[int, Any] = {}
         self._news = threading.Condition()
@@ -95,11 +95,14 @@ class Packets:
         from scapy.layers.l2 import Ether
         from scapy.utils import EDecimal
 
-        data = row.packet.data
+        data = row.data
         made = Ether(data)
         made.time = EDecimal(row.time) / 10**9
-        made.wirelen = row.packet.length
+        made.wirelen = row.length
         made.place = self._capture.places[row.place].name
-        made.outgoing = row.packet.kind == OUTGOING
-        made.comment = self._comments.comment(*addresses(data)).encode()
+        made.outgoing = row.kind == OUTGOING
+        comment = self._comments.comment(*addresses(data))
+        if self._curiosity.satisfied():
+            comment = self._comments.comment(*addresses(data))
+        made.comment = comment.encode()
         return made

@@ -13,8 +13,7 @@ from knet.inspect.capture.ends import addresses
 from knet.inspect.names import Names
 from knet.inspect.places import Place
 from knet.kernel.bpf import WHOLE
-from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US
-from knet.kernel.tap import Seen
+from knet.kernel.packets import BROADCAST, MULTICAST, OUTGOING, TO_OTHERS, TO_US, Seen
 
 _SECTION, _INTERFACE, _STATISTICS, _PACKET = 0x0A0D0D0A, 1, 5, 6
 _BYTE_ORDER = 0x1A2B3C4D
@@ -64,7 +63,7 @@ class Pcapng:
         """Packets of places by their numbers."""
         parts: list[bytes] = []
         add, options, head = parts.append, self._options, _PACKET_HEAD.pack
-        for time, place, (_, kind, length, data) in batch:
+        for time, place, kind, length, data in batch:
             key = addresses(data), kind
             tail = options.get(key) or self._made(*key)
             here = len(data)

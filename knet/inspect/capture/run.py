@@ -9,7 +9,7 @@ from knet.inspect.capture.session import Capture
 from knet.inspect.capture.sink import Sink
 from knet.inspect.names import Names
 from knet.inspect.places import Place
-from knet.kernel.tap import Seen
+from knet.kernel.packets import Seen
 
 #: seconds between questions about addresses that nobody knows, doubled while nobody does
 _ASK = (0.5, 30.0)

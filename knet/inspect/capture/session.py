@@ -6,6 +6,8 @@ what a pod sends in its first second may be missing.  Each such event is told in
 what is left.
 """
 
+import contextlib
+import os
 import queue
 import resource
 import threading
@@ -18,11 +20,13 @@ from knet.inspect.capture.noise import EXPRESSION
 from knet.inspect.inventory import Inventory
 from knet.inspect.places import Place, Site, Sites
 from knet.kernel import bpf
-from knet.kernel.packets import BLOCK, Ring
-from knet.kernel.tap import Seen, Tap
+from knet.kernel.packets import BLOCK, Ring, Seen
+from knet.kernel.tap import Tap
 
-#: bytes of rings all together, and at most for one: at 50,000 packets a second some seconds
-_MEMORY, _MOST = 256 << 20, 32 << 20
+#: of the computer's memory, what rings may take all together; bytes at most for one: at 50,000 packets a second seconds
+_MEMORY, _MOST = 1 / 32, 64 << 20
+#: above everybody else: who is late has lost packets
+_URGENCY = -10
 #: seconds between looks at what has become of the places, and at who has become a member
 _LOOK, _JOIN = 0.25, 1.0
 #: descriptors beside those of places
@@ -53,10 +57,11 @@ class Capture:
         self._told = told
         self._joining: queue.SimpleQueue[Place] = queue.SimpleQueue()
         self._over = threading.Event()
+        self._watcher: threading.Thread | None = None
         self._program = _program(expression, noise)
         places = sites.places(words, namespace)
         self._renewed = renewed if any(not row.named for row in sites.inventory.choose(words, namespace)) else None
-        self._share = max(min(_MEMORY // len(places), _MOST), 2 * BLOCK)
+        self._share = max(min(int(_MEMORY * _installed()) // len(places), _MOST), 2 * BLOCK)
         self._tap: Tap[int] = Tap({})
         _allow_files(3 * len(places))
         for place in sorted(places, key=_height):
@@ -74,7 +79,14 @@ class Capture:
 
     def close(self) -> None:
         self._over.set()
+        if self._watcher is not None:
+            self._watcher.join()
         self._tap.close()
+
+    def urgent(self) -> None:
+        """Have the calling thread, and those that it starts from now on, go before others on a busy computer."""
+        with contextlib.suppress(PermissionError):  # then it goes as fast as it may
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _URGENCY)
 
     def stop(self) -> None:
         """Let `batches` come to its end; may be called by anybody, a signal's handler too."""
@@ -94,7 +106,8 @@ class Capture:
         left = count or -1
         until = time.time_ns() + int(seconds * 1e9) if seconds else 0
         if self._renewed is not None:
-            threading.Thread(target=self._watch, args=[self._renewed], name="knet-members", daemon=True).start()
+            self._watcher = threading.Thread(target=self._watch, args=[self._renewed], name="knet-members", daemon=True)
+            self._watcher.start()
         looked = time.monotonic()
         while not self._over.is_set() and not (until and time.time_ns() >= until):
             batch = self._counted(self._tap.read(_LOOK), left)
@@ -182,6 +195,11 @@ def _identity(place: Place) -> tuple[str, str]:
 def _height(place: Place) -> int:
     """How far up in the stack of devices a packet meets it: those of one stamp are told in this order."""
     return {"vxlan": 1, "bridge": 2}.get(place.kind, 0)
+
+
+def _installed() -> int:
+    """Bytes of memory that the computer has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _allow_files(wanted: int) -> None:

@@ -16,7 +16,7 @@ from knet.errors import KnetError
 from knet.inspect.capture.noise import EXPRESSION
 from knet.inspect.places import Place
 from knet.kernel import bpf
-from knet.kernel.packets import BLOCK, Packet, Ring
+from knet.kernel.packets import BLOCK, Ring, Seen
 
 #: bytes of a packet that are looked at: Ethernet, IPv4 with all its options, ports
 _LENGTH = 80
@@ -82,21 +82,21 @@ def sample(places: Sequence[Place], seconds: float) -> Sample:
         while (left := begin + seconds - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 ring = key.fileobj  # type: ignore[assignment]
-                packets = ring.read()
+                packets = ring.read(key.data)
                 if not packets:  # its interface went down
                     ring.acknowledge()
                     selector.unregister(ring)
-                _add(found, key.data, packets)
+                _add(found, packets)
         passed = time.monotonic() - begin
         for name, ring in rings:
-            _add(found, name, ring.read())
+            _add(found, ring.read(name))
         lost = sum(ring.lost for _, ring in rings)
     counts = {(place, ends): count for (place, key), count in found.items() if (ends := read(key))}
     return Sample(passed, counts, lost)
 
 
-def _add(found: dict[tuple[str, bytes], Count], place: str, packets: Iterable[Packet]) -> None:
-    for _, _, length, data in packets:
+def _add(found: dict[tuple[str, bytes], Count], packets: Iterable[Seen[str]]) -> None:
+    for _, place, _, length, data in packets:
         key = place, ends(data)
         count = found.get(key)
         if count is None:

@@ -9,8 +9,8 @@ from knet.inspect.timeline.event import realtime_offset
 from knet.inspect.timeline.segments import segment, wanted
 from knet.kernel import links
 from knet.kernel.netlink import Netlink
-from knet.kernel.packets import BLOCK, EVERYWHERE, Ring
-from knet.kernel.tap import Seen, Tap
+from knet.kernel.packets import BLOCK, EVERYWHERE, Ring, Seen
+from knet.kernel.tap import Tap
 
 #: of kernel memory, for each machine; a connection takes two dozen packets of 200 bytes
 _MEMORY = 4 * BLOCK
