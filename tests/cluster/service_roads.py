@@ -3,7 +3,10 @@
 import json
 
 from knet import Cluster
-from tests.roads import LOCAL_NODE_PORT, NODE_PORT, PLACES, ROADS
+from tests.roads import LOCAL_NODE_PORT, NODE_PORT, PLACES, ROADS, Road
+
+#: besides those to a Service, that by a proxy: the pod sees nginx, and reads for whom it asks
+ALL = ROADS | {"Ingress": Road("{ingress}", *(f"{{nginx}} for {{{place}}}" for place in PLACES))}  # type: ignore[operator]
 
 PORTS = [{"port": 80}]
 #: the pod that has to answer, and one that never may: it is of another Service, with the same ports
@@ -26,6 +29,12 @@ SERVICES = {
 }
 
 
+#: names in the table of roads, Services, their namespaces
+BALANCERS = (
+    ("balanced", "balanced", "default"),
+    ("balanced-local", "balanced-local", "default"),
+    ("ingress", "ingress-nginx-controller", "ingress-nginx"),
+)
 #: the Services that have a name only, which is looked up wherever the client is
 NAMED = ("headless", "alias")
 
@@ -44,6 +53,8 @@ def prepare(cluster: Cluster) -> None:
         cluster.wait(f"pod/{name}", "Ready", timeout=120)
     for name in CLIENTS:  # a machine's rules may come after its pods
         cluster.pod(name).run(f"timeout 60 sh -c 'until curl -s -m 1 -o /dev/null {_url(cluster)}; do :; done'")
+    cluster.apply(_ingress("cluster-ip"))
+    cluster.rollout("deployment/ingress-nginx-controller", timeout=120, namespace="ingress-nginx")
     cluster.apply(_slice("by-hand", cluster.get(f"pod/{SERVER}")["status"]["podIP"]))
     first = _machine_address(cluster, "n1")
     for network in ("10.96.0.0/12", "10.244.0.0/16"):
@@ -59,6 +70,13 @@ def _pod(name: str, machine: str, image: str, command: list[str] | None = None) 
     spec = {"nodeName": machine, "terminationGracePeriodSeconds": 0, "containers": [container]}
     metadata = {"name": name, "labels": {"app": name}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _ingress(service: str) -> dict[str, object]:
+    backend = {"service": {"name": service, "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    spec = {"ingressClassName": "nginx", "rules": [{"http": {"paths": paths}}]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": service}, "spec": spec}
 
 
 def _slice(service: str, address: str) -> dict[str, object]:
@@ -77,14 +95,14 @@ def _slice(service: str, address: str) -> dict[str, object]:
 def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
     """By road and client: the address that the pod saw, or what went wrong instead."""
     facts = _facts(cluster)
-    found: dict[str, dict[str, str]] = {name: {} for name in ROADS}
+    found: dict[str, dict[str, str]] = {name: {} for name in ALL}
     for place in PLACES:
-        script = "; ".join(_ask(road.to.format(**facts), outside=place == "outside") for road in ROADS.values())
+        script = "; ".join(_ask(road.to.format(**facts), outside=place == "outside") for road in ALL.values())
         if place == "outside":
             output = cluster.machine("client").run(script)
         else:
             output = cluster.pod(place).run(script)
-        for name, line in zip(ROADS, output.splitlines(), strict=True):
+        for name, line in zip(ALL, output.splitlines(), strict=True):
             found[name][place] = _source(line)
     return found
 
@@ -92,7 +110,7 @@ def seen(cluster: Cluster) -> dict[str, dict[str, str]]:
 def expected(cluster: Cluster) -> dict[str, dict[str, str]]:
     """The table of roads with this cluster's addresses."""
     facts = _facts(cluster)
-    return {name: {place: getattr(road, place).format(**facts) for place in PLACES} for name, road in ROADS.items()}
+    return {name: {place: getattr(road, place).format(**facts) for place in PLACES} for name, road in ALL.items()}
 
 
 def _ask(target: str, outside: bool) -> str:
@@ -110,7 +128,11 @@ def _source(line: str) -> str:
         answer = json.loads(line)
     except ValueError:
         return line
-    return str(answer["remoteAddr"]).rpartition(":")[0] if answer["hostname"] == SERVER else f"by {answer['hostname']}"
+    if answer["hostname"] != SERVER:
+        return f"by {answer['hostname']}"
+    source = str(answer["remoteAddr"]).rpartition(":")[0]
+    client = answer["headers"].get("x-forwarded-for")
+    return f"{source} for {client}" if client else source
 
 
 def _facts(cluster: Cluster) -> dict[str, str]:
@@ -122,9 +144,9 @@ def _facts(cluster: Cluster) -> dict[str, str]:
     vxlan = cluster.status()["config"]["cni"] == "vxlan"
     facts["tunnel"] = _address_of(cluster, "n2", "flannel.1") if vxlan else facts["n2"]
     facts |= {name: cluster.get(f"service/{name}")["spec"]["clusterIP"] for name in ("cluster-ip", "by-hand")}
-    for name in ("balanced", "balanced-local"):
-        [row] = cluster.get(f"service/{name}")["status"]["loadBalancer"]["ingress"]
-        facts[name] = row["ip"]
+    facts |= _balanced(cluster)
+    [nginx] = cluster.pods("app.kubernetes.io/name=ingress-nginx", namespace="ingress-nginx")
+    facts["nginx"] = nginx.ip
     held_by_1 = f" {facts['balanced']}/" in cluster.machine("n1").run("ip -o addr show dev n1-eth0")
     facts["balancer"] = facts["bridge"] if held_by_1 else facts["tunnel"]
     return facts | {name: name for name in NAMED}
@@ -159,11 +181,16 @@ def switch(cluster: Cluster, mode: str) -> None:
 def balanced(cluster: Cluster) -> bool:
     """Whether every load balancer's address is borne by a machine."""
     lines = [cluster.machine(name).run(f"ip -o addr show dev {name}-eth0") for name in ("n1", "n2")]
-    for name in ("balanced", "balanced-local"):
-        rows = cluster.get(f"service/{name}")["status"]["loadBalancer"].get("ingress") or ()
-        if not rows or not any(f" {rows[0]['ip']}/" in line for line in lines):
-            return False
-    return True
+    return all(any(f" {address}/" in line for line in lines) for address in _balanced(cluster).values())
+
+
+def _balanced(cluster: Cluster) -> dict[str, str]:
+    """The addresses of load balancers, "none" where there is none yet."""
+    found = {}
+    for name, service, namespace in BALANCERS:
+        rows = cluster.get(f"service/{service}", namespace)["status"]["loadBalancer"].get("ingress") or ()
+        found[name] = str(rows[0]["ip"]) if rows else "none"
+    return found
 
 
 def health_checks(cluster: Cluster) -> dict[str, str]:

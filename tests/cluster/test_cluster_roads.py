@@ -18,7 +18,7 @@ MODES = ("iptables", "nftables")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
-        with Cluster(name="roads", workers=2, cni=request.param) as running:
+        with Cluster(name="roads", workers=2, cni=request.param, ingress="nginx") as running:
             service_roads.prepare(running)
             yield running
 
