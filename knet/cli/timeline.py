@@ -23,7 +23,8 @@ _COMMAND = "knet.command"
 #: seconds of the past that are shown where nothing else is said
 SINCE = 30.0
 #: columns of actor, object and text where what comes is not known yet
-WIDTHS = (23, 34, 56)
+Widths = tuple[int, int, int]
+WIDTHS: Widths = (23, 34, 56)
 #: of texts
 STYLES = {
     "decision": "cyan",
@@ -84,8 +85,12 @@ def timeline(
     code = 0
     with attached(name) as cluster:
         if follow:
-            with contextlib.suppress(KeyboardInterrupt):
-                _print(cluster.follow(target, namespace, SINCE if past is None else past), json)
+            ago = SINCE if past is None else past
+            with (
+                contextlib.suppress(KeyboardInterrupt),
+                cluster.recording(target, namespace, ago, packets=False) as recording,
+            ):
+                _print(recording.batches(), json)
             return
         if command or lasting:
             with cluster.recording(target, namespace) as recording:
@@ -129,13 +134,13 @@ def _print(batches: Iterator[Any], json: bool) -> None:
     from knet.inspect.timeline.grouping import grouped
     from knet.inspect.timeline.timeline import plain
 
-    begin, offset = 0, realtime_offset()
+    begin, offset, widths = 0, realtime_offset(), WIDTHS
     for events in batches:
         begin = begin or events[0].at
         if json:
             print("".join(plain(event, offset) for event in events), end="", flush=True)
             continue
-        _table(grouped(events), begin, WIDTHS)
+        widths = _table(grouped(events), begin, widths)
 
 
 def _show(found: "Timeline", every: bool, json: bool, html: Path | None) -> None:
@@ -157,7 +162,8 @@ def _show(found: "Timeline", every: bool, json: bool, html: Path | None) -> None
             out.print(sentence, style="dim", markup=False)
 
 
-def _table(lines: "Sequence[Line]", begin: int, widths: tuple[int, int, int] = (0, 0, 0)) -> None:
+def _table(lines: "Sequence[Line]", begin: int, widths: Widths = (0, 0, 0)) -> Widths:
+    """Print; the widths of the middle columns."""
     from rich.text import Text
 
     from knet.inspect.timeline.timeline import cells
@@ -167,3 +173,5 @@ def _table(lines: "Sequence[Line]", begin: int, widths: tuple[int, int, int] = (
         joined = Text("  ").join(Text(cell, style) for cell, style in zip(row, styles, strict=True))
         joined.rstrip()
         out.print(joined)
+        widths = len(row[1]), len(row[2]), max(widths[2], min(len(row[3]), WIDTHS[2]))
+    return widths

@@ -49,7 +49,6 @@ if TYPE_CHECKING:  # what looks at packets is imported by who looks
     from knet.inspect.places import Sites
     from knet.inspect.reach.matrix import Reach
     from knet.inspect.rules.compare import Rules
-    from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.timeline import Timeline
     from knet.inspect.top import LinkRate
     from knet.inspect.trace.tracing import Trace
@@ -420,23 +419,19 @@ class Cluster:
         return self.call(self._observatory(target, namespace).past(since))
 
     @contextmanager
-    def recording(self, target: str = "", namespace: str = "default") -> Iterator["Recording"]:
-        """What happens in a with block: ``with cluster.recording("svc/web") as seen: …; seen.timeline.text()``."""
-        session = self._observatory(target, namespace).recording(self.call)
+    def recording(
+        self, target: str = "", namespace: str = "default", since: float = 0.0, packets: bool = True
+    ) -> Iterator["Recording"]:
+        """What happens in a with block: ``with cluster.recording("svc/web") as seen: …; seen.timeline.text()``.
+
+        ``since``: so many seconds before, too.  ``for events in seen.batches()`` has events as they come, no packets.
+        """
+        session = self._observatory(target, namespace).recording(self.call, since, packets)
         recording = self.call(session.__aenter__())
         try:
             yield recording
         finally:
             self.call(session.__aexit__(None, None, None))
-
-    def follow(self, target: str = "", namespace: str = "default", since: float = 0.0) -> "Iterator[Sequence[Event]]":
-        """What happens from some seconds ago on, some events at a time, each in its place; for ever."""
-        batches = self._observatory(target, namespace).live(since)
-        try:
-            while True:
-                yield self.call(anext(batches))
-        finally:
-            self.call(batches.aclose())
 
     def explain(
         self, *objects: str, verb: str = "", manifests: Iterable[str | Path | JSON] = (), namespace: str = "default"

@@ -5,8 +5,9 @@ import contextlib
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 from knet.api.objects import JSON
@@ -52,14 +53,7 @@ class Observatory:
             found.relations.check(self._name)
         return self._timeline(found)
 
-    async def live(self, seconds: float = 0.0) -> AsyncGenerator[list[Event], None]:
-        """What happens from some seconds ago on, some events at a time, for ever."""
-        found = await self._begun(seconds)
-        async for events in follow(self._client, self._doors, found):
-            if mine := self._mine(found, events):
-                yield mine
-
-    async def _begun(self, seconds: float = 0.0) -> Gathered:
+    async def _begun(self, seconds: float) -> Gathered:
         found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
         if self._name:
             await learn(self._client, found.relations)
@@ -81,16 +75,24 @@ class Observatory:
         return Timeline(tuple(events), tuple(gaps), blame=report)
 
     @contextlib.asynccontextmanager
-    async def recording(self, call: Callable[[Coroutine[Any, Any, None]], None]) -> AsyncIterator["Recording"]:
-        """What happens in a with block; ``call`` runs a coroutine on this loop for a thread that waits for it."""
-        found = await self._begun()
-        listening = await asyncio.to_thread(self._listen)
-        following = asyncio.create_task(self._follow(found))
+    async def recording(
+        self, call: Callable[[Coroutine[Any, Any, None]], None], seconds: float = 0.0, listen: bool = True
+    ) -> AsyncIterator["Recording"]:
+        """What happens in a with block, and some seconds before; packets, too, if it is to ``listen``.
+
+        ``call`` runs a coroutine on this loop for a thread that waits for it.
+        """
+        found, batches = await self._begun(seconds), Batches()
+        listening = await asyncio.to_thread(self._listen) if listen else None
+        following = asyncio.create_task(self._follow(found, batches))
+        following.add_done_callback(lambda _: batches.put(None))
         try:
-            yield Recording(self, found, listening, following, call)
+            yield Recording(self, found, listening, following, batches, call)
         finally:
             following.cancel()
-            await asyncio.to_thread(listening.close)
+            await asyncio.wait((following,))
+            if listening is not None:
+                await asyncio.to_thread(listening.close)
 
     def _listen(self) -> Listening:
         with contextlib.ExitStack() as stack:
@@ -99,9 +101,15 @@ class Observatory:
                 stack.callback(space.close)
             return Listening({name: space.fds["net"] for name, space in spaces.items()})
 
-    async def _follow(self, found: Gathered) -> None:
-        async for _ in follow(self._client, self._doors, found):
-            pass
+    async def _follow(self, found: Gathered, batches: "Batches") -> None:
+        async with contextlib.aclosing(follow(self._client, self._doors, found)) as following:
+            async for events in following:
+                if mine := self._mine(found, events):
+                    batches.put(mine)
+
+
+#: from the loop to the thread that waits; None is the end
+Batches = SimpleQueue[list[Event] | None]
 
 
 class Recording:
@@ -111,15 +119,23 @@ class Recording:
         self,
         observatory: Observatory,
         found: Gathered,
-        listening: Listening,
+        listening: Listening | None,
         following: "asyncio.Task[None]",
+        batches: "Batches",
         call: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._observatory = observatory
         self._found = found
         self._listening = listening
         self._following = following
+        self._batches = batches
         self._call = call
+
+    def batches(self) -> Iterator[list[Event]]:
+        """Events as they come, some at a time, each in its place; KnetError where the recording breaks off."""
+        while events := self._batches.get():
+            yield events
+        self._following.result()
 
     def quiet(self, calm: float = QUIET, longest: float = LONGEST) -> None:
         """Wait until nothing has happened for some seconds and no pod is about to end.

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 REST = 2.0
 #: seconds until another attempt where the kernel refused the rules
 RETRY = 1.0
-#: Services that are named where the rules of many have changed
-NAMED = 64
+#: Services that are remembered, and those that are spelled out, where the rules of many have changed
+NAMED, SPELLED = 64, 3
 
 
 class Applier(Protocol):
@@ -127,7 +127,8 @@ def _tell(changed: Collection[ServicePortName], snapshot: Snapshot, took: float)
     services = sorted({(name.namespace, name.service) for name in changed})
     about: tuple[Ref, ...] = tuple(("service", *row) for row in services[:NAMED])
     if len(services) > 1:
-        record("kube-proxy", "rules", about, "rules of %d Services in force", len(services), took=took)
+        names = ", ".join(map("/".join, services)) if len(services) <= SPELLED else f"{len(services)} Services"
+        record("kube-proxy", "rules", about, "rules of %s in force", names, took=took)
         return
     ports = (port for name in changed if (port := snapshot.ports.get(name)) is not None)
     reached = sorted({endpoint.ip for port in ports for endpoint in usable_endpoints(port).reachable})

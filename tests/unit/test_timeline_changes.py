@@ -98,6 +98,11 @@ CASES = {
         "taint full:NoSchedule, cordoned",
     ),
     "others": (obj("ConfigMap", data={"a": "1"}), obj("ConfigMap", data={"a": "2"}), "data"),
+    "a field": (
+        obj("Link", "n1-s1", spec={"up": True}, status={"observedGeneration": 1}),
+        obj("Link", "n1-s1", spec={"up": False}, status={"observedGeneration": 2}),
+        "spec.up true → false",
+    ),
     "labelled": (obj("Pod"), obj("Pod", metadata={"labels": {"a": "b"}}), "metadata.labels"),
 }
 

@@ -15,7 +15,11 @@ JSON = dict[str, Any]
 _SINGULAR = {(row.api_version, row.kind): row.singular for row in RESOURCES}
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 #: what changes with everything
-_SILENT = frozenset(("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"))
+_SILENT = frozenset(
+    ("managedFields", "resourceVersion", "generation", "observedGeneration", "uid", "creationTimestamp")
+)
+#: characters of a field's value that are told
+_SHORT = 32
 #: numbers in a status
 _COUNTS = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "active", "succeeded", "failed")
 
@@ -84,9 +88,18 @@ def _fields(old: JSON, new: JSON, without: tuple[str, ...] = ()) -> Iterator[str
             continue
         if isinstance(before, dict) and isinstance(now, dict) and key in ("metadata", "spec", "status"):
             names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-            yield from (f"{key}.{name}" for name in names if name not in _SILENT)
+            for name in names:
+                if name not in _SILENT:
+                    yield f"{key}.{name}{_values(before.get(name), now.get(name))}"
         else:
             yield key
+
+
+def _values(old: Any, new: Any) -> str:
+    """Those of a field, where they are short: `` true → false``."""
+    if all(isinstance(value, str | int | float) and len(str(value)) <= _SHORT for value in (old, new)):
+        return " {} → {}".format(*(str(value).lower() if isinstance(value, bool) else value for value in (old, new)))
+    return ""
 
 
 # ---- by kind ---------------------------------------------------------------------------------------------------------

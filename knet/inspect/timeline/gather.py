@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 
 import orjson
 
@@ -62,7 +62,7 @@ async def gather(client: Client, doors: Sequence[Door], found: Gathered) -> None
     found.events = ordered(*sources)
 
 
-async def follow(client: Client, doors: Sequence[Door], found: Gathered) -> AsyncIterator[list[Event]]:
+async def follow(client: Client, doors: Sequence[Door], found: Gathered) -> AsyncGenerator[list[Event], None]:
     """Events from ``found.since`` on, some at a time, each in its place: `PATIENCE` late.  For ever.
 
     ``found.events`` has them as soon as they are known, out of order.  A component that is started anew is asked anew.
