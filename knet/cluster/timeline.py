@@ -20,7 +20,7 @@ from knet.inspect.timeline.gather import Gathered, follow, gather, learn
 from knet.inspect.timeline.listening import Listening
 from knet.inspect.timeline.recorded import Door
 from knet.inspect.timeline.relations import meant, selected
-from knet.inspect.timeline.sightings import sightings
+from knet.inspect.timeline.sightings import Sightings
 from knet.inspect.timeline.timeline import Timeline
 from knet.kernel import recorder
 from knet.kernel.recorder import Wanted
@@ -69,7 +69,7 @@ class Observatory:
         names = relations.family(self._name) if self._name else relations.names
         attempts = listening.attempts if listening else None
         events = self._mine(found, ordered(found.events))
-        events = ordered(events, sightings(attempts or (), events, relations.facts, names, now))
+        events = ordered(events, Sightings(relations.facts).look(attempts or (), events, names, now))
         gaps = dict.fromkeys([*found.gaps, *(listening.gaps if listening else ())])
         report = blame(events, relations.facts, names, attempts, self._delays, now)
         return Timeline(tuple(events), tuple(gaps), blame=report)

@@ -50,13 +50,13 @@ def write(when: int, *objects: str, phrase: str) -> Event:
     return Event(at=at(when), actor="kube-controller-manager", kind="write", objects=objects, args=(phrase,))
 
 
-def ending(hook: int = 0, n1: int = 20, n2: int = 350, slice_: int = 10) -> list[Event]:
+def ending(hook: int = 0, n1: int = 20, n2: int = 350, slice_: int = 10, name: str = "SIGTERM") -> list[Event]:
     """web-a is deleted at 0, has its signal 5 ms after that or after its preStop hook."""
     signals = [signal(5, "preStop hook")] if hook else []
     rows = [
         rules(-9, "n1", A, B), rules(-9, "n2", A, B),
         write(0, POD, phrase="is to end within 30 s"),
-        *signals, signal(5 + hook, "SIGTERM"),
+        *signals, signal(5 + hook, name),
         write(slice_, SLICE, SERVICE, POD, phrase=f"{A} terminating"),
         rules(n1, "n1", B), rules(n2, "n2", B),
     ]  # fmt: skip
@@ -101,11 +101,14 @@ or knet delay kube-controller-manager@cp1 0
 """,
         ),
         (
-            judged([*ending(), signal(400, "SIGKILL")], tried([5, 6], "n2", A, "") + tried([7], "n2", A, ACCEPTED)),
+            judged(
+                [*ending(name="SIGQUIT"), signal(400, "SIGKILL")],
+                tried([5, 6], "n2", A, "") + tried([7], "n2", A, ACCEPTED),
+            ),
             """\
-n2 kept web-a for 345 ms after SIGTERM; 3 SYNs sent to it, 2 unanswered, 1 accepted
+n2 kept web-a for 345 ms after SIGQUIT; 3 SYNs sent to it, 2 unanswered, 1 accepted
   late: kube-proxy@n2 took 340 ms, kube-controller-manager took 10 ms
-  pod/web-a was killed 395 ms after SIGTERM
+  pod/web-a was killed 395 ms after SIGQUIT
   helps: a preStop hook that sleeps 1 s (terminationGracePeriodSeconds 30 leaves room)
 """,
         ),

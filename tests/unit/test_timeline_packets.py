@@ -12,7 +12,7 @@ from knet.inspect.timeline.attempts import ACCEPTED, CUT, PATIENCE, REFUSED, UNA
 from knet.inspect.timeline.event import Event
 from knet.inspect.timeline.facts import Facts
 from knet.inspect.timeline.segments import ACK, FIN, RST, SYN, End, Segment, segment
-from knet.inspect.timeline.sightings import sightings
+from knet.inspect.timeline.sightings import Sightings
 from knet.kernel.packets import TO_US, Packet
 
 
@@ -130,16 +130,34 @@ def facts() -> Facts:
     return known
 
 
+PLUS = Event(at=0, actor="c", kind="write", objects=("endpointslice/default/web-x",), args=("+10.244.1.5",))
+WEBS = {"service/default/web"}
+
+
 def test_the_first_packet_to_a_new_endpoint_and_those_that_came_to_nothing_are_told() -> None:
     probe = packet("n1", "10.244.1.1:4", WEB, SYN, 9)
     again = [row._replace(seq=8) for row in ASKED]
     found = numbered(probe, packet("n1", WEB, "10.244.1.1:4", RST | ACK, 9), *ASKED, *again, *answered(SYN | ACK))
-    plus = Event(at=0, actor="c", kind="write", objects=("endpointslice/default/web-x",), args=("+10.244.1.5",))
-    events = list(sightings(found, [plus], facts(), {"service/default/web"}, 10**10))
+    events = list(Sightings(facts()).look(found, [PLUS], WEBS, 10**10))
     assert [(row.actor, row.text) for row in events] == [
         ("packet@n2", "first SYN to 10.244.1.5:8080 by way of 10.96.0.7:80, from pod/client"),
         ("packet@n2", "SYN to 10.244.1.5:8080 by way of 10.96.0.7:80, from pod/client: no answer"),
     ]
     assert events[0].objects == ("pod/default/web", "service/default/web", "pod/default/client")
-    assert [row.args[0] for row in sightings(found, [], facts(), {"service/default/web"}, 10**10)] == [UNANSWERED]
-    assert not list(sightings(found, [plus], facts(), {"service/default/other"}, 10**10))
+    assert [row.args[0] for row in Sightings(facts()).look(found, [], WEBS, 10**10)] == [UNANSWERED]
+    assert not list(Sightings(facts()).look(found, [PLUS], {"service/default/other"}, 10**10))
+
+
+def test_what_goes_on_is_told_once_and_when_it_is_known() -> None:
+    joined = Attempts()
+    told = Sightings(facts())
+
+    def look(now: int, *segments: Segment) -> list[str]:
+        joined.add(segments)
+        return [str(row.args[0]) for row in told.look(joined.all, [PLUS], WEBS, now)]
+
+    assert look(0, *(row._replace(at=5) for row in ASKED)) == []
+    assert look(5) == ["first"]
+    assert look(6, *(row._replace(at=6) for row in answered(SYN | ACK))) == []
+    assert look(7, packet("n1", WEB, CLIENT, RST)._replace(at=7)) == [CUT]
+    assert look(8) == []

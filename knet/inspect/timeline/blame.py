@@ -78,6 +78,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     hook: int
     """preStop"""
     signal: int
+    signal_name: str
+    """SIGTERM, unless its image says otherwise"""
     killed: int
     """SIGKILL, its grace period being over"""
     slice: int
@@ -217,13 +219,14 @@ def _endings(
             continue
         service = next((row for row in going.objects if row.startswith("service/")), "")
         deleted = _first(row for row in own if row.kind == "write" and row.objects[0] == pod and _deleted(row))
-        signal = min(signals.values())
+        name, signal = min(signals.items(), key=lambda item: item[1])
         yield Ending(
             pod=pod,
             service=service,
             deleted=deleted.at if deleted else 0,
             hook=hook,
             signal=signal,
+            signal_name=name,
             killed=killed,
             slice=going.at,
             controller=going.actor,
@@ -306,7 +309,7 @@ def _sentences(report: Blame, worst: Sequence[Culprit]) -> Iterator[str]:
     if report.late:
         yield f"  late: {', '.join(map(str, report.late))}"
     for ending in {ending.pod: ending for ending, _ in worst if ending.killed}.values():
-        yield f"  {short(ending.pod)} was killed {spelled(ending.killed - ending.signal)} after SIGTERM"
+        yield f"  {short(ending.pod)} was killed {spelled(ending.killed - ending.signal)} after {ending.signal_name}"
     if report.helps:
         yield f"  helps: {', or '.join(report.helps)}"
     if not report.packets:
@@ -318,9 +321,9 @@ def _sentences(report: Blame, worst: Sequence[Culprit]) -> Iterator[str]:
 def _keeping(ending: Ending, row: Kept) -> str:
     pod, machine = short(ending.pod).removeprefix("pod/"), row.machine or _KUBE_PROXY
     if row.after_signal <= 0:
-        return f"{machine} had let go of {pod} {spelled(-row.after_signal)} before SIGTERM"
+        return f"{machine} had let go of {pod} {spelled(-row.after_signal)} before {ending.signal_name}"
     still = "" if row.rules else " and still has it"
-    return f"{machine} kept {pod} for {spelled(row.after_signal)} after SIGTERM{still}"
+    return f"{machine} kept {pod} for {spelled(row.after_signal)} after {ending.signal_name}{still}"
 
 
 def _elsewhere_in_words(other: Elsewhere) -> str:
@@ -377,7 +380,7 @@ def _margin(endings: Sequence[Ending]) -> str:
     if row.after_signal > 0:
         return f", by luck: {_keeping(ending, row)}, and nobody asked it"
     last = f"{row.machine or _KUBE_PROXY} of {short(ending.pod)}"
-    return f": the last to let go of a pod, {last}, did so {spelled(-row.after_signal)} before SIGTERM"
+    return f": the last to let go of a pod, {last}, did so {spelled(-row.after_signal)} before {ending.signal_name}"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,9 +1,9 @@
 """Packets worth a line among the events: the first one that took a new way, and those that nobody took.  Pure."""
 
 import ipaddress
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from knet.inspect.timeline.attempts import ACCEPTED, CUT, REFUSED, UNANSWERED, UNREACHABLE, Attempt
+from knet.inspect.timeline.attempts import CUT, PATIENCE, REFUSED, UNANSWERED, UNREACHABLE, Attempt
 from knet.inspect.timeline.event import Event, short
 from knet.inspect.timeline.facts import Facts
 from knet.inspect.timeline.segments import End
@@ -11,25 +11,56 @@ from knet.inspect.timeline.segments import End
 _WORDS = {REFUSED: "RST", UNREACHABLE: "unreachable", UNANSWERED: "no answer", CUT: "reset in the middle"}
 
 
-def sightings(
-    attempts: Iterable[Attempt], events: Iterable[Event], facts: Facts, names: Collection[str], now: int
-) -> Iterator[Event]:
-    """Of connections to these objects: the first SYN to each endpoint that is new by these events, and all that came to
-    nothing."""
-    fresh = set(_added(events))
-    for row in attempts:
-        to, asked = facts.owner(row.sent_to.address), facts.owner(row.asked.address)
-        if (to not in names and asked not in names) or facts.probes(row):
-            continue
-        about = tuple(dict.fromkeys(name for name in (to, asked, facts.owner(row.source.address)) if name))
-        way = f"{_text(row.sent_to)}{_by_way_of(row)}, from {_who(row.source, facts)}"
-        if row.sent_to.address in fresh and to.startswith("pod/"):
-            fresh.remove(row.sent_to.address)
-            yield _event(row, row.at, about, f"first SYN to {way}", "first")
-        outcome = row.outcome(now)
-        if outcome not in ("", ACCEPTED):
-            at = row.reset if outcome == CUT else row.answered or row.at
-            yield _event(row, at, about, f"SYN to {way}: {_WORDS[outcome]}", outcome)
+class Sightings:
+    """Of connections to some objects: the first SYN to each endpoint that is new, and all that came to nothing.
+
+    May be asked again and again while both events and connections become more; nothing is told twice.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._fresh: set[bytes] = set()
+        self._events = self._attempts = 0
+        self._open: list[Attempt] = []
+
+    def look(
+        self, attempts: Sequence[Attempt], events: Sequence[Event], names: Collection[str], now: int
+    ) -> Iterator[Event]:
+        """What has happened until ``now``, by all attempts and events since the beginning."""
+        self._fresh |= set(_added(events[self._events :]))
+        self._events = len(events)
+        for row in attempts[self._attempts :]:
+            if row.at > now:
+                break
+            self._attempts += 1
+            to, asked = self._facts.owner(row.sent_to.address), self._facts.owner(row.asked.address)
+            if (to in names or asked in names) and not self._facts.probes(row):
+                self._open.append(row)
+                if row.sent_to.address in self._fresh and to.startswith("pod/"):
+                    self._fresh.remove(row.sent_to.address)
+                    yield self._event(row, row.at, f"first SYN to {self._way(row)}", "first")
+        still = []
+        for row in self._open:
+            outcome = row.outcome(now)
+            if outcome in _WORDS:
+                at = {CUT: row.reset, UNANSWERED: row.at + PATIENCE}.get(outcome, row.answered)
+                yield self._event(row, at, f"SYN to {self._way(row)}: {_WORDS[outcome]}", outcome)
+            elif not row.closed:
+                still.append(row)
+        self._open = still
+
+    def _event(self, row: Attempt, at: int, text: str, what: str) -> Event:
+        owners = (self._facts.owner(end.address) for end in (row.sent_to, row.asked, row.source))
+        ends = (_text(end) for end in (row.source, row.asked, row.sent_to))
+        about = tuple(dict.fromkeys(name for name in owners if name))
+        return Event(at=at, actor=f"packet@{row.machine}", kind="packet", objects=about, text=text, args=(what, *ends))
+
+    def _way(self, row: Attempt) -> str:
+        """Whereto, how, and from whom: by name alone, because a client's port is new each time."""
+        by_way_of = f" by way of {_text(row.asked)}" if row.asked != row.sent_to else ""
+        owner = self._facts.owner(row.source.address)
+        who = short(owner).removeprefix("node/") if owner else str(ipaddress.ip_address(row.source.address))
+        return f"{_text(row.sent_to)}{by_way_of}, from {who}"
 
 
 def _added(events: Iterable[Event]) -> Iterator[bytes]:
@@ -38,21 +69,6 @@ def _added(events: Iterable[Event]) -> Iterator[bytes]:
             for phrase in row.args:
                 if str(phrase).startswith("+"):
                     yield ipaddress.ip_address(str(phrase)[1:].split()[0]).packed
-
-
-def _event(row: Attempt, at: int, about: tuple[str, ...], text: str, what: str) -> Event:
-    ends = (_text(end) for end in (row.source, row.asked, row.sent_to))
-    return Event(at=at, actor=f"packet@{row.machine}", kind="packet", objects=about, text=text, args=(what, *ends))
-
-
-def _by_way_of(row: Attempt) -> str:
-    return f" by way of {_text(row.asked)}" if row.asked != row.sent_to else ""
-
-
-def _who(end: End, facts: Facts) -> str:
-    """A client by its name alone: its port is new each time."""
-    owner = facts.owner(end.address)
-    return short(owner).removeprefix("node/") if owner else str(ipaddress.ip_address(end.address))
 
 
 def _text(end: End) -> str:

@@ -43,7 +43,8 @@ class Timeline:
 
     def html(self) -> str:
         """A picture, as a file that needs nothing else."""
-        return picture(self.events, self.gaps, self.offset)
+        said = self.blame.sentences if self.blame else ()
+        return picture(self.events, (*said, *self.gaps), self.offset)
 
     def json(self) -> str:
         """A line for each event, then the report on dropped requests, then a line for each gap."""
