@@ -64,7 +64,7 @@ FRIENDS: dict[str, Any] = {
             "ports": [{"port": "http"}, {"port": 443}, {"protocol": "UDP", "port": 5000, "endPort": 5999}],
         }
     ],
-    "egress": [{}],
+    "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}],
     "policyTypes": ["Ingress", "Egress"],
 }
 

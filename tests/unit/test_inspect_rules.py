@@ -177,6 +177,11 @@ IPTABLES, CHAIN = Section("iptables", "nat X"), Section("inet knet-policy", "cha
         (IPTABLES, "-m comment --comment a/b -j X", '-m comment --comment "a/b" -j X', True),
         (IPTABLES, "-s 10.0.0.1 -j X", "-d 10.0.0.1 -j X", False),
         (CHAIN, "ip saddr { 10.0.0.1/32 } accept", "ip saddr 10.0.0.1 accept", True),
+        (CHAIN, "ip daddr { 10.0.0.9, 10.2.0.0/15, 10.4.0.0/14 }", "ip daddr { 10.0.0.9, 10.2.0.0-10.7.255.255 }", 1),
+        (CHAIN, "ip saddr != { 10.0.0.0/8 } drop", "ip saddr != 10.0.0.0/8 drop", True),
+        (CHAIN, "ip saddr != { 10.0.0.0/8 } drop", "ip saddr 10.0.0.0/8 drop", False),
+        (CHAIN, "ip6 saddr { fd00::/64 } accept", "ip6 saddr fd00::/64 accept", True),
+        (CHAIN, "ip daddr @pods accept", "ip daddr @others accept", False),
         (CHAIN, "meta mark & 0x00004000 == 0 return", "meta mark & 0x00004000 == 0x00000000 return", True),
         (CHAIN, "update @x { ip saddr timeout 10800s }", "update @x { ip saddr timeout 3h }", True),
         (CHAIN, "th dport { 80, 81 } accept", "th dport { 81, 80 } accept", True),
@@ -185,4 +190,4 @@ IPTABLES, CHAIN = Section("iptables", "nat X"), Section("inet knet-policy", "cha
     ],
 )  # fmt: skip
 def test_when_two_lines_say_the_same(section, one, other, same):
-    assert (meaning(section, one) == meaning(section, other)) is same
+    assert (meaning(section, one) == meaning(section, other)) == same

@@ -7,6 +7,8 @@ iptables in another order or with their defaults, masks of whole addresses, numb
 import re
 import shlex
 from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 from knet.inspect.explain.picture import Section
 
@@ -58,6 +60,8 @@ def _option(name: str, *values: str) -> Iterable[str]:
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?<=timeout )(?:\d+[dhms])+")
 _HEXADECIMAL = re.compile(r"\b0x([0-9a-f]+)\b")
+#: addresses that a rule is about: one, a network, a range, or a set of such
+_ADDRESSES = re.compile(r"(?<=[sd]addr )(!= )?(\{ [^{}]* \}|[0-9a-f.:/-]+)(?= |$)")
 #: a set that is written into a rule
 _ANONYMOUS = re.compile(r"\{ ([^{}]*) \}")
 #: nft's names of hooks' priorities, and numbers
@@ -72,7 +76,7 @@ def _nft(rule: str) -> str:
     rule = _PORT.sub(r"\2\1 dport", rule)
     rule = _DURATION.sub(_in_seconds, rule)
     rule = _HEXADECIMAL.sub(lambda found: str(int(found[1], 16)), rule)
-    return _ANONYMOUS.sub(_sorted, rule)
+    return _ANONYMOUS.sub(_sorted, _ADDRESSES.sub(_ranges, rule))
 
 
 def _in_seconds(found: re.Match[str]) -> str:
@@ -80,7 +84,29 @@ def _in_seconds(found: re.Match[str]) -> str:
     return f"{sum(int(number) * _SECONDS[unit] for number, unit in parts)}s"
 
 
+def _ranges(found: re.Match[str]) -> str:
+    """nft prints neighbouring networks as one range, and a set of one as what is in it."""
+    merged: list[list[Any]] = []
+    try:
+        rows = sorted(map(_range, found[2].strip("{ }").split(", ")))
+    except ValueError:  # no addresses: the address is part of a key, somebody names an interface
+        return found[0]
+    for first, last in rows:
+        if merged and int(first) <= int(merged[-1][1]) + 1:
+            merged[-1][1] = max(merged[-1][1], last)
+        else:
+            merged.append([first, last])
+    return (found[1] or "") + ", ".join(f"{first}-{last}" for first, last in merged)
+
+
+def _range(text: str) -> tuple[Any, Any]:
+    first, dash, last = text.partition("-")
+    if dash:
+        return ip_address(first), ip_address(last)
+    network = ip_network(text, strict=False)
+    return network[0], network[-1]
+
+
 def _sorted(found: re.Match[str]) -> str:
-    """nft prints a set of one element as that element, and others in their own order."""
-    elements = sorted(_WHOLE.sub("", row) for row in found[1].split(", "))
-    return elements[0] if len(elements) == 1 and ":" not in elements[0] else f"{{ {', '.join(elements)} }}"
+    """In nft's own order, or in ours."""
+    return f"{{ {', '.join(sorted(found[1].split(', ')))} }}"
