@@ -6,13 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from knet.api.families import IPV4
 from knet.cluster.config import PROXY_MODES
 from knet.cluster.preflight import FEATURES
-from knet.kernel import features
+from knet.inspect.explain.kernel import Kernel, read
+from knet.inspect.explain.picture import of_ipvs
+from knet.inspect.explain.spelling import meaning
+from knet.kernel import addresses, features
 from knet.kernel.conntrack import Conntrack
 from knet.kernel.ipvs import Change, Ipvs, Real, Server, State
 from knet.kernel.namespaces import run_in
+from knet.kernel.netlink import Netlink
 from knet.proxy.conntrack_cleanup import clean, udp_frontends
+from knet.proxy.ipvs.servers import INTERFACE
 from knet.proxy.modes import MODES, Choices, others
 from knet.proxy.snapshot import Snapshot
 from tests.node.proxy_harness import (
@@ -189,3 +195,19 @@ def test_modes_follow_each_other_without_a_trace(lab: Lab) -> None:
             return WEB in ipvs.held()
 
     assert run_in(lab.node, somebody_elses)
+
+
+def test_the_kernel_says_what_it_was_told(lab: Lab) -> None:
+    wanted = snapshot(WEB_1, WEB_2, node_port=30080, externalIPs=(EXTERNAL,), balanced=[BALANCED])
+    lab.apply(wanted)
+
+    def look() -> tuple[Kernel, list[str]]:
+        with Netlink() as netlink:
+            ours = netlink.index(INTERFACE)
+            rows = [row for row in addresses.briefly(netlink, 4) if row.scope == "global" and row.link != ours]
+        return read("ipvs", (), (IPV4,)), sorted(row.address for row in rows)
+
+    held, own = run_in(lab.node, look)
+    for section, lines in of_ipvs(wanted, own, "rr").items():
+        told = [meaning(section, line) for line in lines]
+        assert [meaning(section, row.text) for row in held[section]] == told, section
