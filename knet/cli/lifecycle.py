@@ -18,6 +18,7 @@ from knet.cluster.config import (
     INGRESS_CONTROLLERS,
     IP_FAMILIES,
     IPVS_SCHEDULERS,
+    LAYER2,
     LB_MODES,
     POLICY_MODES,
     PROXY_MODES,
@@ -115,6 +116,7 @@ def up(
     config, record = launch.configure(name, options)
     out.print(
         f"cluster [bold]{name}[/] · topology {Path(config.topo).stem} · cni {config.cni} · proxy {config.proxy}"
+        + (f" · load balancers {config.lb_mode}" if config.lb_mode != LAYER2 else "")
         + (" · resumed" if record else "")
     )
     launch.up(name, options, progress).detach()
