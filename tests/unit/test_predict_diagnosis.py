@@ -19,6 +19,7 @@ from knet.kernel.routes import Route
 CLIENT, WEB, NEAR = "pod/default/client", "pod/default/web", "pod/default/near"
 VIP, FAR_POD, NEAR_POD = "10.96.0.80", "10.244.2.5", "10.244.1.8"
 SYSCTLS = {"net.ipv4.ip_forward": "1", "net.bridge.bridge-nf-call-iptables": "1"}
+OFF = dict.fromkeys(SYSCTLS, "0")
 WRONG = "5e:00:00:00:00:01"
 MTU = {"eth0": 1450, "cni0": 1450, "flannel.1": 1450}
 
@@ -226,6 +227,10 @@ CASES = {
     "nobody listens": (
         lambda: Seen().until("enter", WEB).asked(WEB, listening=frozenset({80})),
         *("not-listening", "Nobody listens on tcp port 8080 in pod default/web."),
+    ),
+    "nobody listens, as a machine that forwards nothing is told": (
+        lambda: Seen(destination="172.18.0.5").asked("client", listening=frozenset(), sysctls=OFF),
+        *("not-listening", "Nobody listens on tcp port 80 in client."),
     ),
     "a bridge beside the rules": (
         lambda: Seen(chosen=f"{NEAR_POD}:8080")

@@ -13,6 +13,8 @@ from knet.kernel.routes import Route
 _FORWARDING = {"IPv4": "net.ipv4.ip_forward", "IPv6": "net.ipv6.conf.all.forwarding"}
 #: the states of a neighbour's entry in which its hardware address is not known
 _UNKNOWN = ("incomplete", "failed", "none")
+#: hops by which a packet leaves a machine
+_OUT = ("leave", "tunnel", "link")
 #: hops at which an interface, and its MTU, matter
 _THROUGH = ("leave", "enter", "tunnel", "untunnel", "link", "switch")
 
@@ -39,7 +41,9 @@ def no_route(case: Case) -> Diagnosis | None:
 def does_not_forward(case: Case) -> Diagnosis | None:
     """A packet that is for others ends in a machine that is no router."""
     setting = _FORWARDING[family_of(case.last.packet.destination)]
-    if case.at.sysctls.get(setting) != "0" or not case.stayed or case.site.startswith(POD):
+    way = [hop for hop in case.prediction.hops if hop.way == case.last.way]
+    forwards = any(hop.site == case.site and hop.kind in _OUT for hop in way) and way[0].site != case.site
+    if case.at.sysctls.get(setting) != "0" or not case.stayed or not forwards:
         return None
     text = f"{case.machine} does not forward packets of others, as {setting} is 0."
     return Diagnosis(text, "forwarding", expected=f"{setting}=1", remedy=case.restored(case.machine, ()))
