@@ -50,6 +50,8 @@ class Asked:
         link = self.links.get(incoming)
         source = packet.source if link else ""
         route = routes.lookup(self._netlink, packet.destination, source=source, incoming=link.index if link else 0)
+        if link and (route is None or not route.interface):  # which a machine that does not forward says, too
+            route = routes.lookup(self._netlink, packet.destination)
         hop = (route.gateway or packet.destination) if route and route.interface and route.type == "unicast" else ""
         neighbour = self.neighbour(hop, route.interface) if route and hop else None
         return Lookups(

@@ -109,7 +109,9 @@ class Way:
         kept: dict[tuple[str, str, bool, bool], Sight] = {}
         for sight in sights:
             kept.setdefault((sight.space, sight.interface, sight.out, sight.seen.outer is None), sight)
-        rows = [row for row in kept.values() if not (row.foreign and self._is_end(row))]
+        ends = {row.interface for row in kept.values() if row.foreign and self._is_end(row)}
+        rows = [row for row in kept.values() if row.out or row.interface not in ends]
+        rows = [row for row in rows if not (row.out and self._peers.get(row.interface) in ends)]
         while True:
             heard = {row.interface for row in rows if not row.out}
             through = {row.interface for row in rows if row.out}

@@ -132,6 +132,7 @@ def _end(trace: Trace) -> Iterator[str]:
         yield from (f"{'':{_INDENT}}[dim]{what:<9}[/] {text}" for what, text in rows if text)
     elif verdict:
         yield f"{verdict}as expected: {trace.prediction.text}"
+    yield from (f"{'':{_INDENT}}[dim]goes on[/]   by a connection of its own: knet trace {row}" for row in trace.onward)
     if trace.evidence.error:
         yield f"{'':{_INDENT}}[dim]told[/]      {short(trace.probe.site)}: {trace.evidence.error}"
     if trace.ruled:

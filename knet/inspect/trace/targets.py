@@ -45,6 +45,8 @@ class Destination:
     """as it was named"""
     question: str = ""
     """what the DNS is asked"""
+    onward: tuple[str, ...] = ()
+    """whom a proxy there asks in turn, by connections of its own, as targets"""
 
 
 def source(inventory: Inventory, word: str, namespace: str) -> Spot:
@@ -87,7 +89,21 @@ class Targets:
                 raise KnetError(f"{word}: to which port? say {word}:PORT, or --proto icmp")
         if word == DNS and protocol == "udp" and not question:
             question = "kubernetes.default.svc.cluster.local"
-        return Destination(address, port, protocol, word, question if protocol == "udp" else "")
+        asked = question if protocol == "udp" else ""
+        return Destination(address, port, protocol, word, asked, self._onward(word))
+
+    def _onward(self, word: str) -> tuple[str, ...]:
+        """The Services behind an Ingress."""
+        parts = word.partition(":")[0].split("/")
+        kind = next((part for part in parts[:2] if part in _INGRESSES), "")
+        if not kind:
+            return ()
+        namespace, name = _named(word, parts, kind, self._namespace)
+        spec = self._world.ingresses[Key(namespace, name)].spec
+        paths = [path.backend for rule in spec.rules if rule.http for path in rule.http.paths]
+        services = [row.service for row in (*paths, spec.defaultBackend) if row and row.service]
+        rows = (f"{namespace}/svc/{row.name}:{row.port.number or row.port.name}" for row in services)
+        return tuple(dict.fromkeys(rows))
 
     def _found(self, word: str, protocol: str) -> tuple[str, int]:
         literal = _literal(word)

@@ -71,6 +71,8 @@ class Trace:
     """machines that had a rule of ours"""
     seconds: float
     """from the beginning to the verdict"""
+    onward: tuple[str, ...] = ()
+    """traces of what a proxy at the end does with it, as FROM and TO"""
 
     @property
     def outcome(self) -> str:
@@ -115,7 +117,18 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
     found = compared(evidence.hops, prediction, evidence.outcome)
     diagnosis = diagnose(world, prediction, evidence)
     seconds = time.monotonic() - begun
-    return Trace(probe, found.hops, evidence, prediction, found.findings, diagnosis, tuple(sorted(ruled)), seconds)
+    ends = [hop.site for hop in found.hops if hop.kind == "deliver" and hop.way == THERE]
+    onward = tuple(f"{_word(site)} {target}" for site in ends for target in to.onward)
+    return Trace(
+        probe, found.hops, evidence, prediction, found.findings, diagnosis, tuple(sorted(ruled)), seconds, onward
+    )
+
+
+def _word(site: str) -> str:
+    """A pod's site, as one names it on a command line from wherever."""
+    kind, _, rest = site.partition("/")
+    namespace, _, name = rest.partition("/")
+    return f"{namespace}/{kind}/{name}" if name else site
 
 
 def _of(probe: Probe, known: Mapping[str, tuple[Flow, ...]]) -> dict[str, tuple[Flow, ...]]:
