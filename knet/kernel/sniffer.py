@@ -4,9 +4,11 @@ Where much is to be kept, `knet.kernel.packets` has a ring for each interface, w
 """
 
 import errno
+import os
 import socket
 import struct
-from typing import NamedTuple
+import time
+from typing import Any, NamedTuple
 
 from knet.kernel import bpf
 from knet.kernel.bpf import Program
@@ -62,7 +64,29 @@ class Sniffer:
                     raise
                 continue
             interface, _, kind, *_ = address
-            seconds, nanoseconds = next(
-                (_STAMP.unpack(value) for _, number, value in extra if number == _SO_TIMESTAMPNS), (0, 0)
-            )
-            found.append(Sniffed(interface, Packet(seconds * 1_000_000_000 + nanoseconds, kind, len(data), data)))
+            found.append(Sniffed(interface, Packet(_stamp(extra), kind, len(data), data)))
+
+
+def await_stamps() -> None:
+    """Wait until packets bear the time when they passed, which whoever has made a `Sniffer` is owed.
+
+    The kernel leaves it to a worker of its own to begin with stamps; until then a packet is given the time when it is
+    read.  A datagram to ourselves, in the calling thread's network namespace, tells.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        own.bind(("127.0.0.1", 0))
+        own.settimeout(1)
+        while True:
+            own.sendto(b"", own.getsockname())
+            sent = time.time_ns()
+            _, extra, _, _ = own.recvmsg(1, 64)
+            if _stamp(extra) <= sent:
+                return
+            os.sched_yield()
+
+
+def _stamp(extra: list[Any]) -> int:
+    """Nanoseconds since 1970."""
+    [seconds, nanoseconds] = next(_STAMP.unpack(value) for _, number, value in extra if number == _SO_TIMESTAMPNS)
+    return int(seconds * 1_000_000_000 + nanoseconds)

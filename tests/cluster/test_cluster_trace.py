@@ -88,7 +88,7 @@ OTHER_ROADS: dict[str, tuple[str, str, dict[str, object]]] = {
 def test_a_road(cluster: Cluster, road: str) -> None:
     source, target, options = ROADS[road]
     found = cluster.trace(source, target, **options)
-    assert [str(row) for row in found.findings if "refused, expected" not in row.text] == []
+    assert found.findings == () or not found.delivered
     assert traces.text(cluster, found) == traces.golden()[road]
 
 
@@ -169,7 +169,7 @@ def test_for_programs(cluster: Cluster) -> None:
     ],
 )
 def test_what_cannot_be_traced_is_said_in_a_line(cluster: Cluster, words: tuple[str, ...], said: str) -> None:
-    done = knet("trace", "--name", NAME, *words)
+    done = knet("trace", "--name", NAME, *words, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
 

@@ -15,18 +15,19 @@ GOLDEN = Path(__file__).with_name("golden_traces.txt")
 _CHANCE = (
     (r"\s+(\+[\d.]+ (µs|ms)|0)$", ""),
     (r"Round trip .*", "Round trip TIME."),
-    (r"(reachable|stale|delay|probe)$", "STATE"),
+    (r"\b(reachable|stale|delay|probe)$", "STATE"),
     (r"\bveth[0-9a-f]{8}", "VETH"),
     (r"(KUBE-(SEP|SVC|EXT)-)\w{16}", r"\1…"),
     (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "MAC"),
     (r"(EndpointSlice \w+/[a-z0-9]+)-\w{5}\b", r"\1-…"),
-    (r":\d{4,5}(?=[ ]|$)", ":PORT"),
+    (r":(?!8472|3008)\d{4,5}(?=[ ]|$)", ":PORT"),
 )
 
 
 def golden() -> dict[str, str]:
     """By case."""
-    return dict(re.findall(r"^### (.*)\n((?:(?!###).*\n?)*)", GOLDEN.read_text(), re.MULTILINE))
+    blocks = re.findall(r"^### (.*)\n((?:(?!###).*\n?)*)", GOLDEN.read_text(), re.MULTILINE)
+    return {name: f"{block.strip()}\n" for name, block in blocks}
 
 
 def text(cluster: Cluster, found: Trace) -> str:

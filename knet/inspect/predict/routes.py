@@ -17,6 +17,7 @@ from knet.inspect.predict.cables import Crossing, cables
 from knet.inspect.trace.hops import Cause
 from knet.inspect.world import World
 from knet.kernel.routes import PROTOCOL_KERNEL, Route
+from knet.speaker import ranking
 from knet.underlay.state import RUNNING
 
 #: a packet that has crossed so many machines goes round in a circle
@@ -180,7 +181,7 @@ def _cross(world: World, machine: str, known: Known, hop: str) -> Leg | Problem:
 def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
     """Who has an address of the topology, or may have it: machine and interface.
 
-    A load balancer's address is borne by one of the Nodes, the speakers agree which; all of them are named.
+    A load balancer's address is borne by one of the Nodes; all are named that may, in the speakers' order.
     """
 
     def make() -> Mapping[str, list[tuple[str, str]]]:
@@ -189,11 +190,14 @@ def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
             for interface in machine.interfaces:
                 for address in interface.addresses:
                     found.setdefault(address.partition("/")[0], []).append((machine.name, interface.name))
-        bearers = [world.topology.machines[name] for name in world.nodes if name in world.topology.machines]
+        machines, homes = world.topology.machines, ranking.homes(world.slices.values())
+        nodes = [node for node in world.nodes.values() if node.name in machines]
         for service in world.services.values():
+            names = ranking.candidates(service, homes.get((service.namespace, service.name), set()), nodes)
             for row in service.status.loadBalancer.ingress:
                 if row.ip:
-                    found[row.ip] = [(node.name, node.interfaces[0].name) for node in bearers]
+                    bearers = ranking.ranking(row.ip, names)
+                    found[row.ip] = [(name, machines[name].interfaces[0].name) for name in bearers]
         return found
 
     return world.once("interfaces", make)

@@ -195,7 +195,8 @@ class Teller:
             if (row.address, row.interface) == (leg.hop, interface):
                 return row
         if interface == BRIDGE:
-            return Neighbour(leg.hop, interface, mac_of(leg.hop), "")
+            pod = self._world.pod_at.get(leg.hop)  # whose hardware address is made of its first address
+            return Neighbour(leg.hop, interface, mac_of(pod.status.podIPs[0].ip if pod else leg.hop), "")
         return None
 
     def _go(self, leg: Leg) -> None:

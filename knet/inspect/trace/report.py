@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from rich.markup import escape
+
 from knet.inspect.observe.mark import TABLE
 from knet.inspect.trace.evidence import DELIVERED, DROPPED, REFUSED
-from knet.inspect.trace.hops import BACK, THERE, Hop, Passage, ends
+from knet.inspect.trace.hops import BACK, THERE, Cause, Hop, Passage, ends
 from knet.inspect.trace.tracing import Trace
 
 _INDENT = 4
@@ -14,7 +16,7 @@ def lines(trace: Trace) -> Iterator[str]:
     """The whole report, with rich's markup."""
     packet = trace.probe.packet
     source, target = ends(packet.source, packet.source_port), ends(packet.destination, packet.destination_port)
-    yield f"{packet.protocol} {source} → {target}  [dim]{_named(trace)}[/]"
+    yield f"{packet.protocol} {escape(source)} → {escape(target)}  [dim]{escape(trace.probe.target)}[/]"
     number, before = 0, 0
     for way, title in ((THERE, ""), (BACK, "and back")):
         hops = [(at, hop) for at, hop in enumerate(trace.hops) if hop.way == way]
@@ -24,12 +26,10 @@ def lines(trace: Trace) -> Iterator[str]:
             number += 1
             yield from _hop(number, hop, before)
             before = hop.at or before
-            yield from (f"{'':{_INDENT}}[bold yellow]differs[/]  {row.text}" for row in trace.findings if row.at == at)
+            yield from (
+                f"{'':{_INDENT}}[bold yellow]differs[/]  {escape(row.text)}" for row in trace.findings if row.at == at
+            )
     yield from _end(trace)
-
-
-def _named(trace: Trace) -> str:
-    return trace.probe.target
 
 
 def _hop(number: int, hop: Hop, before: int) -> Iterator[str]:
@@ -38,8 +38,14 @@ def _hop(number: int, hop: Hop, before: int) -> Iterator[str]:
     yield f"{number:2}  {where:<24} {_WHAT[hop.kind](hop)}{f'   [dim]{passed}[/]' if passed else ''}"
     if hop.chains:
         yield f"{'':{_INDENT}}{'':24} [dim]{chains(hop.chains)}[/]"
-    if hop.because:
-        yield f"{'':{_INDENT}}{'':24} [dim]because[/]  {' · '.join(str(cause) for cause in hop.because)}"
+    causes = [str(cause) for cause in hop.because if not _is_said(cause, hop)]
+    if causes:
+        yield f"{'':{_INDENT}}{'':24} [dim]because[/]  {escape(' · '.join(causes))}"
+
+
+def _is_said(cause: Cause, hop: Hop) -> bool:
+    """Whether the line itself names the object."""
+    return cause.name == hop.link or hop.site == f"pod/{cause.namespace}/{cause.name}"
 
 
 def short(site: str) -> str:
@@ -49,13 +55,18 @@ def short(site: str) -> str:
 
 def _packet(hop: Hop) -> str:
     packet = hop.packet
-    words = [str(packet), packet.flags, f"ttl {packet.ttl}" if packet.ttl else "", f"mtu {hop.mtu}" if hop.mtu else ""]
+    words = [
+        escape(str(packet)),
+        packet.flags,
+        f"ttl {packet.ttl}" if packet.ttl else "",
+        f"mtu {hop.mtu}" if hop.mtu else "",
+    ]
     return " ".join(filter(None, words))
 
 
 def _nat(hop: Hop) -> str:
     row = hop.translation
-    return f"[bold]{row.kind}[/]  {row.before} → {row.after}" if row else ""
+    return f"[bold]{row.kind}[/]  {escape(row.before)} → {escape(row.after)}" if row else ""
 
 
 def _route(hop: Hop) -> str:
@@ -88,7 +99,7 @@ def _deliver(hop: Hop) -> str:
     return f"got the answer{f': {flags}' if flags else ''}"
 
 
-_WHERE = {"route": "route", "deliver": ""}
+_WHERE = {"route": "route", "deliver": "", "switch": ""}
 _WHAT: dict[str, Callable[[Hop], str]] = {
     "leave": lambda hop: f"out  {f'port {hop.port}  ' if hop.port else ''}{_packet(hop)}",
     "enter": lambda hop: f"in   {f'port {hop.port}  ' if hop.port else ''}{_packet(hop)}",
@@ -127,11 +138,11 @@ def _end(trace: Trace) -> Iterator[str]:
         yield f"[bold green]Delivered.[/] {_answer(trace)}"
     verdict = {REFUSED: "[bold red]Refused:[/] ", DROPPED: "[bold red]Dropped:[/] "}.get(trace.outcome, "")
     if found:
-        yield f"{verdict}{found.text}"
+        yield f"{verdict}{escape(found.text)}"
         rows = ("expected", found.expected), ("because", " · ".join(map(str, found.because))), ("mend", found.remedy)
-        yield from (f"{'':{_INDENT}}[dim]{what:<9}[/] {text}" for what, text in rows if text)
+        yield from (f"{'':{_INDENT}}[dim]{what:<9}[/] {escape(text)}" for what, text in rows if text)
     elif verdict:
-        yield f"{verdict}as expected: {trace.prediction.text}"
+        yield f"{verdict}as expected: {escape(trace.prediction.text)}"
     yield from (f"{'':{_INDENT}}[dim]goes on[/]   by a connection of its own: knet trace {row}" for row in trace.onward)
     if trace.evidence.error:
         yield f"{'':{_INDENT}}[dim]told[/]      {short(trace.probe.site)}: {trace.evidence.error}"

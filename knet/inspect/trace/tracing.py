@@ -26,6 +26,7 @@ from knet.kernel.conntrack import Conntrack, Flow
 from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.nftrace import Event
 from knet.kernel.rules import RulesError
+from knet.kernel.sniffer import await_stamps
 from knet.underlay.impairment import NONE, changed
 
 #: seconds without a sign of the packet after which it is lost, beside what the links' delays may take
@@ -168,6 +169,8 @@ def _probed(
         except OSError as error:
             raise KnetError(f"{home.name} cannot send from port {request.source_port}: {error.strerror}") from None
     with contextlib.closing(sender), Watch(sender, spaces, ruled) as watch:
+        with entered(Namespaces({"net": home.netns})):
+            await_stamps()
         watched = watch.run(patience, ANSWERING)
         packet = sender.packet()
     if packet.source in _NOWHERE:
