@@ -164,14 +164,23 @@ def test_for_programs(cluster: Cluster) -> None:
         (("pod/client/eth0", "svc/near"), "a packet starts at a pod or a machine, not at one of its interfaces"),
         (("pod/client", "10.244.0.9"), "10.244.0.9: to which port? say 10.244.0.9:PORT, or --proto icmp"),
         (("pod/client", "n1:70000"), "n1:70000: 70000 is no port"),
-        (("pod/client", "svc/near", "--proto", "gre"), "--proto gre: choose one of tcp, udp, icmp"),
+        (("pod/client", "svc/near", "gre"), "--proto gre: choose one of tcp, udp, icmp"),
         (("pod/client", "ingress/wbe"), "there is no ingress wbe in namespace default; did you mean ingress/web?"),
     ],
 )
 def test_what_cannot_be_traced_is_said_in_a_line(cluster: Cluster, words: tuple[str, ...], said: str) -> None:
-    done = knet("trace", "--name", NAME, *words, check=False)
+    with pytest.raises(KnetError) as refused:
+        cluster.trace(*words[:2], protocol="".join(words[2:]))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_on_the_command_line_that_is_exit_code_2_and_a_packet_that_is_lost_1(cluster: Cluster) -> None:
+    done = knet("trace", "--name", NAME, "pod/clint", "svc/near", check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert said in done.stderr
+    done = knet("trace", "--name", NAME, "pod/client", "pod/web-1:81", check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "Refused: Nobody listens on tcp port 81 in pod default/web-1." in done.stdout
 
 
 def test_a_pod_that_ends_meanwhile_is_said_to(cluster: Cluster) -> None:
