@@ -86,10 +86,7 @@ def timeline(
     with attached(name) as cluster:
         if follow:
             ago = SINCE if past is None else past
-            with (
-                contextlib.suppress(KeyboardInterrupt),
-                cluster.recording(target, namespace, ago, packets=False) as recording,
-            ):
+            with contextlib.suppress(KeyboardInterrupt), cluster.recording(target, namespace, ago) as recording:
                 _print(recording.batches(), json)
             return
         if command or lasting:

@@ -419,14 +419,12 @@ class Cluster:
         return self.call(self._observatory(target, namespace).past(since))
 
     @contextmanager
-    def recording(
-        self, target: str = "", namespace: str = "default", since: float = 0.0, packets: bool = True
-    ) -> Iterator["Recording"]:
+    def recording(self, target: str = "", namespace: str = "default", since: float = 0.0) -> Iterator["Recording"]:
         """What happens in a with block: ``with cluster.recording("svc/web") as seen: …; seen.timeline.text()``.
 
-        ``since``: so many seconds before, too.  ``for events in seen.batches()`` has events as they come, no packets.
+        ``since``: so many seconds before, too.  ``for events in seen.batches()`` has events as they come.
         """
-        session = self._observatory(target, namespace).recording(self.call, since, packets)
+        session = self._observatory(target, namespace).recording(self.call, since)
         recording = self.call(session.__aenter__())
         try:
             yield recording

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -31,6 +31,8 @@ from knet.underlay.state import OFF
 _SILENT = ("etcd", "bootstrap", "faults")
 #: seconds without an event after which what somebody set going is over, and most that is waited for that
 QUIET, LONGEST = 1.0, 60.0
+#: nanoseconds after which what happened is known to all who tell of it: events, and the packets that followed
+SETTLED = 400_000_000
 
 
 class Observatory:
@@ -63,36 +65,38 @@ class Observatory:
     def _mine(self, found: Gathered, events: list[Event]) -> list[Event]:
         return selected(events, self._name, found.relations) if self._name else events
 
+    def _names(self, found: Gathered) -> Collection[str]:
+        """The objects that it is about."""
+        return found.relations.family(self._name) if self._name else found.relations.names
+
     def _timeline(self, found: Gathered, listening: Listening | None = None) -> Timeline:
         """With packets, where somebody listens; and the report on what was dropped."""
-        relations, now = found.relations, time.monotonic_ns()
-        names = relations.family(self._name) if self._name else relations.names
+        facts, names, now = found.relations.facts, self._names(found), time.monotonic_ns()
         attempts = listening.attempts if listening else None
         events = self._mine(found, ordered(found.events))
-        events = ordered(events, Sightings(relations.facts).look(attempts or (), events, names, now))
+        events = ordered(events, Sightings(facts).look(attempts or (), events, names, now))
         gaps = dict.fromkeys([*found.gaps, *(listening.gaps if listening else ())])
-        report = blame(events, relations.facts, names, attempts, self._delays, now)
+        report = blame(events, facts, names, attempts, self._delays, now)
         return Timeline(tuple(events), tuple(gaps), blame=report)
 
     @contextlib.asynccontextmanager
     async def recording(
-        self, call: Callable[[Coroutine[Any, Any, None]], None], seconds: float = 0.0, listen: bool = True
+        self, call: Callable[[Coroutine[Any, Any, None]], None], seconds: float = 0.0
     ) -> AsyncIterator["Recording"]:
-        """What happens in a with block, and some seconds before; packets, too, if it is to ``listen``.
+        """What happens in a with block, and some seconds before, without the packets of that time.
 
         ``call`` runs a coroutine on this loop for a thread that waits for it.
         """
         found, batches = await self._begun(seconds), Batches()
-        listening = await asyncio.to_thread(self._listen) if listen else None
-        following = asyncio.create_task(self._follow(found, batches))
+        listening = await asyncio.to_thread(self._listen)
+        following = asyncio.create_task(self._follow(found, listening, batches))
         following.add_done_callback(lambda _: batches.put(None))
         try:
             yield Recording(self, found, listening, following, batches, call)
         finally:
             following.cancel()
             await asyncio.wait((following,))
-            if listening is not None:
-                await asyncio.to_thread(listening.close)
+            await asyncio.to_thread(listening.close)
 
     def _listen(self) -> Listening:
         with contextlib.ExitStack() as stack:
@@ -101,11 +105,28 @@ class Observatory:
                 stack.callback(space.close)
             return Listening({name: space.fds["net"] for name, space in spaces.items()})
 
-    async def _follow(self, found: Gathered, batches: "Batches") -> None:
-        async with contextlib.aclosing(follow(self._client, self._doors, found)) as following:
-            async for events in following:
-                if mine := self._mine(found, events):
-                    batches.put(mine)
+    async def _follow(self, found: Gathered, listening: Listening, batches: "Batches") -> None:
+        """Events and packets, as they settle, in one order."""
+        packets = Sightings(found.relations.facts)
+        held: list[Event] = []
+        async with contextlib.aclosing(follow(self._client, self._doors, found)) as source:
+            coming = asyncio.ensure_future(anext(source))
+            try:
+                while True:
+                    if (await asyncio.wait((coming,), timeout=SETTLED / 2e9))[0]:
+                        held += coming.result()
+                        coming = asyncio.ensure_future(anext(source))
+                    until = time.monotonic_ns() - SETTLED
+                    if heard := listening.attempts:
+                        held += packets.look(heard, found.events, self._names(found), until)
+                    held = ordered(held)
+                    ripe = [row for row in held if row.at <= until]
+                    held = held[len(ripe) :]
+                    if mine := self._mine(found, ripe):
+                        batches.put(mine)
+            finally:
+                coming.cancel()
+                await asyncio.wait((coming,))
 
 
 #: from the loop to the thread that waits; None is the end
@@ -119,7 +140,7 @@ class Recording:
         self,
         observatory: Observatory,
         found: Gathered,
-        listening: Listening | None,
+        listening: Listening,
         following: "asyncio.Task[None]",
         batches: "Batches",
         call: Callable[[Coroutine[Any, Any, None]], None],

@@ -20,7 +20,7 @@ REST = 2.0
 #: seconds until another attempt where the kernel refused the rules
 RETRY = 1.0
 #: Services that are remembered, and those that are spelled out, where the rules of many have changed
-NAMED, SPELLED = 64, 3
+NAMED, SPELLED = 64, 8
 
 
 class Applier(Protocol):
@@ -125,11 +125,12 @@ class Syncer:
 def _tell(changed: Collection[ServicePortName], snapshot: Snapshot, took: float) -> None:
     """The flight recorder: whose rules have changed, and how many endpoints they lead to now."""
     services = sorted({(name.namespace, name.service) for name in changed})
-    about: tuple[Ref, ...] = tuple(("service", *row) for row in services[:NAMED])
-    if len(services) > 1:
-        names = ", ".join(map("/".join, services)) if len(services) <= SPELLED else f"{len(services)} Services"
-        record("kube-proxy", "rules", about, "rules of %s in force", names, took=took)
+    if len(services) > SPELLED:
+        about: tuple[Ref, ...] = tuple(("service", *row) for row in services[:NAMED])
+        record("kube-proxy", "rules", about, "rules of %d Services in force", len(services), took=took)
         return
-    ports = (port for name in changed if (port := snapshot.ports.get(name)) is not None)
-    reached = sorted({endpoint.ip for port in ports for endpoint in usable_endpoints(port).reachable})
-    record("kube-proxy", "rules", about, "rules in force → %s", ", ".join(reached) or "no endpoints", took=took)
+    for service in services:
+        ports = (snapshot.ports.get(name) for name in changed if (name.namespace, name.service) == service)
+        reached = {endpoint.ip for port in ports if port is not None for endpoint in usable_endpoints(port).reachable}
+        to = ", ".join(sorted(reached)) or "no endpoints"
+        record("kube-proxy", "rules", (("service", *service),), "rules in force → %s", to, took=took)
