@@ -62,9 +62,10 @@ def configuration(options: Options) -> str:
         "bfd on",
         "hold time 9",
         "keepalive time 3",
+        # who comes back is called again at once; a second is as short as this can be
         "connect delay time 1",
         "connect retry time 1",
-        "error wait time 1, 2",
+        "error wait time 0, 0",
     )
     blocks = [
         _block("protocol device"),

@@ -85,7 +85,7 @@ template bgp session {
     keepalive time 3;
     connect delay time 1;
     connect retry time 1;
-    error wait time 1, 2;
+    error wait time 0, 0;
 }
 
 protocol bgp 'r1-eth1.ipv4' from session {
