@@ -1,11 +1,11 @@
-"""One packet from pod to pod across nodes, seen at six places: where it is bridged, routed, wrapped and unwrapped.
+"""One packet from pod to pod across nodes, seen everywhere on its way: bridged, routed, wrapped and unwrapped.
 
     sudo .venv/bin/python scripts/vxlan_walk.py
 
 All machines share one kernel, hence one clock: the stamps of different machines can be compared.
 """
 
-from scapy.all import ICMP, IP, UDP, VXLAN, AsyncSniffer, Ether, conf
+from scapy.all import ICMP, IP, VXLAN, Ether
 
 from knet import Cluster
 
@@ -18,17 +18,14 @@ spec:
   containers: [{{name: main, image: nicolaka/netshoot, command: [sleep, infinity]}}]
   terminationGracePeriodSeconds: 0
 """
-WRAPPED = "udp port 8472"
 
 
 def describe(packet) -> str:
-    if UDP in packet and packet[UDP].dport == 8472:
-        inner = VXLAN(bytes(packet[UDP].payload))
-        return (
-            f"{packet[IP].src} → {packet[IP].dst} UDP 8472, VXLAN vni {inner.vni}, "
-            f"inside {inner[Ether].src} → {inner[Ether].dst} {inner[IP].src} → {inner[IP].dst} ttl {inner[IP].ttl}"
-        )
-    return f"{packet[Ether].src} → {packet[Ether].dst} {packet[IP].src} → {packet[IP].dst} ttl {packet[IP].ttl}"
+    outside, inside = f"{packet[IP].src} → {packet[IP].dst}", packet
+    if VXLAN in packet:
+        inside = packet[VXLAN].payload
+        outside += f" VXLAN vni {packet[VXLAN].vni}, inside {inside[IP].src} → {inside[IP].dst}"
+    return f"{packet.comment.decode():36} {inside[Ether].src} → {inside[Ether].dst}  {outside}  ttl {inside[IP].ttl}"
 
 
 def main() -> None:
@@ -36,32 +33,18 @@ def main() -> None:
         for name, node in (("a", "n1"), ("b", "n2")):
             cluster.apply(POD.format(name=name, node=node))
         a, b = cluster.pod("a"), cluster.pod("b")
-        plain = f"icmp[0] == 8 and dst {b.ip}"
-        places = [
-            ("n1", "cni0", plain),
-            ("n1", "flannel.1", plain),
-            ("n1", "n1-eth0", WRAPPED),
-            ("n2", "n2-eth0", WRAPPED),
-            ("n2", "flannel.1", plain),
-            ("n2", "cni0", plain),
-        ]
-        sniffers = []
-        for machine, interface, expression in places:
-            with cluster.machine(machine).inside():
-                tap = conf.L2listen(iface=interface, filter=expression)
-            sniffers.append(AsyncSniffer(opened_socket=tap, count=1))
-            sniffers[-1].start()
-        a.run(f"ping -c1 -W2 {b.ip}")
-        for sniffer in sniffers:
-            sniffer.join(timeout=5)
-        first = float(sniffers[0].results[0].time)
-        for (machine, interface, _), sniffer in zip(places, sniffers, strict=True):
-            packet = sniffer.results[0]
-            print(f"{(float(packet.time) - first) * 1e6:+6.0f} µs  {machine} {interface:<10} {describe(packet)}")
+        with cluster.capture("pod/a", "pod/b", "n1", "n2", "s1", filter=f"icmp[0] == 8 and dst {b.ip}") as packets:
+            a.run(f"ping -c1 -W2 {b.ip}")
+        for packet in packets:
+            passed = float(packet.time - packets[0].time) * 1e6
+            way = "out" if packet.outgoing else "in"
+            print(f"{passed:+6.0f} µs  {packet.place:20} {way:3}  {describe(packet)}")
         print("\nwhy n1 sends it so:")
         for command in (f"ip route get {b.ip}", "ip neigh show dev flannel.1", "bridge fdb show dev flannel.1"):
             print(f"  n1$ {command}\n      {cluster.machine('n1').run(command).strip().splitlines()[0]}")
-        assert ICMP in VXLAN(bytes(sniffers[2].results[0][UDP].payload))
+        wrapped = [packet.place for packet in packets if VXLAN in packet]
+        assert wrapped == ["n1/n1-eth0", "s1/s1-eth2", "s1/s1-eth3", "n2/n2-eth0"], wrapped
+        assert ICMP in packets[0] and packets[-1].place == "pod/default/b/eth0"
 
 
 if __name__ == "__main__":

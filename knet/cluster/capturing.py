@@ -25,8 +25,16 @@ def capturing(
     """A capture of the places that ``where`` chooses, from now on; see `knet.inspect.capture.session.Capture`."""
     with cluster.sites() as sites:
         names = Names()
-        cluster.call(names.learn(cluster.api))
+        if sites.inventory.blind:
+            told("the API server does not answer: pods and Services have no names, only addresses")
+        else:
+            cluster.call(names.learn(cluster.api))
         others = [row for row in sites.inventory.choose(["all"]) if row.spot.kind != POD]  # the API knows the pods
         names.see(sites.sites(others).values())
         with Capture(sites, where, namespace, expression, noise, told, cluster.inventory) as capture:
-            yield capture, Curiosity(names, lambda: cluster.call(names.learn(cluster.api)))
+            curiosity = Curiosity(names, lambda: cluster.begin(names.learn(cluster.api)))
+            try:
+                yield capture, curiosity
+            finally:
+                if curiosity.asking:
+                    curiosity.asking.cancel()

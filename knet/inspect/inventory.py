@@ -16,10 +16,12 @@ A *spot* is a machine, a pod or a switch; interfaces are chosen by name.  Accept
 A name may be a pattern: ``pod/web-*``, ``n*/cni0``.  A pod in its machine's network stands for the machine.
 """
 
+import asyncio
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import NamedTuple
 
 import msgspec
@@ -29,13 +31,15 @@ from knet.api.names import SERVICE_NAME_LABEL
 from knet.api.objects import EndpointSlice, LabelSelector, Meta, Part
 from knet.api.resources import Resource
 from knet.api.selectors import from_label_selector
-from knet.client import Client
+from knet.client import ApiError, Client, Unavailable
 from knet.errors import KnetError
 from knet.policy.population import NarrowPod
 from knet.underlay.state import LinkState
 from knet.underlay.view import NetworkView, NodeState
 
 MACHINE, POD, SWITCH = "machine", "pod", "switch"
+#: seconds for the API server to say what there is
+PATIENCE = 3.0
 _NODE, _LINK, _ALL = "node", "link", "all"
 #: kinds that select pods by labels
 _WORKLOADS = (
@@ -63,6 +67,10 @@ class Spot(NamedTuple):
     def __str__(self) -> str:
         """``n1``, ``pod/default/web-0``"""
         return f"pod/{self.namespace}/{self.name}" if self.kind == POD else self.name
+
+
+#: a Service or a workload: kind, namespace and name
+Member = tuple[str, str, str]
 
 
 class Choice(NamedTuple):
@@ -99,12 +107,15 @@ class Inventory:
     links: Sequence[LinkState] = ()
     pods: Sequence[NarrowPod] = ()
     """with those that are over, and those in their machine's network"""
-    members: Mapping[tuple[str, str, str], Sequence[Spot]] = field(default_factory=dict)
-    """pods of Services and workloads, by kind, namespace and name"""
+    members: Mapping[Member, Sequence[Spot]] = field(default_factory=dict)
+    """pods of Services and workloads"""
+    blind: str = ""
+    """why there are no objects: the API server did not answer"""
 
-    def pod(self, spot: Spot) -> NarrowPod:
-        """The object of a pod's spot."""
-        return next(pod for pod in self.pods if (pod.namespace, pod.name) == (spot.namespace, spot.name))
+    @cached_property
+    def pod(self) -> Mapping[Spot, NarrowPod]:
+        """Pods by their spots."""
+        return {spot_of_pod(pod): pod for pod in self.pods}
 
     def choose(self, words: Iterable[str], namespace: str = "default") -> list[Choice]:
         """What people mean by these words (see the module), in their order, each once; KnetError for what is not there,
@@ -130,6 +141,8 @@ class Inventory:
             kind, rest = _NODE, parts
         if not rest or not all(rest):
             raise KnetError(f"{word!r}: say {parts[0]}/NAME")
+        if self.blind and kind not in (_NODE, _LINK):
+            raise KnetError(f"{word} cannot be looked up: the API server does not answer ({self.blind})")
         if kind == _LINK:
             return self._link(word, rest)
         if kind == _NODE:
@@ -216,7 +229,7 @@ class Inventory:
 
     def _network(self, spot: Spot) -> Spot:
         """The spot in whose network it is: a machine's, for a pod without its own."""
-        if spot.kind == POD and (pod := self.pod(spot)).spec.hostNetwork and pod.spec.nodeName:
+        if spot.kind == POD and (pod := self.pod[spot]).spec.hostNetwork and pod.spec.nodeName:
             return Spot(MACHINE, pod.spec.nodeName)
         return spot
 
@@ -239,25 +252,37 @@ def nearest(word: str, words: Iterable[str]) -> list[str]:
 
 
 async def inventory(view: NetworkView, client: Client) -> Inventory:
-    """What there is now; Unavailable where the API server does not answer."""
-    pods = (await client.list(NarrowPod)).items
-    members: dict[tuple[str, str, str], list[Spot]] = {}
-    for service in await _listed(client, resources.SERVICES):
-        members["service", service.metadata.namespace, service.metadata.name] = []
-    for slice_ in (await client.list(EndpointSlice)).items:
+    """What there is now; without objects (`Inventory.blind`) where the API server does not answer in a few seconds."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            pods, members = await _objects(client)
+    except (ApiError, Unavailable, TimeoutError) as error:
+        return Inventory(view.nodes(), view.links(), blind=str(error) or "no answer")
+    return Inventory(view.nodes(), view.links(), pods, members)
+
+
+async def _objects(client: Client) -> tuple[Sequence[NarrowPod], Mapping[Member, Sequence[Spot]]]:
+    """Pods, and which of them are members of what."""
+    rows = (resources.SERVICES, *_WORKLOADS)
+    listed, slices, (services, *workloads) = await asyncio.gather(
+        client.list(NarrowPod), client.list(EndpointSlice), asyncio.gather(*(_listed(client, row) for row in rows))
+    )
+    pods = listed.items
+    found: dict[Member, list[Spot]] = {
+        ("service", service.metadata.namespace, service.metadata.name): [] for service in services
+    }
+    for slice_ in slices.items:
         service_name = slice_.metadata.labels.get(SERVICE_NAME_LABEL, "")
-        spots = members.setdefault(("service", slice_.namespace, service_name), [])
         targets = (row.targetRef for row in slice_.endpoints if row.targetRef and row.targetRef.kind == "Pod")
-        spots += [Spot(POD, target.name, slice_.namespace) for target in targets]
-    for row in _WORKLOADS:
-        for workload in await _listed(client, row):
-            key = row.singular, workload.metadata.namespace, workload.metadata.name
-            selects = from_label_selector(workload.spec.selector).matches
-            chosen = (pod for pod in pods if pod.namespace == key[1] and not pod.over and selects(pod.metadata.labels))
-            members[key] = [spot_of_pod(pod) for pod in chosen]
+        spots = [Spot(POD, target.name, slice_.namespace) for target in targets]
+        found.setdefault(("service", slice_.namespace, service_name), []).extend(spots)
+    for row, of_kind in zip(_WORKLOADS, workloads, strict=True):
+        for workload in of_kind:
+            namespace, selects = workload.metadata.namespace, from_label_selector(workload.spec.selector).matches
+            chosen = (pod for pod in pods if pod.namespace == namespace and selects(pod.metadata.labels))
+            found[row.singular, namespace, workload.metadata.name] = [spot_of_pod(pod) for pod in chosen]
     there = {spot_of_pod(pod) for pod in pods if not pod.over}
-    behind = {key: [spot for spot in dict.fromkeys(spots) if spot in there] for key, spots in members.items()}
-    return Inventory(view.nodes(), view.links(), pods, behind)
+    return pods, {key: [spot for spot in dict.fromkeys(spots) if spot in there] for key, spots in found.items()}
 
 
 async def _listed(client: Client, row: Resource) -> tuple[_Workload, ...]:

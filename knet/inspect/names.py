@@ -4,6 +4,7 @@ Two sources, in this order: what the API says (`Names.learn`), which may be aske
 the kernel has on the interfaces that somebody looks at (`Names.see`): gateways on cni0, the tunnel's end, switches.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from knet.api.objects import Node, Service
 from knet.client import ApiError, Client, Unavailable
 from knet.cni.bridge import mac_of
 from knet.cni.lease import Lease, lease_of
+from knet.inspect.inventory import PATIENCE
 from knet.inspect.places import MACHINE, Site
+from knet.inspect.world import addresses_of
 from knet.kernel import addresses, links
 from knet.kernel.netlink import Netlink
 from knet.policy.population import NarrowPod
@@ -54,9 +57,11 @@ class Names:
         Whoever had an address keeps it until somebody else has it: packets outlive pods.
         """
         try:
-            pods, nodes = await client.list(NarrowPod), await client.list(Node)
-            services = await client.list(Service)
-        except (ApiError, Unavailable):
+            async with asyncio.timeout(PATIENCE):
+                pods, nodes, services = await asyncio.gather(
+                    client.list(NarrowPod), client.list(Node), client.list(Service)
+                )
+        except (ApiError, Unavailable, TimeoutError):
             return
         self.know(pods.items, nodes.items, services.items)
 
@@ -64,15 +69,12 @@ class Names:
         """These objects' addresses."""
         for node in nodes:
             name = Name(NODE, node.name)
-            self._said |= {row.address: name for row in node.status.addresses}
+            self._said |= {row.address: name for row in node.status.addresses if row.type != "Hostname"}
             for lease in _leases(node):
                 if lease.vtep:
                     self._hardware[lease.vtep.VtepMAC] = Name(VTEP, node.name)
         for service in services:
-            spec, name = service.spec, Name(SERVICE, service.name, service.namespace)
-            outside = (*spec.externalIPs, *(row.ip for row in service.status.loadBalancer.ingress))
-            own = (spec.clusterIP, *spec.clusterIPs, *outside)
-            self._said |= {address: name for address in own if address not in ("", "None")}
+            self._said |= dict.fromkeys(addresses_of(service), Name(SERVICE, service.name, service.namespace))
         for pod in sorted(pods, key=lambda pod: not pod.deleting):  # whose address was given away is leaving
             if not pod.spec.hostNetwork and not pod.over:
                 found = {row.ip: Name(POD, pod.name, pod.namespace) for row in pod.status.podIPs}

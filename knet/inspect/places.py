@@ -146,13 +146,13 @@ class Sites:
         """All that have a network; KnetError as of `site` where one that was named has none."""
         wanted = {choice.spot: choice.named for choice in choices}
         closed = [spot for spot in wanted if spot not in self._open]
-        self._open_pods([self.inventory.pod(spot) for spot in closed if spot.kind == POD])
+        self._open_pods([self.inventory.pod[spot] for spot in closed if spot.kind == POD])
         for spot in closed:
             if spot.kind != POD:
                 self._open_node(self._nodes[spot.name], wanted[spot])
         for spot, named in wanted.items():
             if named and spot not in self._open:
-                phase = self.inventory.pod(spot).status.phase or "Pending"
+                phase = self.inventory.pod[spot].status.phase or "Pending"
                 raise KnetError(f"{spot} has no network: it is {phase}")
         return {spot: self._open[spot] for spot in wanted if spot in self._open}
 

@@ -1,8 +1,9 @@
 """Packets of several interfaces as one stream, in the order of their times.
 
 Each ring hands its blocks over when it likes, so what has been read is kept until no ring can have anything older: a
-tenth of a second.  Packets of one time stay in the order of the rings: the kernel gives a packet that climbs through
-devices (veth → bridge) the same stamp at each where somebody on the computer has stamps made on arrival (ping does).
+tenth of a second.  Packets of one time are in the order of the rings' keys: the kernel gives a packet that climbs
+through devices (veth → bridge) the same stamp at each where somebody on the computer has stamps made on arrival, as
+ping has.
 """
 
 import selectors
@@ -15,14 +16,14 @@ from typing import Generic, TypeVar
 from knet.kernel.packets import RETIREMENT, Ring, Seen
 
 T = TypeVar("T")
+_TIME_AND_PLACE = itemgetter(0, 1)
 
 #: nanoseconds after which a packet's block has been handed over; the kernel's timers may be late
 SETTLED = (2 * RETIREMENT + 60) * 1_000_000
 
 
 class Tap(Generic[T]):
-    """Reads rings, each under a key of the caller's, and closes them.  The order of ``rings`` is that of packets of one
-    time."""
+    """Reads rings, each under a key of the caller's, and closes them."""
 
     def __init__(self, rings: Mapping[T, Ring]) -> None:
         self._rings: dict[T, Ring] = {}
@@ -100,7 +101,7 @@ class Tap(Generic[T]):
 
     def _settled(self, horizon: int) -> list[Seen[T]]:
         kept = self._kept
-        kept.sort(key=itemgetter(0))
+        kept.sort(key=_TIME_AND_PLACE)
         end = bisect_left(kept, horizon, key=itemgetter(0))
         self._kept = kept[end:]
         return kept[:end]

@@ -32,31 +32,30 @@ class Packets:
         self._made: dict[int, Any] = {}
         self._news = threading.Condition()
         self._over = False
-        self._lost: dict[str, int] = {}
         self._thread = threading.Thread(target=self._gather, args=(count, seconds), name="knet-capture", daemon=True)
         self._thread.start()
 
     def _gather(self, count: int, seconds: float) -> None:
-        for batch in self._capture.batches(count, seconds):
+        try:
+            for batch in self._capture.batches(count, seconds):
+                with self._news:
+                    self._rows += batch
+                    self._news.notify_all()
+        finally:
             with self._news:
-                self._rows += batch
+                self._over = True
                 self._news.notify_all()
-        with self._news:
-            self._over = True
-            self._news.notify_all()
 
     def stop(self) -> None:
         """No more from now on; all that passed before is there when it returns."""
-        if not self._over:
-            self._capture.stop()
-            self._thread.join()
-            places = self._capture.places
-            self._lost = {place.name: lost for place, lost in zip(places, self._capture.lost, strict=True) if lost}
+        self._capture.stop()
+        self._thread.join()
 
     @property
     def lost(self) -> dict[str, int]:
-        """How many packets there was no room for, by place; known when it has been stopped."""
-        return self._lost
+        """How many packets there was no room for, by place; to be asked when it has been stopped."""
+        rows = zip(self._capture.places, self._capture.lost, strict=True)
+        return {place.name: lost for place, lost in rows if lost}
 
     def wait(self, wanted: Callable[[Any], bool], timeout: float = 10) -> Any:
         """The first packet, of all from the beginning on, that is what is wanted; KnetError after so many seconds."""

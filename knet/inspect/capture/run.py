@@ -1,7 +1,9 @@
 """A capture from its places to its sink: encode what comes, look new names up, say how it went."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +15,8 @@ from knet.kernel.packets import Seen
 
 #: seconds between questions about addresses that nobody knows, doubled while nobody does
 _ASK = (0.5, 30.0)
+#: seconds that packets wait for their names
+_MOMENT = 0.05
 
 
 class Encoder(Protocol):
@@ -36,22 +40,31 @@ class Encoder(Protocol):
 
 @dataclass
 class Curiosity:
-    """Looks addresses up that were asked for in vain, ever more rarely while that brings nothing."""
+    """Looks addresses up that were asked for in vain, ever more rarely while that brings nothing.
+
+    ``learn`` begins to ask the API server, which answers at once or, if it cannot, whenever: nobody waits for it long.
+    """
 
     names: Names
-    learn: Callable[[], None]
+    learn: Callable[[], "Future[None]"]
     wait: float = 0.0
     due: float = 0.0
+    asking: "Future[None] | None" = None
 
     def satisfied(self) -> bool:
         """Whether some of them are known now."""
-        now = time.monotonic()
-        if not self.names.unknown or now < self.due:
+        if self.asking is None:
+            if not self.names.unknown or time.monotonic() < self.due:
+                return False
+            self.asking = self.learn()
+        with contextlib.suppress(TimeoutError):
+            self.asking.exception(_MOMENT)
+        if not self.asking.done():
             return False
-        self.learn()
+        self.asking = None
         found = {address for address in self.names.unknown if address in self.names}
         self.wait = _ASK[0] if found else min(max(2 * self.wait, _ASK[0]), _ASK[1])
-        self.due = now + self.wait
+        self.due = time.monotonic() + self.wait
         self.names.unknown.clear()
         return bool(found)
 

@@ -167,7 +167,10 @@ class Capture:
         known = {_identity(place) for place in self.places}
         while not self._over.wait(_JOIN):
             try:
-                self._sites.renew(renewed())
+                fresh = renewed()
+                if fresh.blind:
+                    continue
+                self._sites.renew(fresh)
                 found = self._sites.places(self._words, self._namespace)
             except (KnetError, ApiError, Unavailable, OSError):
                 continue  # nobody is one now, or somebody is just leaving, or nobody can say; asked again in a moment
