@@ -3,6 +3,8 @@
 - *capture*: a program on the machine `client` sends 25,000 datagrams a second for some seconds; ``knet capture`` writes
   what passes both ends of its link into a file.  What is missing in the file is lost.
 
+- *reach*: ``knet reach`` among 50 pods on two machines, from the command's start to its end.
+
 Each row of `ROWS` is a figure by its key and what measures it on a cluster; another one is another row.
 """
 
@@ -13,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks_api import Measured, median
+from benchmarks_pods import deployment
 
 from knet import Cluster
 
@@ -24,6 +28,8 @@ NAME = "bench"
 KNET = str(Path(sys.executable).with_name("knet"))
 #: packets a second, at so many places together
 RATE, PLACES, SECONDS, PORT = 50_000, 2, 5, 9999
+#: pods among which it is tried who reaches whom
+REACHED = 50
 
 #: sends so many datagrams a second, for so many seconds, to an address; says how many those were
 SENDER = """
@@ -87,6 +93,24 @@ def packets_in(path: Path) -> int:
     return found
 
 
+def reach(cluster: Cluster) -> Measured:
+    """Seconds of `knet reach` among 50 pods, as a whole; its CPU time for each of the 2,450 pairs."""
+    cluster.apply(deployment(REACHED, "reached"))
+    cluster.rollout("deployment/reached")
+    begin = time.monotonic()
+    asking = subprocess.Popen([KNET, "reach", "--name", NAME, "pod/reached-*"], stdout=subprocess.PIPE, text=True)
+    assert asking.stdout is not None
+    with asking.stdout:
+        last = asking.stdout.read().splitlines()[-1]
+    usage = os.wait4(asking.pid, 0)[2]
+    asking.returncode = 0
+    pairs = REACHED * (REACHED - 1)
+    if f". {pairs:,} reached" not in last:
+        print(f"reach: {last}", file=sys.stderr)
+    return Measured(time.monotonic() - begin, (usage.ru_utime + usage.ru_stime) / pairs)
+
+
 ROWS: dict[str, Callable[[Cluster], Measured]] = {
     "capture": capture,
+    "reach": reach,
 }

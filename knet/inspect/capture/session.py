@@ -9,7 +9,6 @@ what is left.
 import contextlib
 import os
 import queue
-import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from knet.inspect.capture.noise import EXPRESSION
 from knet.inspect.inventory import Inventory
 from knet.inspect.places import Place, Site, Sites
 from knet.kernel import bpf
+from knet.kernel.files import allow_files
 from knet.kernel.packets import BLOCK, Ring, Seen
 from knet.kernel.tap import Tap
 
@@ -29,8 +29,6 @@ _MEMORY, _MOST = 1 / 32, 64 << 20
 _URGENCY = -10
 #: seconds between looks at what has become of the places, and at who has become a member
 _LOOK, _JOIN = 0.25, 1.0
-#: descriptors beside those of places
-_FILES = 256
 
 
 class Capture:
@@ -63,7 +61,7 @@ class Capture:
         self._renewed = renewed if any(not row.named for row in sites.inventory.choose(words, namespace)) else None
         self._share = max(min(int(_MEMORY * _installed()) // len(places), _MOST), 2 * BLOCK)
         self._tap: Tap[int] = Tap({})
-        _allow_files(3 * len(places))
+        allow_files(3 * len(places))
         for place in sorted(places, key=_height):
             try:
                 self._open(place)
@@ -203,10 +201,3 @@ def _height(place: Place) -> int:
 def _installed() -> int:
     """Bytes of memory that the computer has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _allow_files(wanted: int) -> None:
-    """The shell's limit of 1,024 descriptors is for programs that use select(2)."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted + _FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(wanted + _FILES, soft), hard), hard))

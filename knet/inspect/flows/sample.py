@@ -16,6 +16,7 @@ from knet.errors import KnetError
 from knet.inspect.capture.noise import EXPRESSION
 from knet.inspect.places import Place
 from knet.kernel import bpf
+from knet.kernel.files import allow_files
 from knet.kernel.packets import BLOCK, Ring, Seen
 
 #: bytes of a packet that are looked at: Ethernet, IPv4 with all its options, ports
@@ -68,6 +69,7 @@ def sample(places: Sequence[Place], seconds: float) -> Sample:
     """What passes these places from now on, for so long; KnetError where one cannot be looked at."""
     found: dict[tuple[str, bytes], Count] = {}
     taken = bpf.program("ip or ip6", _UNLESS, _LENGTH)
+    allow_files(3 * len(places))
     with ExitStack() as opened, selectors.DefaultSelector() as selector:
         rings = []
         for place in places:

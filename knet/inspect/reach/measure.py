@@ -7,6 +7,7 @@ from secrets import randbits
 
 from knet.api.families import family_of
 from knet.client.controller import Key
+from knet.errors import KnetError
 from knet.inspect import desired
 from knet.inspect.inventory import MACHINE, Choice, Spot
 from knet.inspect.places import Site, Sites
@@ -19,12 +20,19 @@ from knet.inspect.reach.stations import Station
 from knet.inspect.reach.why import why
 from knet.inspect.world import World
 from knet.kernel import nft
+from knet.kernel.files import allow_files
 from knet.kernel.namespaces import Namespaces, run_in
 from knet.policy import drops
 from knet.policy.drops import Drop
 from knet.policy.table import FAMILY, NAME
 from knet.underlay import impairment
 
+#: pairs that probes' numbers can tell apart
+_MOST = 1 << COUNTING
+#: descriptors of a station, its namespace with it
+_FILES = 6
+#: of those that are not there, so many are named
+_NAMED = 3
 #: tries more where a link loses packets
 _LOSSES = 5
 
@@ -37,6 +45,9 @@ def measure(read: Callable[[], World], sites: Sites, wish: Wish) -> Reach:
     begin, world = time.monotonic(), read()
     ends = choose(world, sites.inventory, wish)
     pairs = [(a, b) for a in ends.sources for b in ends.destinations if a != b]
+    if len(pairs) > _MOST:
+        raise KnetError(f"these are {len(pairs):,} pairs, more than can be told apart: choose some of them")
+    allow_files(_FILES * len(ends.spots))
     there = sites.sites(Choice(spot, named=False) for spot in ends.spots)
     absent = [end for end in ends.sources if end.spot not in there]
     found = _compared(world, there, [pair for pair in pairs if not set(pair) & set(absent)], wish)
@@ -48,8 +59,13 @@ def measure(read: Callable[[], World], sites: Sites, wish: Wish) -> Reach:
         found = dict(zip(found, _explained(world, sites, found.values(), wish), strict=True))
     left = tuple(end for end in ends.sources if end not in absent)
     ends = Ends(left, tuple(end for end in ends.destinations if end not in absent))
-    notes = [f"{end} has no network any more" for end in dict.fromkeys(absent)]
-    return Reach(ends, list(found.values()), wish.what, time.monotonic() - begin, notes)
+    return Reach(ends, list(found.values()), wish.what, time.monotonic() - begin, _notes(dict.fromkeys(absent)))
+
+
+def _notes(absent: Iterable[End]) -> list[str]:
+    names = [str(end) for end in absent]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"without a network of their own by now: {', '.join(names[:_NAMED])}{more}"] if names else []
 
 
 def _compared(
