@@ -2,13 +2,15 @@
 
 - *capture*: a program on the machine `client` sends 25,000 datagrams a second for some seconds; ``knet capture`` writes
   what passes both ends of its link into a file.  What is missing in the file is lost.
-
+- *trace*: from a pod to the other machine's pod by a ClusterIP, there and back; in Python, and as a command, which has
+  to import it all first.
 - *reach*: ``knet reach`` among 50 pods on two machines, from the command's start to its end.
 
 Each row of `ROWS` is a figure by its key and what measures it on a cluster; another one is another row.
 """
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -84,6 +86,51 @@ def capture(cluster: Cluster) -> Measured:
         return Measured(packets - packets_in(path), (usage.ru_utime + usage.ru_stime) / packets)
 
 
+#: a pod on each machine, and a Service of the second
+TRACED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec: {nodeName: n1, containers: [{name: c, image: registry.k8s.io/pause}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {nodeName: n2, containers: [{name: c, image: traefik/whoami}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"""
+
+
+def trace(cluster: Cluster) -> Measured:
+    """Seconds of one."""
+    _prepare_trace(cluster)
+    begin = time.monotonic()
+    assert cluster.trace("pod/client", "svc/web:80").delivered
+    return Measured(time.monotonic() - begin)
+
+
+def trace_command(cluster: Cluster) -> Measured:
+    """Seconds of ``knet trace``, and of CPU time."""
+    _prepare_trace(cluster)
+    begin, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([KNET, "trace", "--name", NAME, "pod/client", "svc/web:80"], check=True, stdout=subprocess.DEVNULL)
+    seconds, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Measured(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def _prepare_trace(cluster: Cluster) -> None:
+    """Until a trace gets there, which in Python also imports what it needs."""
+    cluster.apply(TRACED)
+    for name in ("client", "web"):
+        cluster.wait(f"pod/{name}", "Ready")
+    while not cluster.trace("pod/client", "svc/web:80").delivered:
+        time.sleep(0.1)
+
+
 def packets_in(path: Path) -> int:
     """Enhanced packet blocks of a pcapng file."""
     found, position, data = 0, 0, path.read_bytes()
@@ -113,4 +160,6 @@ def reach(cluster: Cluster) -> Measured:
 ROWS: dict[str, Callable[[Cluster], Measured]] = {
     "capture": capture,
     "reach": reach,
+    "trace": trace,
+    "trace command": trace_command,
 }

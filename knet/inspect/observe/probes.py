@@ -12,8 +12,6 @@ import socket
 import struct
 from typing import NamedTuple, Protocol
 
-from dnslib import DNSRecord
-
 from knet.inspect.observe.frames import packet as read_packet
 from knet.inspect.observe.mark import Mark
 from knet.inspect.trace.hops import Packet
@@ -131,6 +129,8 @@ class _Udp(_Socket):
         super().__init__(socket.SOCK_DGRAM, address, port)
         words = b""
         if question:
+            from dnslib import DNSRecord  # costs 30 ms, which other probes need not wait
+
             kind = "AAAA" if ":" in address else "A"
             self._payload = DNSRecord.question(question, kind).pack()
         else:

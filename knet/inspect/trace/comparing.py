@@ -18,6 +18,8 @@ class Finding(NamedTuple):
     at: int
     """the number of the observed hop that it is about, from 0; what is missing should follow this one"""
     text: str
+    ends: bool = False
+    """it is about how the trace ended"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def compared(observed: Sequence[Hop], prediction: Prediction, outcome: str) -> C
     findings += [_missing(prediction.hops, number, seen) for number in missing if _counts(prediction.hops[number])]
     rest = [hop for hop in prediction.hops[last + 1 :] if _counts(hop)]
     if outcome != prediction.outcome:
-        findings.append(Finding(len(hops) - 1, _outcome(outcome, prediction)))
+        findings.append(Finding(len(hops) - 1, _outcome(outcome, prediction), ends=True))
     return Compared(tuple(hops), tuple(sorted(findings)), rest[0] if rest else None)
 
 

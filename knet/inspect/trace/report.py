@@ -26,9 +26,8 @@ def lines(trace: Trace) -> Iterator[str]:
             number += 1
             yield from _hop(number, hop, before)
             before = hop.at or before
-            yield from (
-                f"{'':{_INDENT}}[bold yellow]differs[/]  {escape(row.text)}" for row in trace.findings if row.at == at
-            )
+            rows = (row for row in trace.findings if row.at == at and not (row.ends and trace.diagnosis))
+            yield from (f"{'':{_INDENT}}[bold yellow]differs[/]  {escape(row.text)}" for row in rows)
     yield from _end(trace)
 
 
@@ -36,7 +35,7 @@ def _hop(number: int, hop: Hop, before: int) -> Iterator[str]:
     where = f"{short(hop.site)} {_WHERE.get(hop.kind, hop.interface)}".strip()
     passed = f"+{_duration(hop.at - before)}" if hop.at and before else "0" if hop.at else ""
     yield f"{number:2}  {where:<24} {_WHAT[hop.kind](hop)}{f'   [dim]{passed}[/]' if passed else ''}"
-    if hop.chains:
+    if hop.chains and hop.kind != "filter":
         yield f"{'':{_INDENT}}{'':24} [dim]{chains(hop.chains)}[/]"
     causes = [str(cause) for cause in hop.because if not _is_said(cause, hop)]
     if causes:
@@ -72,7 +71,8 @@ def _nat(hop: Hop) -> str:
 def _route(hop: Hop) -> str:
     if hop.verdict:
         return f"[bold red]{hop.verdict}[/]  {hop.packet.destination}"
-    neighbour = f"   [dim]neigh {hop.neighbour}[/]" if hop.neighbour else ""
+    row = hop.neighbour
+    neighbour = f"   [dim]neigh {row.mac or '?'} {row.state}[/]" if row else ""
     return f"{hop.route}{neighbour}"
 
 
@@ -104,7 +104,7 @@ _WHAT: dict[str, Callable[[Hop], str]] = {
     "leave": lambda hop: f"out  {f'port {hop.port}  ' if hop.port else ''}{_packet(hop)}",
     "enter": lambda hop: f"in   {f'port {hop.port}  ' if hop.port else ''}{_packet(hop)}",
     "nat": _nat,
-    "filter": lambda hop: "accept",
+    "filter": lambda hop: f"accept  [dim]{chains(hop.chains)}[/]",
     "route": _route,
     "tunnel": _tunnel,
     "untunnel": _untunnel,
