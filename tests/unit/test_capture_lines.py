@@ -53,6 +53,10 @@ SAID = {
         ether(SYN.copy() / Raw(b"GET /index.html HTTP/1.1\r\nHost: web\r\n\r\n")),
         "default/client:41822 > svc/default/web:80  TCP SYN, 39 bytes, GET /index.html HTTP/1.1  ttl 64",
     ),
+    "request with what a terminal would obey": (
+        ether(SYN.copy() / Raw(b"GET /\x1b[2J HTTP/1.1\r\n\r\n")),
+        "default/client:41822 > svc/default/web:80  TCP SYN, 22 bytes, GET /·[2J HTTP/1.1  ttl 64",
+    ),
     "reset": (
         ether(IP(src=WEB, dst="203.0.113.9") / TCP(sport=8080, dport=9, flags="RA")),
         "default/web-1:8080 > 203.0.113.9:9  TCP RST ACK  ttl 64",
@@ -63,6 +67,10 @@ SAID = {
         "default/web-1:53 > default/client:5000  DNS A web.default: 10.96.0.80 (svc/default/web)  ttl 64",
     ),
     "no such name": (ether(NOWHERE), "default/web-1:53 > default/client:5000  DNS AAAA no: NXDOMAIN  ttl 64"),
+    "no such record": (
+        ether(IP(src=WEB, dst=CLIENT) / UDP(sport=53, dport=5000) / DNS(qr=1, qd=DNSQR(qname="web", qtype="AAAA"))),
+        "default/web-1:53 > default/client:5000  DNS AAAA web: none  ttl 64",
+    ),
     "datagram": (
         ether(IP(src=CLIENT, dst=WEB) / UDP(sport=7, dport=9) / Raw(b"four")),
         "default/client:7 > default/web-1:9  UDP 4 bytes  ttl 64",

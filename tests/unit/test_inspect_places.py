@@ -1,5 +1,7 @@
 """What words choose, and what is said about words that choose nothing."""
 
+from dataclasses import replace
+
 import pytest
 from inspect_cluster import INVENTORY, NODES, PODS, SERVICES, VTEPS
 
@@ -72,6 +74,13 @@ def test_what_cannot_be_chosen_is_told_in_one_line(word: str) -> None:
     with pytest.raises(KnetError) as refusal:
         INVENTORY.choose([word])
     assert str(refusal.value) == REFUSED[word]
+
+
+def test_without_an_api_server_machines_switches_and_links_can_be_chosen() -> None:
+    blind = replace(INVENTORY, pods=(), members={}, blind="connection refused")
+    assert len(blind.choose(["n1", "s1", "link/client-s1", "all"])) == 7
+    with pytest.raises(KnetError, match="svc/web cannot be looked up: the API server does not answer"):
+        blind.choose(["svc/web"])
 
 
 def test_the_nearest_names_are_those_that_go_on_and_those_that_look_alike() -> None:

@@ -141,8 +141,13 @@ _HTTP = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"OPTIONS 
 
 def _application(payload: bytes) -> list[str]:
     if payload.startswith(_HTTP):
-        return [payload.split(b"\r\n", 1)[0][:80].decode(errors="replace")]
+        return [_harmless(payload.split(b"\r\n", 1)[0][:80].decode(errors="replace"))]
     return ["TLS handshake"] if payload[:2] == b"\x16\x03" else []
+
+
+def _harmless(text: str) -> str:
+    """What others have written, without what would have a meaning for a terminal."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text)
 
 
 def _udp(body: bytes, ends: Ends) -> Message:
@@ -162,12 +167,13 @@ def _dns(payload: bytes, names: Names) -> str:
         record = dnslib.DNSRecord.parse(payload)
         asked = f"{dnslib.QTYPE[record.q.qtype]} {str(record.q.qname).rstrip('.')}"
         if not record.header.qr:
-            return f"{asked}?"
+            return _harmless(f"{asked}?")
         code = dnslib.RCODE[record.header.rcode]
         answers = [_both(str(row.rdata), names) for row in record.rr]
     except (dnslib.DNSError, dnslib.dns.DNSError):
         return ""
-    return f"{asked}: {', '.join(answers[:3]) or code}{f' and {len(answers) - 3} more' if len(answers) > 3 else ''}"
+    more = f" and {len(answers) - 3} more" if len(answers) > 3 else ""
+    return _harmless(f"{asked}: {', '.join(answers[:3]) or ('none' if code == 'NOERROR' else code)}{more}")
 
 
 _UNREACHABLE = {0: "network", 1: "host", 2: "protocol", 3: "port", 4: "fragmentation needed"} | dict.fromkeys(
