@@ -27,6 +27,7 @@ def settings(config: ClusterConfig) -> Settings:
         proxy=config.proxy,
         ipvs_scheduler=config.ipvs_scheduler,
         policy=config.policy,
+        lb_mode=config.lb_mode,
         mtu=config.mtu,
         pod_ranges={family: str(pods) for family, pods in config.pod_ranges.items()},
         service_ranges={family: str(services) for family, services in config.service_ranges.items()},

@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str = "iptables"
     ipvs_scheduler: str = "rr"
     policy: str = "nftables"
+    lb_mode: str = "layer2"
     mtu: int = 0
     """of pods; 0: what the links have room for"""
     pod_ranges: dict[str, str] = msgspec.field(default_factory=lambda: {IPV4: CLUSTER_CIDR})

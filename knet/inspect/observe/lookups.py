@@ -49,7 +49,9 @@ class Asked:
         """For a packet that came in by that interface, or starts here."""
         link = self.links.get(incoming)
         source = packet.source if link else ""
-        route = routes.lookup(self._netlink, packet.destination, source=source, incoming=link.index if link else 0)
+        ports = packet.protocol, packet.source_port, packet.destination_port
+        index = link.index if link else 0
+        route = routes.lookup(self._netlink, packet.destination, source=source, incoming=index, ports=ports)
         if link and (route is None or not route.interface):  # which a machine that does not forward says, too
             route = routes.lookup(self._netlink, packet.destination)
         hop = (route.gateway or packet.destination) if route and route.interface and route.type == "unicast" else ""

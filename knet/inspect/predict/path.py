@@ -4,21 +4,24 @@
 (`knet.inspect.trace.hops`).
 """
 
+from collections.abc import Mapping
+
 from knet.api.families import family_of
 from knet.inspect.predict.services import Translated
 from knet.inspect.predict.telling import POD, Teller, key_of_site
 from knet.inspect.predict.verdicts import ended
-from knet.inspect.predict.walk import Ends, returns, source_of, walk
+from knet.inspect.predict.walk import NONE, Ends, returns, source_of, walk
 from knet.inspect.trace.evidence import DROPPED, Prediction, Probe
 from knet.inspect.trace.hops import BACK, THERE
 from knet.inspect.world import World
 from knet.proxy.snapshot import Endpoint
 
 
-def expected(world: World, probe: Probe, chosen: str = "") -> Prediction:
+def expected(world: World, probe: Probe, chosen: str = "", gateways: Mapping[str, str] = NONE) -> Prediction:
     """What should become of a probe.
 
-    ``chosen`` is the endpoint, as it is printed (10.244.2.5:8080), to which chance has sent it, where that is known.
+    ``chosen`` is the endpoint, as it is printed (10.244.2.5:8080), to which chance has sent it, where that is known;
+    ``gateways`` are the next hops by machine, likewise.
     KeyError for a site that the world has not.
     """
     pod = world.pods[key_of_site(probe.site)] if probe.site.startswith(POD) else None
@@ -29,7 +32,7 @@ def expected(world: World, probe: Probe, chosen: str = "") -> Prediction:
     def choose(found: Translated) -> Endpoint:
         return next((row for row in found.endpoints if str(row) == chosen), found.endpoints[0])
 
-    stages = list(walk(world, machine, start, pod is None, choose))
+    stages = list(walk(world, machine, start, pod is None, choose, gateways))
     there = Teller(world, THERE, packet)
     if pod:
         there.leave_pod(probe.site, machine)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from knet.api.families import family_of
 from knet.cni.bridge import BRIDGE
 from knet.inspect import desired
+from knet.inspect.predict.announcements import learned
 from knet.inspect.predict.cables import Crossing, cables
 from knet.inspect.trace.hops import Cause
 from knet.inspect.world import World
@@ -72,10 +73,17 @@ def routes(world: World, machine: str, family: str) -> tuple[Known, ...]:
     return world.once(("routes", machine, family), make)
 
 
-def lookup(world: World, machine: str, address: str) -> Known | None:
-    """The route that a machine should take to an address; None where it has none."""
+def lookup(world: World, machine: str, address: str, gateway: str = "") -> Known | None:
+    """The route that a machine should take to an address; None where it has none.
+
+    Of several to the same network, among which chance decides, the one by that ``gateway``, if it is one of them.
+    """
     where = ip_address(address)
-    return next((row for row in routes(world, machine, family_of(address)) if where in row.network), None)
+    rows = routes(world, machine, family_of(address))
+    found = next((row for row in rows if where in row.network), None)
+    if found is None or not gateway or found.route.gateway == gateway:
+        return found
+    return next((row for row in rows if (row.network, row.route.gateway) == (found.network, gateway)), found)
 
 
 def trail(world: World, machine: str, address: str) -> Trail:
@@ -94,6 +102,9 @@ def _routes(world: World, machine: str, family: str) -> Iterator[tuple[Route, Ca
     for route in node.routes if node else ():
         if family_of(route.destination) == family:
             yield route, declared._replace(detail=f"route {route.destination}")
+    for route, cause in learned(world, machine):
+        if family_of(route.destination) == family:
+            yield route, cause
     for own in map(ip_interface, desired.gateways(world, machine)):
         if f"IPv{own.version}" == family:
             route = Route(str(own.network), BRIDGE, source=str(own.ip), protocol=PROTOCOL_KERNEL)
@@ -108,9 +119,12 @@ def _network(route: Route) -> IPv4Network | IPv6Network:
     return ip_network("0.0.0.0/0" if route.destination == "default" else route.destination)
 
 
-def leg(world: World, machine: str, address: str) -> Leg | Problem:
-    """From one machine to the next, or to its pod, of a packet that is not for the machine itself."""
-    return world.once(("leg", machine, address), lambda: _leg(world, machine, address))
+def leg(world: World, machine: str, address: str, gateway: str = "") -> Leg | Problem:
+    """From one machine to the next, or to its pod, of a packet that is not for the machine itself.
+
+    ``gateway`` is the next hop, where chance decides among several and it is known on which.
+    """
+    return world.once(("leg", machine, address, gateway), lambda: _leg(world, machine, address, gateway))
 
 
 def next_machine(taken: Leg) -> str:
@@ -134,8 +148,8 @@ def _trail(world: World, machine: str, address: str) -> Trail:
     return Trail(tuple(legs), problem=Problem("no-route", f"a packet to {address} goes round in a circle"))
 
 
-def _leg(world: World, machine: str, address: str) -> Leg | Problem:
-    known = lookup(world, machine, address)
+def _leg(world: World, machine: str, address: str, gateway: str) -> Leg | Problem:
+    known = lookup(world, machine, address, gateway)
     if known is None:
         return Problem("no-route", f"{machine} has no route to {address}")
     route = known.route
@@ -181,7 +195,8 @@ def _cross(world: World, machine: str, known: Known, hop: str) -> Leg | Problem:
 def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
     """Who has an address of the topology, or may have it: machine and interface.
 
-    A load balancer's address is borne by one of the Nodes; all are named that may, in the speakers' order.
+    In layer-2 mode a load balancer's address is borne by one of the Nodes; all are named that may, in the speakers'
+    order.
     """
 
     def make() -> Mapping[str, list[tuple[str, str]]]:
@@ -192,7 +207,7 @@ def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
                     found.setdefault(address.partition("/")[0], []).append((machine.name, interface.name))
         machines, homes = world.topology.machines, ranking.homes(world.slices.values())
         nodes = [node for node in world.nodes.values() if node.name in machines]
-        for service in world.services.values():
+        for service in world.services.values() if world.settings.lb_mode == "layer2" else ():
             names = ranking.candidates(service, homes.get((service.namespace, service.name), set()), nodes)
             for row in service.status.loadBalancer.ingress:
                 if row.ip:

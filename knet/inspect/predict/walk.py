@@ -13,9 +13,10 @@ has changed an address changes it back.
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from types import MappingProxyType
 from typing import NamedTuple
 
 from knet.api.families import family_of
@@ -76,12 +77,18 @@ class Stage:
 
 #: which of the endpoints that may be meant
 Choice = Callable[[Translated], Endpoint]
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def walk(world: World, machine: str, packet: Ends, from_here: bool, choose: Choice) -> Iterator[Stage]:
-    """The stages of a connection's first packet, from the machine that it starts on; a pod's starts on its machine."""
+def walk(
+    world: World, machine: str, packet: Ends, from_here: bool, choose: Choice, gateways: Mapping[str, str] = NONE
+) -> Iterator[Stage]:
+    """The stages of a connection's first packet, from the machine that it starts on; a pod's starts on its machine.
+
+    ``gateways`` are the next hops that chance has chosen, by machine, as far as they are known.
+    """
     for _ in range(LONGEST):
-        stage = _stage(world, machine, packet, from_here, choose)
+        stage = _stage(world, machine, packet, from_here, choose, gateways.get(machine, ""))
         yield stage
         if stage.ends or stage.leg is None:
             return
@@ -91,7 +98,7 @@ def walk(world: World, machine: str, packet: Ends, from_here: bool, choose: Choi
         machine, packet, from_here = following, stage.after, False
 
 
-def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Choice) -> Stage:
+def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Choice, gateway: str) -> Stage:
     family = family_of(before.destination)
     after, translated, endpoint = before, None, None
     if machine in world.nodes:
@@ -107,7 +114,7 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
         after = after._replace(destination=mapped.address, port=mapped.port)
     if after.destination in desired.own_addresses(world, machine):
         return Stage(machine, before, after, from_here, translated, endpoint, mapped)
-    taken = leg(world, machine, after.destination)
+    taken = leg(world, machine, after.destination, gateway)
     if isinstance(taken, Problem):
         return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=taken)
     rulings = tuple(_rulings(world, machine, after))

@@ -114,7 +114,7 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
         if home.held and not home.alive:
             raise KnetError(f"{home.name} has ended meanwhile")
         evidence = _evidence(world, probe, watched, mark, kernels, _of(probe, known))
-    prediction = expected(world, probe, _chosen(evidence.hops))
+    prediction = expected(world, probe, _chosen(evidence.hops), _gateways(evidence.hops))
     found = compared(evidence.hops, prediction, evidence.outcome)
     diagnosis = diagnose(world, prediction, evidence)
     seconds = time.monotonic() - begun
@@ -250,6 +250,11 @@ def _outcome(found: Observed, watched: Watched, probe: Probe, kernels: _Kernels)
             found.hops.append(Hop("deliver", last.site, packet=last.packet))
             return DELIVERED
     return DROPPED
+
+
+def _gateways(hops: Sequence[Hop]) -> dict[str, str]:
+    """The next hops by machine, among which chance may have chosen, too."""
+    return {hop.site: hop.route.gateway for hop in hops if hop.way == THERE and hop.route}
 
 
 def _chosen(hops: Sequence[Hop]) -> str:
