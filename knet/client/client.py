@@ -284,7 +284,7 @@ class Client:
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{method} {self._base}{path}: {error or type(error).__name__}") from error
+            raise Unavailable(f"{method} {self._base}{path}: {str(error) or type(error).__name__}") from error
         if response.status >= 300:
             raise error_of(response.status, answer)
         return answer
@@ -306,7 +306,7 @@ class Client:
                 if rest:
                     yield rest
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"GET {self._base}{path}: {error or type(error).__name__}") from error
+            raise Unavailable(f"GET {self._base}{path}: {str(error) or type(error).__name__}") from error
 
     def websocket(self, path: str, params: Any, protocols: tuple[str, ...]) -> Any:
         """A WebSocket (exec, attach) as aiohttp's context manager."""

@@ -2,9 +2,10 @@
 
 import msgspec
 
-from knet.client import Client
+from knet.client import ApiError, Client, Unavailable
 from knet.cluster import channel
 from knet.cluster.config import ClusterConfig
+from knet.cluster.errors import KnetError
 from knet.cluster.state import StateDir
 from knet.cluster.view import ControlView
 from knet.inspect import world
@@ -12,12 +13,15 @@ from knet.inspect.world import Settings, Topology, World
 
 
 async def read_world(client: Client, state: StateDir) -> World:
-    """The cluster as it is now."""
+    """The cluster as it is now; KnetError where the API server does not answer."""
     status, _ = channel.request(state.control, {"op": "status"})
     view = ControlView(state)
     partitions = msgspec.convert(status["partitions"], tuple[tuple[tuple[str, ...], ...], ...])
     topology = Topology(tuple(view.nodes()), tuple(view.links()), partitions)
-    return await world.read(client, settings(msgspec.convert(status["config"], ClusterConfig)), topology)
+    try:
+        return await world.read(client, settings(msgspec.convert(status["config"], ClusterConfig)), topology)
+    except (ApiError, Unavailable) as error:
+        raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
 
 
 def settings(config: ClusterConfig) -> Settings:
