@@ -207,6 +207,7 @@ def network(rounds: int) -> Iterator[Figure]:
 
 INSPECT = {
     "capture": Figure("knet capture into a file, 50,000 packets/s: lost of 250,000", 0, "packets", "lower", 0, 0),
+    "timeline": Figure("100 pods deployed while knet timeline -f records: longer by", 0, "%", "lower", 3, 1),
     "reach": Figure("knet reach, 50 pods, 2,450 pairs predicted and tried", 0, "s", "lower", 5, 1),
     "trace": Figure("cluster.trace, by a ClusterIP to another machine and back", 0, "s", "lower", 0.5, 0.3),
     "trace command": Figure("knet trace, likewise, with Python's start", 0, "s", "lower", 1.0, 0.5),

@@ -4,19 +4,24 @@
   what passes both ends of its link into a file.  What is missing in the file is lost.
 - *trace*: from a pod to the other machine's pod by a ClusterIP, there and back; in Python, and as a command, which has
   to import it all first.
+- *timeline*: 100 pods are deployed while ``knet timeline -f`` records all that happens, packets too, and while it does
+  not, in turn.
 - *reach*: ``knet reach`` among 50 pods on two machines, from the command's start to its end.
 
 Each row of `ROWS` is a figure by its key and what measures it on a cluster; another one is another row.
 """
 
+import contextlib
 import os
 import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +37,14 @@ KNET = str(Path(sys.executable).with_name("knet"))
 RATE, PLACES, SECONDS, PORT = 50_000, 2, 5, 9999
 #: pods among which it is tried who reaches whom
 REACHED = 50
+#: deployments without and with a recording, each
+PAIRS = 3
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "hundred"},
+    "spec": {"selector": {"app": "hundred"}, "ports": [{"port": 80}]},
+}
 
 #: sends so many datagrams a second, for so many seconds, to an address; says how many those were
 SENDER = """
@@ -131,6 +144,47 @@ def _prepare_trace(cluster: Cluster) -> None:
         time.sleep(0.1)
 
 
+def timeline(cluster: Cluster) -> Measured:
+    """By how many per cent a recording makes the deployment of 100 pods longer; CPU time of the recorder for each."""
+    times: dict[bool, list[float]] = {False: [], True: []}
+    busy = []
+    cluster.apply(SERVICE)
+    for turn in range(1 + 2 * PAIRS):
+        recorded = bool(turn % 2)
+        with recording(busy) if recorded else contextlib.nullcontext():
+            begin = time.monotonic()
+            cluster.apply(deployment(100, "hundred"))
+            cluster.rollout("deployment/hundred")
+            if turn:  # the first one finds everything cold
+                times[recorded].append(time.monotonic() - begin)
+        cluster.delete("deployment/hundred")
+        for pod in cluster.objects("pods", selector="app=hundred"):
+            cluster.wait(f"pod/{pod['metadata']['name']}", "deleted")
+    plain, slowed = (statistics.median(times[key]) for key in (False, True))
+    return Measured(100 * (slowed / plain - 1), statistics.median(busy) / 100)
+
+
+@contextlib.contextmanager
+def recording(busy: list[float]) -> Iterator[None]:
+    """Meanwhile a timeline is followed; its CPU seconds, without those of its start, are added."""
+    words = [KNET, "timeline", "--name", NAME, "-f", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # from now on it records
+        reader = threading.Thread(target=process.stdout.read)
+        reader.start()
+        before = cpu_seconds(process.pid)
+        yield
+        busy.append(cpu_seconds(process.pid) - before)
+        process.send_signal(signal.SIGINT)
+        reader.join()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def packets_in(path: Path) -> int:
     """Enhanced packet blocks of a pcapng file."""
     found, position, data = 0, 0, path.read_bytes()
@@ -159,6 +213,7 @@ def reach(cluster: Cluster) -> Measured:
 
 ROWS: dict[str, Callable[[Cluster], Measured]] = {
     "capture": capture,
+    "timeline": timeline,
     "reach": reach,
     "trace": trace,
     "trace command": trace_command,
