@@ -4,7 +4,7 @@ kube-proxy forgets UDP flows that nobody answers any more, so that their next pa
 else goes on as it was translated, whatever the rules say by then.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from socket import IPPROTO_UDP
 from typing import NamedTuple
 
@@ -31,11 +31,13 @@ def fates(before: World, after: World, node: str, table: Iterable[Tracked]) -> l
     for family in before.settings.families:
         old, new = (desired.snapshot(world, node, family) for world in (before, after))
         forgotten = _forgotten(old, new, [row.flow for row in rows])
-        gone = _endpoints(old) - _endpoints(new)
+        served, serving = _serving(old), _serving(new)
         for row in rows:
-            if row.flow in forgotten:
+            flow = row.flow
+            endpoint = flow.answered_by, flow.answered_by_port
+            if flow in forgotten:
                 found.append(Connection(FORGOTTEN, row))
-            elif row.dnat and (row.flow.protocol, row.flow.answered_by, row.flow.answered_by_port) in gone:
+            elif any(endpoint in served.get(at, _NOBODY) - serving.get(at, _NOBODY) for at in _asked(flow, old)):
                 found.append(Connection(KEPT, row))
     return found
 
@@ -43,20 +45,30 @@ def fates(before: World, after: World, node: str, table: Iterable[Tracked]) -> l
 def _forgotten(old: Snapshot, new: Snapshot, flows: list[Flow]) -> set[Flow]:
     found: set[Flow] = set()
     for frontend, answering in changed(udp_frontends(old), udp_frontends(new)).items():
-        at = (
-            flow
-            for flow in flows
-            if (flow.protocol, flow.destination_port) == (IPPROTO_UDP, frontend.port)
-            and frontend.address in (flow.destination, ANY[new.family])
-        )
+        at = (flow for flow in flows if (IPPROTO_UDP, *frontend) in _asked(flow, new))
         found |= set(stale(at, answering))
     return found
 
 
-def _endpoints(snapshot: Snapshot) -> set[tuple[int, str, int]]:
-    return set(_serving(snapshot))
+#: protocol, address and port
+_At = tuple[int, str, int]
+_NOBODY: frozenset[tuple[str, int]] = frozenset()
 
 
-def _serving(snapshot: Snapshot) -> Iterator[tuple[int, str, int]]:
+def _asked(flow: Flow, snapshot: Snapshot) -> tuple[_At, _At]:
+    """Where a Service is that a flow was opened to: at that address, or at a node port."""
+    address, port = flow.destination, flow.destination_port
+    return (flow.protocol, address, port), (flow.protocol, ANY[snapshot.family], port)
+
+
+def _serving(snapshot: Snapshot) -> Mapping[_At, frozenset[tuple[str, int]]]:
+    """The endpoints behind each address of a Service, and behind its node port."""
+    found: dict[_At, frozenset[tuple[str, int]]] = {}
     for port in snapshot.ports.values():
-        yield from ((PROTOCOLS[port.protocol], row.ip, row.port) for row in port.endpoints if row.serving or row.ready)
+        endpoints = frozenset((row.ip, row.port) for row in port.endpoints if row.serving or row.ready)
+        protocol = PROTOCOLS[port.protocol]
+        for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
+            found[protocol, address, port.port] = endpoints
+        if port.node_port:
+            found[protocol, ANY[snapshot.family], port.node_port] = endpoints
+    return found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from knet.api.families import FAMILIES
 from knet.api.ingress import IngressClass, IngressClassSpec
+from knet.api.names import ZONE_LABEL
 from knet.api.objects import Meta
 from knet.client.controller import Key
 from knet.ingress import model, nginx
@@ -17,7 +18,8 @@ from knet.inspect.explain import records
 from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.connections import Connection, fates
 from knet.inspect.explain.difference import Change, difference
-from knet.inspect.explain.picture import FDB, NEIGH, ROUTE, Picture, Section, picture, workers
+from knet.inspect.explain.objects import only
+from knet.inspect.explain.picture import SEPARATE, Picture, Section, is_flannels, picture, workers
 from knet.inspect.world import World
 from knet.kernel.conntrack import Tracked
 
@@ -68,27 +70,33 @@ def explain(
     tables: Mapping[str, Iterable[Tracked]] | None = None,
 ) -> Explanation:
     """What is different in ``after``; ``tables`` are the connections that machines track now."""
-    found = agreeing({node: differences(before, after, node) for node in workers(after)})
+    old, new = _narrowed(before, after)
+    found = agreeing({node: differences(old, new, node) for node in workers(after)})
     effects = [Effect(machines, changes) for machines, changes in found]
     if everywhere := cluster_changes(before, after):
         effects.append(Effect((), tuple(everywhere)))
-    fate = {node: tuple(fates(before, after, node, table)) for node, table in (tables or {}).items()}
+    fate = {node: tuple(fates(old, new, node, table)) for node, table in (tables or {}).items()}
     owners = {address: str(owner) for world in (before, after) for address, owner in world.owners.items()}
     owners |= {text: owner for world in (before, after) for text, owner in _tunnels(world)}
     connections = {node: rows for node, rows in fate.items() if rows}
     return Explanation(subject, verb, tuple(notes), tuple(effects), connections, owners)
 
 
+def _narrowed(before: World, after: World) -> tuple[World, World]:
+    """Without the Services that are the same in both, where that makes no difference to those that are not."""
+    zones = [[row.metadata.labels.get(ZONE_LABEL) for row in world.nodes.values()] for world in (before, after)]
+    if before.settings.proxy not in SEPARATE or zones[0] != zones[1]:
+        return before, after
+    names = records.changed(before, after)
+    return only(before, names), only(after, names)
+
+
 def differences(before: World, after: World, node: str) -> list[Change]:
     """Of one machine's kernel."""
     wanted: Picture = dict(picture(after, node))
     if node not in after.nodes:  # its flanneld does nothing without its Node
-        wanted |= {section: lines for section, lines in picture(before, node).items() if _is_flannels(section)}
+        wanted |= {section: lines for section, lines in picture(before, node).items() if is_flannels(section)}
     return difference(picture(before, node), wanted)
-
-
-def _is_flannels(section: Section) -> bool:
-    return section.kind in (ROUTE, NEIGH, FDB) or " FLANNEL-" in section.name
 
 
 def cluster_changes(before: World, after: World) -> list[Change]:

@@ -4,7 +4,7 @@ A Service's EndpointSlices follow from its pods; who explains a Service, or a po
 can know beforehand (which addresses new pods get, where they will run) is left as it is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +60,13 @@ def without_object(world: World, kind: str, key: Key) -> World:
             world = _with_rows(world, inside, kept)
     rows = {name: row for name, row in _rows(world, kind).items() if name != _name(kind, key)}
     return _with_rows(world, kind, rows) if kind in KINDS else world
+
+
+def only(world: World, services: Collection[Key]) -> World:
+    """With these Services and no others."""
+    there = {key: world.services[key] for key in services if key in world.services}
+    slices = {key_of(row): row for key in services for row in world.slices_of.get(key, ())}
+    return replace(world, services=there, slices=slices)
 
 
 def _rows(world: World, kind: str) -> Mapping[Any, KubeObject]:

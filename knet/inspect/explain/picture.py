@@ -14,6 +14,7 @@ section                 lines                                 of
 ======================  ====================================  ===========================================
 """
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from ipaddress import ip_network
 from typing import NamedTuple
@@ -56,6 +57,11 @@ class Section(NamedTuple):
 
 #: lines by section; that of something without an order of its own is the alphabet's
 Picture = dict[Section, tuple[str, ...]]
+
+
+def is_flannels(section: Section) -> bool:
+    """Whether flanneld writes it."""
+    return section.kind in (ROUTE, NEIGH, FDB) or " FLANNEL-" in section.name
 
 
 def workers(world: World) -> list[str]:
@@ -108,9 +114,14 @@ def of_nftables(snapshot: Snapshot) -> Picture:
     declared |= {name: declaration.split()[0] for name, declaration in everything.sets.items()}
     for name, what in declared.items():
         rows = everything.added.get(name, {}).values()
-        elements = sorted(text.element(one, frame.container(name), family) for one in rows)
-        found[Section(kind, f"{what} {name}")] = tuple(elements)
+        found[Section(kind, f"{what} {name}")] = tuple(sorted(_element(one, name, family) for one in rows))
     return found
+
+
+@functools.lru_cache(1 << 16)
+def _element(one: bytes, name: str, family: frame.Family) -> str:
+    """Machines have nearly the same ones."""
+    return text.element(one, frame.container(name), family)
 
 
 def of_ipvs(snapshot: Snapshot, own: Collection[str], scheduler: str) -> Picture:
@@ -144,6 +155,8 @@ def _ipvs(world: World, node: str, snapshot: Snapshot) -> Picture:
     return of_ipvs(snapshot, _addresses(world, node, snapshot.family), world.settings.ipvs_scheduler)
 
 
+#: the modes in which nothing of a Service depends on which others there are: who asks for some need not draw all
+SEPARATE = ("iptables",)
 #: how the rows of `knet.proxy.modes` are drawn
 _PROXIES: Mapping[str, Callable[[World, str, Snapshot], Picture]] = {
     "iptables": lambda world, node, snapshot: of_iptables(snapshot),

@@ -4,6 +4,7 @@ What is compared is a line's meaning as far as our renderers and the kernel's li
 iptables in another order or with their defaults, masks of whole addresses, numbers in other bases or units.
 """
 
+import functools
 import re
 import shlex
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ _DEFAULTS = {
     ("--reject-with", "icmp-port-unreachable"),
     ("--reject-with", "icmp6-port-unreachable"),
 }
+#: machines have nearly the same lines
+_KEPT = 1 << 16
 _WHOLE = re.compile(r"(?<=[0-9a-f])/(32|128)$")
 
 
@@ -32,6 +35,7 @@ def meaning(section: Section, line: str) -> str:
     return line
 
 
+@functools.lru_cache(_KEPT)
 def _iptables(rule: str) -> str:
     """The options, sorted; -m is left out, as each match's options tell it."""
     options: list[list[str]] = []
@@ -71,6 +75,7 @@ _PRIORITIES = {"dstnat": "-100", "srcnat": "100", "filter + ": ""}
 _PORT = re.compile(r"meta l4proto (\w+) (ip6? daddr \. )th dport")
 
 
+@functools.lru_cache(_KEPT)
 def _nft(rule: str) -> str:
     rule = _PRIORITY.sub(lambda found: _PRIORITIES[found[1]], rule.strip())
     rule = _PORT.sub(r"\2\1 dport", rule)

@@ -8,20 +8,22 @@ somebody's who wrote it by hand.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+from knet.api.objects import EndpointSlice
 from knet.client.controller import Key
 from knet.errors import KnetError
 from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.difference import ADDED, NEW, difference
 from knet.inspect.explain.explain import Subject
 from knet.inspect.explain.kernel import Held, Kernel
-from knet.inspect.explain.objects import settled, without_object
-from knet.inspect.explain.picture import Picture, Section, picture
+from knet.inspect.explain.objects import only, settled, without_object
+from knet.inspect.explain.picture import SEPARATE, Picture, Section, picture
 from knet.inspect.explain.spelling import meaning
 from knet.inspect.rules.known import Known
-from knet.inspect.world import World
+from knet.inspect.world import World, addresses_of
 
 PRESENT, MISSING, UNEXPECTED = "present", "missing", "unexpected"
 #: kinds that machines have rules of
@@ -80,15 +82,16 @@ def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel]) -> R
             f"no machine has rules of a {subject.kind} itself: ask for a {', a '.join(KINDS[:-1])} or a Node"
         )
     known = Known.of(world, subject)
+    world = _relevant(world, subject)
     found: dict[str, list[Rows]] = {}
     counters: dict[tuple[str, Section], tuple[Counters, ...]] = {}
     for node, kernel in kernels.items():
         expected = picture(world, node)
-        own = _own(world, subject, node, known)
+        without = picture(world.once(("without", subject), partial(_without, world, subject)), node)
+        own = _own(world, subject, node, without, known)
         for section in dict.fromkeys((*own, *kernel)):
-            pairs = list(
-                _compared(section, own.get(section, ()), expected.get(section), kernel.get(section, ()), known)
-            )
+            rows = own.get(section, ()), expected.get(section), kernel.get(section, ())
+            pairs = list(_compared(section, *rows, section in without, known))
             if pairs or section in own:
                 state = PRESENT if section in kernel else MISSING
                 found.setdefault(node, []).append(Rows(section, tuple(line for line, _ in pairs), state))
@@ -97,12 +100,28 @@ def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel]) -> R
     return Rules(subject, tuple(parts))
 
 
-def _own(world: World, subject: Subject, node: str, known: Known) -> Picture:
+def _relevant(world: World, subject: Subject) -> World:
+    """Without the Services that have nothing to do with the object."""
+    if subject.kind in ("NetworkPolicy", "Node"):
+        return only(world, ())
+    if world.settings.proxy not in SEPARATE:
+        return world
+    if subject.kind == "Service":
+        mine = set(addresses_of(world.services[subject.key]))
+        return only(world, [key for key, row in world.services.items() if not mine.isdisjoint(addresses_of(row))])
+    mine = {row.ip for row in world.pods[subject.key].status.podIPs}
+    return only(world, [key for key, rows in world.slices_of.items() if not mine.isdisjoint(_endpoints(rows))])
+
+
+def _endpoints(rows: Iterable[EndpointSlice]) -> Iterator[str]:
+    return (address for row in rows for endpoint in row.endpoints for address in endpoint.addresses)
+
+
+def _own(world: World, subject: Subject, node: str, without: Picture, known: Known) -> Picture:
     """What is expected on a machine because of the object."""
     whole = subject.kind in ("Service", "NetworkPolicy")
-    without = world.once(("without", subject), lambda: _without(world, subject))
     found: dict[Section, Counter[str]] = {}
-    for change in difference(picture(without, node), picture(world, node)):
+    for change in difference(without, picture(world, node)):
         if change.what == NEW and not change.lines:
             found[change.section] = Counter()
         for line in change.lines:
@@ -121,9 +140,8 @@ def _without(world: World, subject: Subject) -> World:
 
 def _alone(world: World, key: Key, node: str) -> Picture:
     """What is there of a Service if it is the only one, and is there as it is."""
-    none = world.once("no Services", lambda: replace(world, services={}, slices={}))
-    slices = {Key(row.namespace, row.name): row for row in world.slices_of.get(key, ())}
-    alone = world.once(("alone", key), lambda: replace(none, services={key: world.services[key]}, slices=slices))
+    none = world.once("no Services", lambda: only(world, ()))
+    alone = world.once(("alone", key), lambda: only(world, (key,)))
     drawn, empty = picture(alone, node), picture(none, node)
     found = {}
     for section, lines in drawn.items():
@@ -148,14 +166,17 @@ def _compared(
     own: tuple[str, ...],
     expected: tuple[str, ...] | None,
     held: tuple[Held, ...],
+    shared: bool,
     known: Known,
 ) -> Iterator[tuple[Line, Counters]]:
-    """The object's lines of a section, in the kernel's order, with what they count; then those that are missing."""
-    if not own and expected is None and not known.section(section, held):
+    """The object's lines of a section, in the kernel's order, with what they count; then those that are missing.
+
+    Of a section that is there without the object, too (``shared``), only lines about it can be too many.
+    """
+    if not own and not (known.section(section, held) if expected is None else shared):
         return
     wanted = Counter(meaning(section, line) for line in own)
     others = Counter(meaning(section, line) for line in expected or ()) - wanted
-    is_own = not others and (bool(own) or expected is None)
     for row in held:
         said = meaning(section, row.text)
         if wanted[said]:
@@ -163,7 +184,7 @@ def _compared(
             yield Line(row.text), row.counters
         elif others[said]:
             others[said] -= 1
-        elif is_own or known.line(section, row.text):
+        elif not shared or known.line(section, row.text):
             yield Line(row.text, UNEXPECTED), row.counters
     for line in own:
         if wanted[said := meaning(section, line)]:

@@ -1,7 +1,7 @@
 """What tells a line to be of an object: the name that comments have, its addresses.  Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from knet.api.objects import Pod, Service
@@ -9,12 +9,18 @@ from knet.inspect import desired
 from knet.inspect.explain.explain import Subject
 from knet.inspect.explain.kernel import Held
 from knet.inspect.explain.objects import find
-from knet.inspect.explain.picture import Section
-from knet.inspect.explain.spelling import meaning
+from knet.inspect.explain.picture import Section, is_flannels
 from knet.inspect.world import World, addresses_of
 from knet.policy.table import FAMILY, NAME
 
 _POLICIES = f"{FAMILY} {NAME}"
+#: kind → the sections that can be about an object of it; a policy may be called as a Service is
+_CONCERNS: Mapping[str, Callable[[Section], bool]] = {
+    "Service": lambda section: section.kind != _POLICIES,
+    "Pod": lambda section: True,
+    "NetworkPolicy": lambda section: section.kind == _POLICIES,
+    "Node": is_flannels,
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Known:
     words: re.Pattern[str]
     names: re.Pattern[str]
     """of chains and sets"""
-    policy: bool
+    kind: str
 
     @classmethod
     def of(cls, world: World, subject: Subject) -> "Known":
@@ -42,17 +48,17 @@ class Known:
         either = "|".join(map(re.escape, filter(None, said))) or "(?!)"
         name = re.escape(str(subject.key)) if subject.key.namespace else "(?!)"
         return cls(
-            re.compile(rf"(?<![\w./-])(?:{either})(?![\w/-]|\.\w)"),
+            re.compile(rf"(?<![\w./-])(?:{either})(?:/32|/128)?(?![\w/-]|\.\w)"),
             re.compile(rf"(?<![\w.]){name}(?:$|/)"),
-            subject.kind == "NetworkPolicy",
+            subject.kind,
         )
 
     def line(self, section: Section, text: str) -> bool:
-        """Whether a line is about the object.  A policy may be called as a Service is."""
-        mine = self.policy == (section.kind == _POLICIES)
-        return (mine or section.kind == _POLICIES) and bool(self.words.search(meaning(section, text)))
+        """Whether a line is about the object."""
+        return _CONCERNS[self.kind](section) and bool(self.words.search(text))
 
     def section(self, section: Section, held: Iterable[Held]) -> bool:
         """Whether a section that nobody expects is of the object."""
-        mine = self.policy == (section.kind == _POLICIES)
-        return mine and (bool(self.names.search(section.name)) or any(self.line(section, row.text) for row in held))
+        if not _CONCERNS[self.kind](section):
+            return False
+        return bool(self.names.search(section.name)) or any(self.line(section, row.text) for row in held)
