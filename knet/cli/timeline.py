@@ -99,7 +99,7 @@ def timeline(
             found = cluster.timeline(target, namespace, SINCE if past is None else past)
     _show(found, every, json, html)
     if code:
-        raise typer.Exit(1)
+        raise typer.Exit(code)
 
 
 def _seconds(option: str, text: str | None) -> float | None:

@@ -69,6 +69,16 @@ def test_what_is_far_apart_or_by_another_or_of_another_kind_of_object_is_not_ali
         assert len(grouped([first, other])) == 2
 
 
+def test_what_becomes_of_an_object_is_told_in_order() -> None:
+    def event(at: int, pod: str, text: str) -> Event:
+        return Event(at=at * MS, actor="kubelet@n1", kind="probe", objects=(f"pod/default/{pod}",), text=text)
+
+    rows = [event(0, "a", "asked"), event(1, "a", "ready"), event(2, "b", "asked"), event(3, "b", "ready")]
+    assert [[row.at for row in line.events] for line in grouped(rows)] == [[0, 2 * MS], [1 * MS, 3 * MS]]
+    turned = [event(0, "a", "ready"), event(1, "b", "asked"), event(2, "b", "ready")]
+    assert [[row.at for row in line.events] for line in grouped(turned)] == [[0], [1 * MS], [2 * MS]]
+
+
 @pytest.mark.parametrize(
     ("texts", "shown"),
     [(["a 1", "a 2"], "a 1; a 2"), (["a 1", "a 2", "a 3"], "a 1 (and 2 like it)"), (["a 1"] * 2, "a 1")],
