@@ -10,8 +10,8 @@ from knet.inspect.predict.path import expected
 from knet.inspect.trace.evidence import Probe
 from knet.inspect.trace.hops import Packet
 from knet.inspect.world import Topology
-from knet.kernel.routes import Route
 from knet.underlay.describe import describe
+from knet.underlay.routing import declared_routes
 from knet.underlay.state import UP, LinkState, Sending
 from knet.underlay.topology import load
 from knet.underlay.view import SWITCH, InterfaceState, NodeState
@@ -29,11 +29,7 @@ def topology(name, down=(), workers=3, partitions=()):
             machine.role,
             0,
             tuple(InterfaceState(row.name, str(row.address.ip), "", (str(row.address),)) for row in machine.interfaces),
-            tuple(
-                Route(to, machine.interface, via)
-                for to, via in [("default", machine.gateway), *((str(to), via) for to, via in machine.routes)]
-                if via
-            ),
+            declared_routes(machine),
         )
         for machine in plan.machines
     )
@@ -101,7 +97,7 @@ def test_a_connection_goes_by_the_next_hop_that_was_seen():
     probe = Probe("client", Packet("tcp", "", 40000, VIP, 80, 64))
     for gateway, machine in (("172.18.1.3", "n1"), ("172.18.2.4", "n2"), ("172.18.1.5", "n3")):
         hops = expected(found, probe, "", {"r1": gateway}).hops
-        [route] = [hop for hop in hops if (hop.kind, hop.site, hop.way) == ("route", "r1", "there")]
+        route = next(hop for hop in hops if (hop.kind, hop.site, hop.way) == ("route", "r1", "there"))
         assert (route.route.gateway, str(route.because[0])) == (gateway, "Service default/web announced by BGP")
         assert next(hop.site for hop in hops if hop.kind == "nat") == machine
 
@@ -109,3 +105,18 @@ def test_a_connection_goes_by_the_next_hop_that_was_seen():
 def test_in_layer_2_mode_routers_learn_nothing():
     found = balanced()
     assert learned(world(topo=found.topology, services=found.services.values()), "r1") == ()
+
+
+def test_a_router_forwards_what_is_packed_as_it_does_everything():
+    found = balanced("wan,delay=0")
+    hops = expected(found, Probe("pod/default/a", Packet("tcp", "", 40000, "10.244.2.5", 80, 64))).hops
+    passed = [
+        (hop.kind, hop.interface, str(hop.route or "")) for hop in hops if hop.site == "r1" and hop.way == "there"
+    ]
+    assert passed == [
+        ("enter", "r1-eth0", ""),
+        ("route", "r1-eth1", "172.18.2.0/24 via 172.18.0.2 dev r1-eth1"),
+        ("link", "r1-eth1", ""),
+    ]
+    inside = [hop.packet.ttl for hop in hops if hop.site in ("n1", "r1", "r2") and hop.way == "there"]
+    assert inside[-1] == 63, "who forwards the outer packet leaves the inner one as it is"

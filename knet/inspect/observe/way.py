@@ -187,6 +187,10 @@ class Way:
     def _passed(self, visit: Visit, found: Observed) -> Iterator[Hop]:
         """A machine or a pod."""
         asked = self._ask(visit.site)
+        if packed := self._packed(visit, asked):
+            found.lookups[visit.site] = packed
+            yield from self._forwarded(visit, asked, packed)
+            return
         before = self._start(visit)
         yield from self._entered(visit, asked)
         translated = list(_translations(visit, before))
@@ -206,6 +210,20 @@ class Way:
             yield _dropped(visit)
         else:
             yield from self._left(visit, asked, lookups)
+
+    def _packed(self, visit: Visit, asked: Asked) -> Lookups | None:
+        """What a router's kernel says of the packet around ours, where it is that which it forwards."""
+        outer = visit.ins[0].seen.outer if visit.ins else None
+        if outer is None or any(row.seen.outer is None for row in visit.ins):
+            return None
+        lookups = asked.about(outer.packet, visit.ins[0].interface)
+        return lookups if lookups.route and lookups.route.type != "local" else None
+
+    def _forwarded(self, visit: Visit, asked: Asked, lookups: Lookups) -> Iterator[Hop]:
+        yield from self._entered(visit, asked)
+        packet = visit.ins[-1].seen.packet
+        yield from self._route(visit, lookups, packet)
+        yield from (self._link(visit, row) for row in visit.outs[:1])
 
     def _start(self, visit: Visit) -> Packet:
         """The packet as it comes in, or as it was sent.  A bridge hands it up when its destination is translated."""

@@ -12,7 +12,7 @@ from knet.cni.vxlan import OVERHEAD
 from knet.inspect import desired
 from knet.inspect.attribution import Causes, attribution, port_cause
 from knet.inspect.predict.cables import Crossing
-from knet.inspect.predict.routes import Leg, lookup, next_machine
+from knet.inspect.predict.routes import Known, Leg, lookup, next_machine
 from knet.inspect.predict.services import REJECT, Translated
 from knet.inspect.predict.walk import Return, Stage
 from knet.inspect.trace.hops import Cause, Encapsulation, Hop, Packet, Translation, ends
@@ -131,18 +131,18 @@ class Teller:
         """iptables, and IPVS, refuse in the filter table, nftables before the packet is routed."""
         hook = "output" if stage.from_here else "prerouting"
         if self._world.settings.proxy != "nftables" and not stage.from_here:
-            own = desired.own_addresses(self._world, stage.machine)
-            hook = "input" if stage.before.destination in own else "forward"
-            self._look_up(stage)
+            address = stage.before.destination
+            hook = "input" if address in desired.own_addresses(self._world, stage.machine) else "forward"
+            known = lookup(self._world, stage.machine, address)
+            if known and hook == "forward":  # a virtual address leads nowhere, but has to lead there
+                self._look_up(known, stage.machine)
         kind = "reject" if translated.verdict == REJECT else "drop"
         causes = (port_cause(translated.port.name),) if translated.port else ()
         self._say(kind, stage.machine, hook, causes, verdict=translated.reason)
 
-    def _look_up(self, stage: Stage) -> None:
-        """The route of a virtual address, which leads nowhere but has to be there."""
-        known = lookup(self._world, stage.machine, stage.before.destination)
-        if known and stage.before.destination not in desired.own_addresses(self._world, stage.machine):
-            self._say("route", stage.machine, known.route.interface, (known.cause,), route=known.route)
+    def _look_up(self, known: Known, machine: str) -> None:
+        """A route without anything that comes of it for our packet."""
+        self._say("route", machine, known.route.interface, (known.cause,), route=known.route)
 
     def _translate(self, stage: Stage) -> None:
         before = ends(self.packet.destination, self.packet.destination_port)
@@ -208,13 +208,18 @@ class Teller:
             state = desired.overlay(self._world, leg.machine, family_of(leg.hop))
             assert state
             self._tunnel(leg, state)
-            for outer in leg.outer:
+            for place, outer in enumerate(leg.outer):
+                if place:  # a router, which forwards the packet around ours
+                    self._arrive(leg.outer[place - 1].crossings[-1])
+                    self._look_up(outer.known, outer.machine)
                 self._cross(outer.crossings)
             self._say("untunnel", next_machine(leg), interface)
         else:
             self._cross(leg.crossings)
-            last = leg.crossings[-1]
-            self._say("enter", last.receiver.node, last.receiver.interface, mtu=last.link.mtu)
+            self._arrive(leg.crossings[-1])
+
+    def _arrive(self, crossing: Crossing) -> None:
+        self._say("enter", crossing.receiver.node, crossing.receiver.interface, mtu=crossing.link.mtu)
 
     def _tunnel(self, leg: Leg, state: State) -> None:
         assert state.device
