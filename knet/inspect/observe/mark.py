@@ -17,13 +17,15 @@ from knet.inspect.trace.hops import BACK, THERE
 
 #: of our table; `knet rules` and people shall know whose it is
 TABLE = "knet-trace"
-#: before all other chains, so that all of them are told of: raw's are at -300
-_PRIORITY = -450
+#: before all other chains, so that all of them are told of (raw's are at -300), and after them
+_FIRST, _LAST = -450, 450
+_EARLY, _LATE = ("prerouting", "output"), ("input", "postrouting")
+_KINDS, _NFPROTO = {"ip": "ipv4_addr", "ip6": "ipv6_addr"}, {"ip": "ipv4", "ip6": "ipv6"}
 _MASK = 0xFFFFFFFF
 #: bytes of payload that tell: nftables compares as many
 _ENOUGH = 8
 _ICMP = "icmp or icmp6"
-_PROTOCOLS = {"tcp": "tcp", "udp": "udp", "icmp": "{ icmp, icmpv6 }"}
+_PROTOCOLS = {"udp": "udp", "icmp": "{ icmp, icmpv6 }"}
 
 
 @dataclass
@@ -90,37 +92,25 @@ class Mark:
         """For nft: the table that has the probe and its answers traced, as long as whoever makes it lives.
 
         What leaves is remembered in a set, so that answers are known by their addresses where nothing in them is ours.
+        The last chains are there to be told of: they show the packet as it is when all others are done with it.
         """
-        if self.protocol == "tcp":
-            there, back = f"@th,32,32 {self.number}", f"@th,64,32 {(self.number + 1) & _MASK}"
-            rules = [f"meta l4proto tcp {match} meta nftrace set 1" for match in (there, back)]
-            return _table((), {"prerouting": rules, "output": rules})
-        protocols, at = _PROTOCOLS[self.protocol], 64
-        first, second = (int.from_bytes(self.payload[start : start + 4], "big") for start in (0, 4))
-        ours = f"meta l4proto {protocols} @th,{at},32 {first} @th,{at + 32},32 {second}"
-        mark = [f"{ours} meta nftrace set 1"]
-        if self.protocol == "icmp":
-            return _table((), {"prerouting": mark, "output": mark})
         sets, leaving = [], []
-        for family, kind in (("ip", "ipv4_addr"), ("ip6", "ipv6_addr")):
-            sets.append(
-                f"set sent-{family} {{ type {kind} . inet_service . {kind} . inet_service; flags dynamic; size 64; }}"
-            )
+        if self.protocol == "tcp":
+            matches = f"@th,32,32 {self.number}", f"@th,64,32 {(self.number + 1) & _MASK}"
+            marking = [f"meta l4proto tcp {match} meta nftrace set 1" for match in matches]
+        else:
+            first, second = (int.from_bytes(self.payload[start : start + 4], "big") for start in (0, 4))
+            ours = f"meta l4proto {_PROTOCOLS[self.protocol]} @th,64,32 {first} @th,96,32 {second}"
+            marking = [f"{ours} meta nftrace set 1"]
+        for family, kind in _KINDS.items() if self.protocol == "udp" else ():
+            name, keys = f"sent-{family}", f"{kind} . inet_service . {kind} . inet_service"
+            sets.append(f"set {name} {{ type {keys}; flags dynamic; size 64; }}")
             ends = f"{family} daddr . th dport . {family} saddr . th sport"
-            leaving.append(f"meta nfproto {_NFPROTO[family]} {ours} add @sent-{family} {{ {ends} }}")
-            answer = f"{family} saddr . th sport . {family} daddr . th dport @sent-{family}"
-            mark.append(f"meta l4proto udp {answer} meta nftrace set 1")
-        return _table(sets, {"prerouting": mark, "output": mark, "postrouting": leaving, "input": leaving})
-
-
-_NFPROTO = {"ip": "ipv4", "ip6": "ipv6"}
-#: what leaves, and what arrives, is looked at when its addresses are what they are going to be
-_LAST = 450
-
-
-def _table(sets: tuple[str, ...] | list[str], chains: dict[str, list[str]]) -> str:
-    lines = [f"table inet {TABLE} {{", "flags owner", *sets]
-    for hook, rules in chains.items():
-        priority = _LAST if hook in ("postrouting", "input") else _PRIORITY
-        lines += [f"chain {hook} {{", f"type filter hook {hook} priority {priority}; policy accept;", *rules, "}"]
-    return "\n".join([*lines, "}", ""])
+            leaving.append(f"meta nfproto {_NFPROTO[family]} {ours} add @{name} {{ {ends} }}")
+            answer = f"{family} saddr . th sport . {family} daddr . th dport @{name}"
+            marking.append(f"meta l4proto udp {answer} meta nftrace set 1")
+        lines = [f"table inet {TABLE} {{", "flags owner", *sets]
+        for priority, hooks, rules in ((_FIRST, _EARLY, marking), (_LAST, _LATE, leaving)):
+            for hook in hooks:
+                lines += [f"chain {hook} {{", f"type filter hook {hook} priority {priority};", *rules, "}"]
+        return "\n".join([*lines, "}", ""])

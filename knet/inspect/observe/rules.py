@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from knet.inspect.observe.frames import Seen, packet
+from knet.inspect.observe.mark import TABLE
 from knet.inspect.trace.hops import Passage, Rule
 from knet.kernel import nft, rules
 from knet.kernel.nftrace import Base, Chains, Event
 from knet.kernel.rules import RulesError
 
-_COMMENT = re.compile(r'comment "([^"]*)"|--comment (\S+)')
+_COMMENT = re.compile(r'comment "([^"]*)"|--comment ([^"\s]+)')
 _IPTABLES = {"ip": 4, "ip6": 6}
 _TABLES = ("nat", "filter", "mangle", "raw", "security")
 
@@ -31,6 +32,7 @@ class Root:
 
     @property
     def matched(self) -> bool:
+        """Whether any rule did."""
         return any(passage.rules for passage in self.passages)
 
 
@@ -81,23 +83,29 @@ class Words:
 
 
 def roots(events: Iterable[Event], words: Words) -> list[Root]:
-    """The base chains that packets passed, in order."""
+    """The base chains that packets passed, in order; without those that have gone since."""
     found: list[Root] = []
+    known = True
     for event in events:
-        key = event.family, event.table, event.chain
         if event.network:
-            base, seen = words.base(*key), packet(event.network + event.transport)
-            if base is None or seen is None:
-                continue  # the chain has gone since
-            found.append(Root(base, seen))
-        if found:
+            # ours has gone by now; its chains are called after their hooks
+            base = Base(event.chain, "filter", 0) if event.table == TABLE else words.base(*_key(event))
+            seen = packet(event.network + event.transport)
+            known = base is not None and seen is not None
+            if base and seen:
+                found.append(Root(base, seen))
+        if known and found:
             _append(found[-1], event, words)
     return found
 
 
+def _key(event: Event) -> tuple[str, str, str]:
+    return event.family, event.table, event.chain
+
+
 def _append(root: Root, event: Event, words: Words) -> None:
-    key = event.family, event.table, event.chain
-    rule = words.rule(*key, event.handle) if event.kind == "rule" and event.handle else None
+    key, ours = _key(event), event.table == TABLE
+    rule = words.rule(*key, event.handle) if event.kind == "rule" and event.handle and not ours else None
     last = root.passages[-1] if root.passages else None
     if last is None or (last.family, last.table, last.chain) != key or last.verdict not in ("", "continue"):
         hook = "" if root.passages else root.base.hook

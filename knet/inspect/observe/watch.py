@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import NamedTuple
 
 from knet.inspect.observe.frames import Seen, frame
-from knet.inspect.observe.mark import TABLE
 from knet.inspect.observe.probes import Answer, Sender
 from knet.inspect.trace.hops import BACK, THERE
 from knet.kernel import bpf, nft
@@ -135,9 +134,8 @@ class Watch:
                     self._raw.append((name, row))  # an answer, perhaps, that was read before what it answers
         for name, trace in self._traces.items():
             for event in trace.read():
-                if event.table != TABLE:
-                    self._events[name].append(event)
-                    self._dropped |= event.verdict == "drop"
+                self._events[name].append(event)
+                self._dropped |= event.verdict == "drop"
         return ours
 
     def _sorted(self, answer: Answer | None) -> Watched:

@@ -37,6 +37,13 @@ class Visit:
     got: Packet | None = None
     """as a socket there got it, where that is known"""
 
+    @property
+    def packet(self) -> Packet:
+        """As it was seen last."""
+        if self.outs or not self.roots:
+            return _packet(self.outs or self.ins)
+        return self.roots[-1].seen.packet
+
 
 @dataclass
 class Observed:
@@ -411,8 +418,8 @@ def _ended(visit: Visit, back: Sequence[Visit], hops: list[Hop]) -> list[Hop]:
     first = (back[0].outs or back[0].ins)[0].seen
     site, dropped = back[0].site, hops.pop() if hops and hops[-1].kind == "drop" else None
     if not first.error and "RST" not in first.packet.flags:
-        return [Hop("deliver", site, packet=_packet(visit.ins))]
+        return [Hop("deliver", site, packet=visit.packet)]
     verdict = f"ICMP {first.error}" if first.error else "TCP reset"
     if dropped is not None:
         return [replace(dropped, kind="reject", verdict=verdict)]
-    return [Hop("reject", site, packet=_packet(visit.ins), verdict=verdict)]
+    return [Hop("reject", site, packet=visit.packet, verdict=verdict)]
