@@ -23,7 +23,10 @@ def capture(
         ),
     ] = None,
     filter_: Annotated[
-        str, typer.Option("--filter", "-f", metavar="EXPR", help="As tcpdump's; looks inside VXLAN, too.")
+        str,
+        typer.Option(
+            "--filter", "-f", metavar="EXPR", help="As tcpdump's, with names (host svc/web); looks inside VXLAN, too."
+        ),
     ] = "",
     write: Annotated[
         str, typer.Option("--write", "-w", metavar="FILE", help="Write pcapng instead of lines; - is standard output.")

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
+from knet.cluster.state import StateDir
+from knet.inspect.capture.expression import resolved
 from knet.inspect.capture.run import Curiosity
 from knet.inspect.capture.session import Capture
 from knet.inspect.names import Names
@@ -31,7 +34,9 @@ def capturing(
             cluster.call(names.learn(cluster.api))
         others = [row for row in sites.inventory.choose(["all"]) if row.spot.kind != POD]  # the API knows the pods
         names.see(sites.sites(others).values())
-        with Capture(sites, where, namespace, expression, noise, told, cluster.inventory) as capture:
+        wanted = resolved(expression, names, namespace)
+        up = partial(getattr, StateDir(cluster.name), "up")
+        with Capture(sites, where, namespace, wanted, noise, told, cluster.inventory, up) as capture:
             curiosity = Curiosity(names, lambda: cluster.begin(names.learn(cluster.api)))
             try:
                 yield capture, curiosity

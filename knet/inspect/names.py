@@ -101,6 +101,10 @@ class Names:
         """Of a hardware address, as ``0a:58:0a:f4:01:02``."""
         return self._hardware.get(address)
 
+    def addresses(self, owner: Name) -> list[str]:
+        """The IP addresses that somebody has."""
+        return [address for address, name in self._said.items() if name == owner]
+
     def text(self, address: str) -> str:
         """The owner's name, or just the address."""
         found = self.of(address)

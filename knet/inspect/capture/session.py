@@ -35,7 +35,9 @@ class Capture:
     """Packets of the places that ``words`` choose, without noise unless wanted, in batches in the order of their times.
 
     ``told`` hears what happens to places.  ``renewed`` reads the inventory again, for members to come; it is called by
-    a thread.  KnetError for words and expressions that make no sense, and for places that cannot be looked at.
+    a thread.  ``up`` tells whether there still is a cluster: its namespaces live as long as anybody looks.
+
+    KnetError for words and expressions that make no sense, and for places that cannot be looked at.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class Capture:
         noise: bool = False,
         told: Callable[[str], None] = lambda _: None,
         renewed: Callable[[], Inventory] | None = None,
+        up: Callable[[], bool] = lambda: True,
     ) -> None:
         self.places: list[Place] = []
         self.received: list[int] = []
         self._sites = sites
         self._words, self._namespace = words, namespace
         self._told = told
+        self._up = up
         self._joining: queue.SimpleQueue[Place] = queue.SimpleQueue()
         self._over = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -138,6 +142,10 @@ class Capture:
         self.received.append(0)
 
     def _look(self) -> None:
+        if not self._up():
+            self._told("the cluster has gone")
+            self._over.set()
+            return
         for number in self._tap.vanished():
             if self.places[number].site.alive:
                 self._told(f"{self.places[number]} has vanished; the capture goes on without it")
