@@ -73,6 +73,7 @@ class Way:
         self._roots = roots
         self._way_of = way_of
         self._switch_of = {row.name: node.name for node in topology.nodes if node.is_switch for row in node.interfaces}
+        self._switches = frozenset(self._switch_of.values())
         self._peers = {row.name: row.peer for node in topology.nodes for row in node.interfaces}
 
     def observed(self, watched: Watched) -> Observed:
@@ -115,6 +116,8 @@ class Way:
         """Without repetitions, and without what a switch that does not know the way sent everywhere."""
         kept: dict[tuple[str, str, bool, bool], Sight] = {}
         for sight in sights:
+            if sight.space in self._switches and sight.interface not in self._switch_of:
+                continue  # the wire between two machines is a bridge, too, but none of the topology's
             kept.setdefault((sight.space, sight.interface, sight.out, sight.seen.outer is None), sight)
         ends = {row.interface for row in kept.values() if row.foreign and self._is_end(row)}
         rows = [row for row in kept.values() if row.out or row.interface not in ends]
@@ -159,7 +162,7 @@ class Way:
         for number, visit in enumerate(visits):
             following = visits[number + 1].ins if number + 1 < len(visits) else []
             arrives = following[0].at if following else 0
-            is_switch = visit.site in self._switch_of.values()
+            is_switch = visit.site in self._switches
             hops = list(self._switched(visit) if is_switch else self._passed(visit, found))
             if hops and hops[-1].kind == "link" and arrives:
                 hops[-1] = replace(hops[-1], at=arrives)
