@@ -67,6 +67,36 @@ def _holds(live: Any, wanted: Any) -> bool:
     return bool(live == wanted)
 
 
+#: lists whose elements a strategic merge finds by one of these fields, as far as manifests take elements out of them
+_MERGE_KEYS = {
+    "ports": ("containerPort", "port"),
+    "volumeMounts": ("mountPath",),
+    **dict.fromkeys(("containers", "initContainers", "volumes", "env", "imagePullSecrets"), ("name",)),
+}
+
+
+def without_elements(patch: JSON, last: Any, now: Any) -> JSON:
+    """A strategic merge patch that also deletes the elements of lists that ``last`` had and ``now`` has not.
+
+    Of lists that are in the patch, for only those are different.
+    """
+    found = dict(patch)
+    for key, value in patch.items():
+        old, new = (row.get(key) if isinstance(row, dict) else None for row in (last, now))
+        if isinstance(value, dict):
+            found[key] = without_elements(value, old, new)
+        elif isinstance(value, list) and isinstance(old, list) and isinstance(new, list):
+            gone = [{"$patch": "delete", **row} for row in _keys(key, old) if row not in _keys(key, new)]
+            found[key] = [*value, *gone]
+    return found
+
+
+def _keys(name: str, rows: list[Any]) -> list[JSON]:
+    """By what a merge finds these elements of a list of that name."""
+    fields = [next((field for field in _MERGE_KEYS.get(name, ()) if field in row), "") for row in rows]
+    return [{field: row[field]} for field, row in zip(fields, rows, strict=True) if field]
+
+
 def overlay(base: JSON, extra: JSON) -> JSON:
     """``base`` with ``extra`` laid over it, maps merged, anything else replaced."""
     merged = dict(base)
@@ -118,4 +148,5 @@ async def _apply(
     patch = overlay(removals(last, manifest), delta(live, annotated))
     if not patch:
         return UNCHANGED, live
+    patch = without_elements(patch, last, manifest)
     return CONFIGURED, orjson.loads(await client.raw("PATCH", path, patch, content_type=STRATEGIC, params=params))

@@ -19,13 +19,15 @@ async def read_world(client: Client, state: StateDir) -> World:
     partitions = msgspec.convert(status["partitions"], tuple[tuple[tuple[str, ...], ...], ...])
     topology = Topology(tuple(view.nodes()), tuple(view.links()), partitions)
     try:
-        return await world.read(client, settings(msgspec.convert(status["config"], ClusterConfig)), topology)
+        return await world.read(
+            client, settings(msgspec.convert(status["config"], ClusterConfig), status["load_balancers"]), topology
+        )
     except (ApiError, Unavailable) as error:
         raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
 
 
-def settings(config: ClusterConfig) -> Settings:
-    """The choices that decide about packets."""
+def settings(config: ClusterConfig, load_balancers: str = "") -> Settings:
+    """The choices that decide about packets; ``load_balancers``: the pool of their addresses."""
     return Settings(
         cni=config.cni,
         proxy=config.proxy,
@@ -36,4 +38,5 @@ def settings(config: ClusterConfig) -> Settings:
         pod_ranges={family: str(pods) for family, pods in config.pod_ranges.items()},
         service_ranges={family: str(services) for family, services in config.service_ranges.items()},
         dns_ip=config.dns_ip,
+        load_balancers=load_balancers,
     )

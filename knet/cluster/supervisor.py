@@ -438,6 +438,7 @@ class Supervisor:
         now = time.monotonic()
         return {
             "config": msgspec.to_builtins(self.config),
+            "load_balancers": self._pool,
             "ready": self._ready,
             "uptime": now - self.started,
             "life": self._life,

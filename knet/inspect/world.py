@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """by address family, the primary one first"""
     service_ranges: dict[str, str] = msgspec.field(default_factory=lambda: {IPV4: SERVICE_CIDR})
     dns_ip: str = CLUSTER_DNS
+    load_balancers: str = ""
+    """the pool of their addresses, as `knet.api.load_balancers.AddressPool` reads it"""
 
     @property
     def families(self) -> tuple[str, ...]:

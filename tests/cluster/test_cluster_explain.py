@@ -69,8 +69,13 @@ NODE = {
     "metadata": {"name": LEASE.node, "annotations": annotations(LEASE)},
     "spec": {"podCIDR": LEASE.subnet, "podCIDRs": [LEASE.subnet]},
 }
-SUBJECTS: dict[str, JSON] = {"Service": yaml.safe_load(SERVICE), "NetworkPolicy": yaml.safe_load(POLICY), "Node": NODE}
-CASES = [("iptables", kind) for kind in SUBJECTS] + [("nftables", "Service")]
+SUBJECTS: dict[str, JSON] = {
+    "Service": yaml.safe_load(SERVICE),
+    "LoadBalancer": yaml.safe_load(SERVICE.replace("NodePort", "LoadBalancer")),
+    "NetworkPolicy": yaml.safe_load(POLICY),
+    "Node": NODE,
+}
+CASES = [("iptables", what) for what in SUBJECTS] + [("nftables", "LoadBalancer")]
 
 #: chains that are always there
 BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
@@ -194,12 +199,12 @@ def test_rules_are_as_the_kernel_has_them_and_what_is_not_as_expected_is_marked(
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize(("proxy", "kind"), CASES)
-def test_what_is_explained_is_what_becomes_of_the_kernels(cluster: Cluster, proxy: str, kind: str) -> None:
+@pytest.mark.parametrize(("proxy", "what"), CASES)
+def test_what_is_explained_is_what_becomes_of_the_kernels(cluster: Cluster, proxy: str, what: str) -> None:
     cluster.reconfigure(proxy=proxy)
     nothing: Differences = {node: (Counter(), Counter()) for node in workers(cluster.world())}
     eventually(lambda: drift(cluster), nothing)
-    before, manifest = kernels(cluster, cluster.world()), SUBJECTS[kind]
+    before, manifest = kernels(cluster, cluster.world()), SUBJECTS[what]
     [explanation] = cluster.explain(verb="apply", manifests=[manifest])
     coming = said(explanation, list(before))
     assert explanation.verb == "created"
@@ -209,7 +214,7 @@ def test_what_is_explained_is_what_becomes_of_the_kernels(cluster: Cluster, prox
     cluster.apply(manifest)
     eventually(lambda: since(before, cluster), coming)
 
-    target = f"{kind.lower()}/{manifest['metadata']['name']}"
+    target = f"{manifest['kind'].lower()}/{manifest['metadata']['name']}"
     [explanation] = cluster.explain(target)
     assert said(explanation, list(before)) == coming
     [explanation] = cluster.explain(target, verb="delete")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knet.api.patch import merge_patch
-from knet.cluster.apply import delta, overlay, removals, resource_of
+from knet.cluster.apply import delta, overlay, removals, resource_of, without_elements
 from knet.cluster.errors import KnetError
 
 
@@ -42,6 +42,16 @@ PORTS = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
 )
 def test_only_what_differs_is_sent(live: object, wanted: object, patch: object) -> None:
     assert delta(live, wanted) == patch
+
+
+def test_elements_that_a_manifest_no_longer_has_are_deleted_by_what_a_merge_finds_them_by() -> None:
+    last = {"spec": {"ports": [{"name": "http", "port": 80}, {"name": "dns", "port": 53}], "args": ["a"]}}
+    now = {"spec": {"ports": [{"name": "http", "port": 8080}, {"name": "dns", "port": 53}], "args": ["b"]}}
+    patch = delta(last, now)
+    assert without_elements(patch, last, now) == {
+        "spec": {"ports": [*now["spec"]["ports"], {"$patch": "delete", "port": 80}], "args": ["b"]}
+    }
+    assert without_elements({"metadata": {"labels": {"a": None}}}, last, now) == {"metadata": {"labels": {"a": None}}}
 
 
 def test_overlay_merges_maps_and_replaces_the_rest() -> None:

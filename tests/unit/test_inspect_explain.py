@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from worlds import pod, world
 
+from knet.api.load_balancers import held
 from knet.api.objects import Condition, ServicePort
 from knet.client.controller import Key, key_of
 from knet.cni.lease import BackendData, Lease, annotations, vtep_mac
@@ -192,7 +193,7 @@ NOBODY = "no Service selects them, no NetworkPolicy isolates them"
             "Service",
             SERVICE,
             becoming(type="LoadBalancer"),
-            ["its load balancer's address follows, and with it rules like those of the ClusterIP"],
+            ["its load balancer has no address: none is free, or it is for another controller to give one"],
         ),
         (
             "Service",
@@ -213,20 +214,41 @@ NOBODY = "no Service selects them, no NetworkPolicy isolates them"
             {},
             deployment(3, app="web"),
             [
-                "3 pods, whose addresses nobody knows yet → endpoints of Service default/web, "
+                "1 pod more, whose addresses nobody knows yet → endpoints of Service default/web, "
                 "isolated by NetworkPolicy default/deny"
             ],
         ),
+        ("Deployment", {}, deployment(1, app="web"), [
+            "1 pod fewer; which ones, its controller decides → "
+            "endpoints of Service default/web, isolated by NetworkPolicy default/deny"
+        ]),
+        ("Deployment", {}, deployment(3, app="db"), [f"3 pods, whose addresses nobody knows yet → {NOBODY}"]),
         ("DaemonSet", {}, deployment(1, app="x"), [f"2 pods, whose addresses nobody knows yet → {NOBODY}"]),
         ("Node", {}, {"metadata": {"name": "n9"}}, [
             "other machines have routes to it when its flanneld has announced its part of the pod network"
         ]),
-        ("ConfigMap", {}, {}, ["no packet depends on a ConfigMap: nothing changes on any machine"]),
+        ("ConfigMap", {}, {}, ["no packet depends on a ConfigMap"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_told_beforehand_is_said(kind, written, becomes, said):
     before = with_object(with_object(world(WEB), "Service", SERVICE), "NetworkPolicy", DENY)
     assert notes(kind, written, becomes, before, True) == said
+
+
+def test_a_load_balancers_address_is_the_lowest_that_is_free():
+    before = world(WEB, [service("other", "10.96.0.81", balanced=["172.18.0.200"])], load_balancers="172.18.0.200/29")
+    made = becoming(type="LoadBalancer")
+    after = settled(before, with_object(before, "Service", made))
+    assert held(after.services[WEB_KEY]) == ("172.18.0.201",)
+    said = "its load balancer's address is given after that: 172.18.0.201, the lowest that is free now"
+    assert notes("Service", made, made, after, True) == [said]
+    jump = '-m comment --comment "default/web:http loadbalancer IP" -m tcp -p tcp -d 172.18.0.201 --dport 80'
+    assert f"+ {jump} -j KUBE-EXT-CDGGSHYLG3RE2FKL" in brief(applied(before, "Service", made))
+    again = settled(
+        after,
+        with_object(after, "Service", {**SERVICE, "status": {"loadBalancer": {"ingress": [{"ip": "172.18.0.201"}]}}}),
+    )
+    assert held(again.services[WEB_KEY]) == ()
 
 
 def test_a_workloads_pods_are_those_that_it_selects():

@@ -109,8 +109,6 @@ def cluster_changes(before: World, after: World) -> list[Change]:
 def _nginx(world: World) -> Picture:
     """The Ingress controller's configuration, but for certificates, which are Secrets."""
     ours = [row for row in world.ingresses.values() if model.is_ours(row, [_CLASS], "k8s.io/ingress-nginx", "nginx")]
-    if not ours:
-        return {NGINX: ()}
     built = model.build(ours, dict(world.services.items()), world.slices.values(), {})
     return {NGINX: tuple(nginx.render(built, nginx.Settings()).splitlines())}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from knet.api.load_balancers import held
 from knet.api.objects import JSON, LabelSelector
 from knet.api.selectors import from_label_selector, from_labels
 from knet.client.controller import Key
@@ -28,7 +29,7 @@ def notes(kind: str, written: JSON, becomes: JSON, world: World, new: bool) -> l
     elif kind in WORKLOADS:
         rows += _workload(kind, becomes, world)
     elif kind not in KINDS:
-        rows.append(f"no packet depends on a {kind}: nothing changes on any machine")
+        rows.append(f"no packet depends on a {kind}")
     return rows
 
 
@@ -45,7 +46,12 @@ def _service(written: JSON, becomes: JSON, world: World, new: bool) -> Iterator[
         yield f"{_count(len(ports), 'node port')} likewise: {', '.join(ports)}"
     balanced = ((becomes.get("status") or {}).get("loadBalancer") or {}).get("ingress")
     if spec.get("type") == "LoadBalancer" and not balanced:
-        yield "its load balancer's address follows, and with it rules like those of the ClusterIP"
+        service = world.services.get(Key(becomes["metadata"]["namespace"], becomes["metadata"]["name"]))
+        if service and (addresses := held(service)):
+            listed = ", ".join(addresses)
+            yield f"its load balancer's address is given after that: {listed}, the lowest that is free now"
+        else:
+            yield "its load balancer has no address: none is free, or it is for another controller to give one"
     if spec.get("type") == "ExternalName":
         return
     if selector := spec.get("selector"):
@@ -105,8 +111,16 @@ def _workload(kind: str, becomes: JSON, world: World) -> Iterator[str]:
         count = len(world.nodes)
     else:
         count = spec.get("parallelism" if kind == "Job" else "replicas", 1)
+    more = count - len(pods_of(becomes, world))
     follows = _of_pods(becomes["metadata"]["namespace"], template.get("labels") or {}, world)
-    yield f"{_count(count, 'pod')}, whose addresses nobody knows yet → {follows}"
+    if more == count:
+        yield f"{_count(count, 'pod')}, whose addresses nobody knows yet → {follows}"
+    elif more > 0:
+        yield f"{_count(more, 'pod')} more, whose addresses nobody knows yet → {follows}"
+    elif more < 0:
+        yield f"{_count(-more, 'pod')} fewer; which ones, its controller decides → {follows}"
+    else:
+        yield f"{_count(count, 'pod')} as before, or others in their place if the template is another → {follows}"
 
 
 def _of_pods(namespace: str, labels: Mapping[str, str], world: World) -> str:

@@ -1,24 +1,38 @@
 """Worlds in which an object is there, is another, or is not, and what the controllers make of that.  Pure.
 
-A Service's EndpointSlices follow from its pods; who explains a Service, or a pod, explains them as well.  What nobody
+A Service's EndpointSlices follow from its pods, and a load balancer's address from the pool; who explains a Service, or
+a pod, explains them as well.  What nobody
 can know beforehand (which addresses new pods get, where they will run) is left as it is.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from knet.api.ingress import Ingress
+from knet.api.load_balancers import AddressPool, held, is_ours
 from knet.api.names import SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL
 from knet.api.networking import NetworkPolicy
-from knet.api.objects import JSON, EndpointSlice, KubeObject, Namespace, Node, Pod, Service
+from knet.api.objects import (
+    JSON,
+    EndpointSlice,
+    KubeObject,
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    Namespace,
+    Node,
+    Pod,
+    Service,
+)
 from knet.api.selectors import from_labels
 from knet.client.controller import Key, key_of
 from knet.controllers.endpointslice import topology
 from knet.controllers.endpointslice.members import Member, members
 from knet.controllers.endpointslice.slices import MANAGER, create_body, plan
+from knet.controllers.loadbalancer.assignment import assign
 from knet.inspect.world import World
 
 #: kind → which part of a world its objects are, and what they are read as
@@ -88,7 +102,32 @@ def _name(kind: str, key: Key) -> Key | str:
 
 
 def settled(before: World, after: World) -> World:
-    """``after`` once the EndpointSlices of what is different from ``before`` are what they will be."""
+    """``after`` once the controllers have seen what is different from ``before``."""
+    return _sliced(before, _balanced(before, after))
+
+
+def _balanced(before: World, after: World) -> World:
+    """With the addresses of load balancers that are new, or are none any more."""
+    rows, pool = dict(after.services), AddressPool.parse(after.settings.load_balancers)
+    for key, service in after.services.items():
+        if before.services.get(key) == service:
+            continue
+        wanted: tuple[str, ...] = ()
+        if is_ours(service):
+            taken = {address for other, row in rows.items() if other != key for address in held(row)}
+            with suppress(LookupError):  # it waits until one is free
+                wanted = assign(service, pool, taken)
+        elif service.spec.type == "LoadBalancer":
+            continue
+        if wanted != held(service):
+            ingress = tuple(LoadBalancerIngress(ip=address, ipMode="VIP") for address in wanted)
+            status = msgspec.structs.replace(service.status, loadBalancer=LoadBalancerStatus(ingress=ingress))
+            rows[key] = msgspec.structs.replace(service, status=status)
+    return replace(after, services=rows)
+
+
+def _sliced(before: World, after: World) -> World:
+    """With the EndpointSlices that follow."""
     rows = dict(after.slices)
     for key, row in before.slices.items():
         owner = _owner(row)
