@@ -14,6 +14,7 @@ from knet.api.objects import JSON
 from knet.client import Client
 from knet.cluster.handles import Machine
 from knet.cluster.state import StateDir
+from knet.errors import KnetError
 from knet.inspect.timeline.blame import blame, leaving
 from knet.inspect.timeline.event import Event, ordered
 from knet.inspect.timeline.gather import Gathered, follow, gather, learn
@@ -57,8 +58,8 @@ class Observatory:
 
     async def _begun(self, seconds: float) -> Gathered:
         found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
+        await learn(self._client, found.relations)
         if self._name:
-            await learn(self._client, found.relations)
             found.relations.check(self._name)
         return found
 
@@ -88,7 +89,7 @@ class Observatory:
         ``call`` runs a coroutine on this loop for a thread that waits for it.
         """
         found, batches = await self._begun(seconds), Batches()
-        listening = await asyncio.to_thread(self._listen)
+        listening = await asyncio.to_thread(self._listen, found.relations.facts.udp_ports(self._names(found)))
         following = asyncio.create_task(self._follow(found, listening, batches))
         following.add_done_callback(lambda _: batches.put(None))
         try:
@@ -98,16 +99,19 @@ class Observatory:
             await asyncio.wait((following,))
             await asyncio.to_thread(listening.close)
 
-    def _listen(self) -> Listening:
+    def _listen(self, ports: Collection[int]) -> Listening:
         with contextlib.ExitStack() as stack:
             spaces = {row.name: row.namespaces() for row in self._machines}
             for space in spaces.values():
                 stack.callback(space.close)
-            return Listening({name: space.fds["net"] for name, space in spaces.items()})
+            try:
+                return Listening({name: space.fds["net"] for name, space in spaces.items()}, ports)
+            except OSError as error:
+                raise KnetError(f"packets cannot be heard: {error.strerror}") from None
 
     async def _follow(self, found: Gathered, listening: Listening, batches: "Batches") -> None:
         """Events and packets, as they settle, in one order."""
-        packets = Sightings(found.relations.facts)
+        packets, heard = Sightings(found.relations.facts), 0
         held: list[Event] = []
         async with contextlib.aclosing(follow(self._client, self._doors, found)) as source:
             coming = asyncio.ensure_future(anext(source))
@@ -117,8 +121,9 @@ class Observatory:
                         held += coming.result()
                         coming = asyncio.ensure_future(anext(source))
                     until = time.monotonic_ns() - SETTLED
-                    if heard := listening.attempts:
-                        held += packets.look(heard, found.events, self._names(found), until)
+                    attempts, heard = listening.after(heard)
+                    if heard:
+                        held += packets.look(attempts, found.events, self._names(found), until)
                     held = ordered(held)
                     ripe = [row for row in held if row.at <= until]
                     held = held[len(ripe) :]

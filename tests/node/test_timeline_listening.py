@@ -92,6 +92,17 @@ def test_a_connection_that_is_reset_by_the_server_was_cut(machines: tuple[Namesp
     assert [row.outcome(row.at) for row in listening.attempts] == [CUT]
 
 
+def test_datagrams_to_the_ports_that_are_asked_for(machines: tuple[Namespaces, Namespaces]) -> None:
+    client, server = machines
+    plug(client, server)
+    listening = Listening({"client": client.fds["net"]}, {53})
+    with run_in(client, lambda: socket.socket(type=socket.SOCK_DGRAM)) as sock:
+        for port in (53, 54, 53):
+            sock.sendto(b"a question", (SERVER, port))
+        listening.close()
+    assert [(row.sent_to.port, row.outcome(row.at)) for row in listening.attempts] == [(53, UNREACHABLE)]
+
+
 def test_bridges_are_not_heard_beside_their_ports(machines: tuple[Namespaces, Namespaces]) -> None:
     client, server = machines
     plug(client, server)

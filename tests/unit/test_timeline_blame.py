@@ -125,6 +125,13 @@ Nothing was dropped of 40 connections, by luck: n2 kept web-a for 345 ms after S
 """,
         ),
         (
+            judged(ending(), FINE + tried([7, 50], "n2", A, ACCEPTED)),
+            """\
+Nothing was dropped of 42 connections: n2 kept web-a for 345 ms after SIGTERM, and it went on to accept: 2 connections
+""",
+        ),
+        (judged(ending(), []), "Nobody connected meanwhile, so nothing was dropped\n"),
+        (
             judged(ending()[:-1], None),
             """\
 n2 kept web-a for 4 s after SIGTERM and still has it

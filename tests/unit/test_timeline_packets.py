@@ -11,7 +11,7 @@ from scapy.packet import Packet as Frame
 from knet.inspect.timeline.attempts import ACCEPTED, CUT, PATIENCE, REFUSED, UNANSWERED, UNREACHABLE, Attempt, Attempts
 from knet.inspect.timeline.event import Event
 from knet.inspect.timeline.facts import Facts
-from knet.inspect.timeline.segments import ACK, FIN, RST, SYN, End, Segment, segment
+from knet.inspect.timeline.segments import ACK, DATAGRAM, FIN, RST, SYN, End, Segment, segment
 from knet.inspect.timeline.sightings import Sightings
 from knet.kernel.packets import TO_US, Packet
 
@@ -43,7 +43,14 @@ THERE = TCP(sport=40000, dport=80, seq=7, ack=9, flags="SA")
                 unreachable=True, by=ipaddress.ip_address("fd00::3").packed,
             ),
         ),
-        (IP(src="3.3.3.3", dst="1.1.1.1") / ICMP(type=3) / (V4 / UDP(dport=53)), None),
+        (
+            IP(src="3.3.3.3", dst="1.1.1.1") / ICMP(type=3) / (V4 / UDP(sport=40000, dport=53, chksum=7)),
+            Segment(
+                90, "n1", end("1.1.1.1:40000"), end("2.2.2.2:53"), DATAGRAM, 8 << 16 | 7,
+                unreachable=True, by=bytes([3] * 4),
+            ),
+        ),
+        (IP(src="3.3.3.3", dst="1.1.1.1") / ICMP(type=3) / (V4 / ICMP()), None),
         (ARP(), None),
     ],
 )  # fmt: skip
@@ -51,6 +58,17 @@ def test_a_packet_is_read_as_far_as_it_matters(frame: Frame, found: Segment | No
     data = bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / frame)
     assert segment("n1", Packet(100, TO_US, len(data), data), 10) == found
     assert segment("n1", Packet(100, TO_US, len(data), data[:20])) is None
+
+
+def test_a_datagram_is_the_same_whatever_nat_makes_of_its_addresses() -> None:
+    def read(address: str, body: bytes) -> Segment:
+        data = bytes(Ether() / IP(src="1.1.1.1", dst=address) / UDP(sport=40000, dport=53) / body)
+        found = segment("n1", Packet(100, TO_US, len(data), data))
+        assert found is not None and found.flags == DATAGRAM
+        return found
+
+    one, sent_on, other = read("10.96.0.10", b"who is a?"), read("10.244.1.5", b"who is a?"), read("10.96.0.10", b"b?")
+    assert one.seq == sent_on.seq != other.seq
 
 
 def test_scapys_errors_quote_what_ours_read() -> None:
@@ -117,12 +135,29 @@ def test_connections_are_told_apart_by_their_numbers_whatever_nat_makes_of_them(
     ]
 
 
+def test_datagrams_come_to_nothing_where_somebody_says_so() -> None:
+    asked = [row._replace(flags=DATAGRAM) for row in ASKED]
+    [found] = numbered(*asked)
+    assert (found.asked, found.sent_to, found.outcome(10**10)) == (end(SERVICE), end(WEB), "")
+    [found] = numbered(*asked, ERROR._replace(flags=DATAGRAM, seq=3))
+    assert found.outcome(10) == UNREACHABLE
+
+
+def test_of_too_many_connections_the_oldest_are_forgotten() -> None:
+    attempts = Attempts(limit=8)
+    for number in range(9):
+        attempts.add([packet("n1", f"1.1.1.1:{number}", WEB, SYN, number)._replace(at=number)])
+    assert (attempts.forgotten, [row.at for row in attempts.all]) == (2, [2, 3, 4, 5, 6, 7, 8])
+    attempts.add([packet("n1", WEB, f"1.1.1.1:{number}", RST | ACK, number) for number in (0, 2)])
+    assert [row.at for row in attempts.all if row.answer] == [2]
+
+
 def facts() -> Facts:
     known = Facts()
     for kind, name, rest in (
         ("Pod", "web", {"spec": {"nodeName": "n1"}, "status": {"podIPs": [{"ip": "10.244.1.5"}]}}),
         ("Pod", "client", {"spec": {"nodeName": "n2"}, "status": {"podIPs": [{"ip": "10.244.2.9"}]}}),
-        ("Service", "web", {"spec": {"clusterIPs": ["10.96.0.7"]}}),
+        ("Service", "web", {"spec": {"clusterIPs": ["10.96.0.7"], "ports": [{"port": 53, "protocol": "UDP"}]}}),
         ("Node", "n1", {"spec": {"podCIDRs": ["10.244.1.0/24"]}}),
         ("Node", "n2", {"spec": {"podCIDRs": ["10.244.2.0/24"]}}),
     ):
@@ -148,13 +183,22 @@ def test_the_first_packet_to_a_new_endpoint_and_those_that_came_to_nothing_are_t
     assert not list(Sightings(facts()).look(found, [PLUS], {"service/default/other"}, 10**10))
 
 
+def test_whose_datagrams_are_heard() -> None:
+    known = facts()
+    slice_ = {"metadata": {"name": "web-x", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}}}
+    known.learn({"kind": "EndpointSlice", **slice_, "ports": [{"port": 5353, "protocol": "UDP"}, {"port": 80}]})
+    assert (known.udp_ports(WEBS), known.udp_ports(())) == ({53, 5353}, set())
+
+
 def test_what_goes_on_is_told_once_and_when_it_is_known() -> None:
     joined = Attempts()
     told = Sightings(facts())
+    taken = 0
 
     def look(now: int, *segments: Segment) -> list[str]:
-        joined.add(segments)
-        return [str(row.args[0]) for row in told.look(joined.all, [PLUS], WEBS, now)]
+        nonlocal taken
+        fresh, taken = joined.add(segments).all[taken:], len(joined.all)
+        return [str(row.args[0]) for row in told.look(fresh, [PLUS], WEBS, now)]
 
     assert look(0, *(row._replace(at=5) for row in ASKED)) == []
     assert look(5) == ["first"]

@@ -161,7 +161,7 @@ def blame(
     pods = facts.of(names)
     sent: dict[str, list[Attempt]] = defaultdict(list)
     for row in attempts or ():
-        if not facts.probes(row) and (to := _whose(row, facts, names)):
+        if not row.datagram and not facts.probes(row) and (to := _whose(row, facts, names)):
             sent[to].append(row)
     endings = tuple(_endings(events, pods, sent, now))
     ended = {row.pod for row in endings}
@@ -314,6 +314,8 @@ def _sentences(report: Blame, worst: Sequence[Culprit]) -> Iterator[str]:
         yield f"  helps: {', or '.join(report.helps)}"
     if not report.packets:
         yield "No packets were recorded, so nobody knows what was dropped; to see: knet timeline -- COMMAND"
+    elif not report.connections:
+        yield "Nobody connected meanwhile, so nothing was dropped"
     elif not report.lost:
         yield f"Nothing was dropped of {_count(report.connections, 'connection')}{_margin(report.endings)}"
 
@@ -377,6 +379,8 @@ def _margin(endings: Sequence[Ending]) -> str:
     if not rows:
         return ""
     ending, row = max(rows, key=lambda pair: pair[1].after_signal)
+    if row.after_signal > 0 and (accepted := row.dropped.accepted):
+        return f": {_keeping(ending, row)}, and it went on to accept: {_count(accepted, 'connection')}"
     if row.after_signal > 0:
         return f", by luck: {_keeping(ending, row)}, and nobody asked it"
     last = f"{row.machine or _KUBE_PROXY} of {short(ending.pod)}"

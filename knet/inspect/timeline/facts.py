@@ -1,11 +1,13 @@
 """Whose an address is or was, and how a pod is to end: what the report on dropped requests reads of objects.  Pure."""
 
 import ipaddress
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
+from knet.api.names import SERVICE_NAME_LABEL
 from knet.inspect.timeline.attempts import Attempt
 from knet.inspect.timeline.event import ref
 
@@ -28,6 +30,7 @@ class Facts:
     def __init__(self) -> None:
         self.pods: dict[str, PodFacts] = {}
         self._owners: dict[str, str] = {}
+        self._udp: defaultdict[str, set[int]] = defaultdict(set)
         self._ranges: dict[str, ipaddress.IPv4Network | ipaddress.IPv6Network] = {}
 
     def learn(self, value: JSON) -> None:
@@ -38,6 +41,10 @@ class Facts:
         elif kind == "Service":
             name = ref("service", metadata["namespace"], metadata["name"])
             self._owners |= dict.fromkeys(_service_addresses(value), name)
+            self._udp[name] |= _udp_ports(value.get("spec") or {})
+        elif kind == "EndpointSlice":
+            service = (metadata.get("labels") or {}).get(SERVICE_NAME_LABEL, "")
+            self._udp[ref("service", metadata["namespace"], service)] |= _udp_ports(value)
         elif kind == "Node":
             spec, status = value.get("spec", {}), value.get("status") or {}
             addresses = [row["address"] for row in status.get("addresses") or () if row["type"] == "InternalIP"]
@@ -73,9 +80,18 @@ class Facts:
         pod = self.pods.get(self.owner(row.sent_to.address))
         return pod is not None and row.asked == row.sent_to and self.owner(row.source.address) == f"node/{pod.node}"
 
+    def udp_ports(self, names: Iterable[str]) -> frozenset[int]:
+        """Those of the Services among these, and of their endpoints."""
+        return frozenset(port for name in names for port in self._udp.get(name, ()))
+
     def of(self, names: Iterable[str]) -> dict[str, PodFacts]:
         """The pods among these."""
         return {name: self.pods[name] for name in sorted(names) if name in self.pods}
+
+
+def _udp_ports(value: JSON) -> set[int]:
+    rows = [row for row in value.get("ports") or () if row.get("protocol") == "UDP"]
+    return {port for row in rows for port in (row.get("port"), row.get("nodePort")) if port}
 
 
 def _service_addresses(value: JSON) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from knet.inspect.timeline.attempts import Attempt, Attempts
 from knet.inspect.timeline.event import realtime_offset
@@ -21,10 +21,11 @@ _TURN = 0.1
 class Listening:
     """From now on until `close`.  ``machines``: descriptors of network namespaces, by machine; not kept.
 
+    ``ports``: of UDP, to which datagrams are heard.  OSError where the kernel has no memory for it.
     A thread of its own reads: what it costs is paid by who records, not by the cluster.
     """
 
-    def __init__(self, machines: Mapping[str, int]) -> None:
+    def __init__(self, machines: Mapping[str, int], ports: Collection[int] = ()) -> None:
         self._attempts = Attempts()
         self._offset = realtime_offset()
         self._lost: dict[str, int] = {}
@@ -33,7 +34,7 @@ class Listening:
         rings: dict[str, Ring] = {}
         try:
             for machine, netns in machines.items():
-                rings[machine] = Ring(EVERYWHERE, netns, wanted(_bridges(netns)), _MEMORY)
+                rings[machine] = Ring(EVERYWHERE, netns, wanted(_bridges(netns), ports), _MEMORY)
         except OSError:
             for ring in rings.values():
                 ring.close()
@@ -51,15 +52,20 @@ class Listening:
     @property
     def attempts(self) -> list[Attempt]:
         """The connections heard so far; the latest packets settle a tenth of a second after they were sent."""
+        return self.after(0)[0]
+
+    def after(self, count: int) -> tuple[list[Attempt], int]:
+        """Those after the first so many, and how many there were in all."""
         with self._lock:
-            return list(self._attempts.all)
+            forgotten, kept = self._attempts.forgotten, self._attempts.all
+            return kept[max(count - forgotten, 0) :], forgotten + len(kept)
 
     @property
     def gaps(self) -> list[str]:
         """What was not heard, in sentences."""
         found = [f"{lost} packets of connections were not heard on {name}" for name, lost in self._lost.items() if lost]
         if self._attempts.forgotten:
-            found.append(f"{self._attempts.forgotten} connections were too many to be remembered")
+            found.append(f"of the first {self._attempts.forgotten} connections nothing is remembered")
         return found
 
     def _run(self) -> None:
