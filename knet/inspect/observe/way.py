@@ -370,7 +370,10 @@ def _translations(visit: Visit, before: Packet) -> Iterator[Hop]:
         for kind, old, new, hook in _changes(before, packet, visit):
             at = last.base.hook if last and last.base.hook == _INPUT else hook
             chains = tuple(_deciding(visit, at))
-            yield Hop("nat", visit.site, at, visit.way, packet, translation=Translation(kind, old, new), chains=chains)
+            # destinations are changed where packets come in, sources where they go out
+            arriving = kind in ("DNAT", "undo SNAT")
+            now = packet._replace(source=before.source, source_port=before.source_port) if arriving else packet
+            yield Hop("nat", visit.site, at, visit.way, now, translation=Translation(kind, old, new), chains=chains)
         before, last = packet, root
 
 
