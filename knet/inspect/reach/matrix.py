@@ -146,6 +146,12 @@ class Reach:
         columns = (self.sign(end, a) == self.sign(end, b) for end in self.ends.sources if end not in (a, b))
         return self.sign(a, b) == self.sign(b, a) and all(rows) and all(columns)
 
+    def __str__(self) -> str:
+        """As `knet reach` prints it."""
+        from knet.inspect.reach.text import plain  # which is made of this
+
+        return plain(self)
+
     def json(self) -> dict[str, Any]:
         """All of it, for programs."""
         return {

@@ -16,6 +16,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from rich.text import Text
+
 from knet.inspect.reach.matrix import BY_CHANCE, DIFFERS, NO_WAY, REACHED, Pair, Reach, alike
 
 #: disagreements of different kinds that are shown, and reasons
@@ -28,6 +30,11 @@ def text(reach: Reach) -> str:
     """All of it, in rich's markup."""
     blocks = [_disagreements(reach), _matrix(reach), _reasons(reach), [*reach.notes, summary(reach)]]
     return "\n\n".join("\n".join(block) for block in map(list, blocks) if block)
+
+
+def plain(reach: Reach) -> str:
+    """The same without colours."""
+    return "\n".join(row.rstrip() for row in Text.from_markup(text(reach)).plain.splitlines())
 
 
 def _disagreements(reach: Reach) -> Iterator[str]:
@@ -69,7 +76,8 @@ def _look(pair: Pair, what: str) -> str:
     to = pair.destination.word
     if port and pair.destination.spot is not None:
         to = f"{to}:{port}"
-    return f"knet trace {pair.source.word} {to}" + ("" if protocol == "tcp" else f" --proto {protocol}")
+    options = "" if protocol == "tcp" else f" --proto {protocol}"
+    return f"knet trace {pair.source.word} {to}{options}{' -6' if ':' in pair.destination.address else ''}"
 
 
 def _matrix(reach: Reach) -> Iterator[str]:
