@@ -3,9 +3,13 @@
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from knet.api.families import IPV4
+from knet.inspect.reach.probes import PROTOCOLS
+from knet.inspect.reach.rounds import Probe, observe
+from knet.inspect.reach.stations import Station
 from knet.kernel import features
 from knet.kernel.namespaces import entered
 from knet.underlay.ping import reach
@@ -46,6 +50,24 @@ def test_delay_loss_of_one_direction_and_a_partition(tmp_path: Path) -> None:
         assert _round_trip(underlay, "n1", "n2", 0.5) is None
         underlay.heal()
         assert _round_trip(underlay, "n1", "n2") is not None
+
+
+@isolated
+def test_probes_outwait_delays_and_are_sent_again_where_packets_are_lost(tmp_path: Path) -> None:
+    with Underlay(describe(load("single")), tmp_path) as underlay, ExitStack() as opened:
+        stations = {
+            name: opened.enter_context(
+                Station(underlay.machines[name].namespaces.fds["net"], PROTOCOLS["tcp"], IPV4, 1 << 20)
+            )
+            for name in ("n1", "n2")
+        }
+        probe = Probe("n1", underlay.machines["n2"].address.partition("/")[0], PORT)
+        assert _round_trip(underlay, "n1", "n2") is not None
+        underlay.change_link("n1", "s1", delay="400ms")
+        [delayed] = observe(stations, [probe], [0], delay=0.8)
+        assert (delayed.reached, delayed.tries, delayed.seconds >= 0.8) == (True, 1, True)
+        underlay.change_link("n1", "s1", delay="0", loss="50%")
+        assert all(row.reached for _ in range(3) for row in observe(stations, [probe], [0], tries=60))
 
 
 @contextmanager

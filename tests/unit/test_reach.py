@@ -1,6 +1,7 @@
 """Who is asked about whom, what counts as agreement, which ends are alike, and how all that reads."""
 
 import struct
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from knet.inspect.predict.verdicts import verdict
 from knet.inspect.reach import basic
 from knet.inspect.reach.ends import Wish, choose
 from knet.inspect.reach.matrix import BY_CHANCE, DIFFERS, NO_WAY, REACHED, Pair, Reach
+from knet.inspect.reach.measure import patience
 from knet.inspect.reach.probes import (
     ANSWERED,
     ARRIVED,
@@ -28,7 +30,9 @@ from knet.inspect.reach.probes import (
 )
 from knet.inspect.reach.rounds import Observation
 from knet.inspect.reach.why import why
+from knet.inspect.world import Topology
 from knet.policy.population import NarrowPod
+from knet.underlay.state import LinkState, Sending
 from tests.cluster_objects import endpoint_slice, service
 
 
@@ -230,6 +234,27 @@ def test_the_three_requirements_leave_out_what_policies_forbid():
     assert basic.summary(basic.requirements(WORLD, Reach(found.ends, [], "icmp")), found).startswith(
         "0 of 3 requirements hold, 3 could not be tried"
     )
+
+
+def linked(**options):
+    """Two machines' links with these options at each end."""
+    ends = [Sending(name, f"{name}-eth0", options) for name in ("n1", "s1")]
+    return replace(WORLD, topology=Topology(links=(LinkState((ends[0], ends[1]), "up", 1500, True),) * 2))
+
+
+PATIENCE = {
+    "free": ({}, (0, 0)),
+    "delays": ({"delay": "100ms", "jitter": "10ms"}, (0.48, 0)),
+    "losses": ({"loss": 10}, (0, 13)),
+    "hardly anything comes through": ({"loss": 90}, (0, 40)),
+    "nothing does": ({"loss": 100}, (0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", PATIENCE)
+def test_links_are_waited_for(name):
+    options, expected = PATIENCE[name]
+    assert patience(linked(**options)) == pytest.approx(expected)
 
 
 # ---- probes --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Predict, try, compare; where the two differ, look again before it is said."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,8 +34,8 @@ _MOST = 1 << COUNTING
 _FILES = 6
 #: of those that are not there, so many are named
 _NAMED = 3
-#: tries more where a link loses packets
-_LOSSES = 5
+#: of packets, by all tries together, and at most so many tries
+_LOST, _TRIES = 1e-6, 40
 
 
 def measure(read: Callable[[], World], sites: Sites, wish: Wish) -> Reach:
@@ -75,12 +76,11 @@ def _compared(
     predicted = [verdict(world, a.owner, b.address, b.port, wish.protocol) for a, b in pairs]
     probes = [Probe(a.spot, b.address, b.port) for a, b in pairs if a.spot]
     expected = {index for index, row in enumerate(predicted) if row.reached}
-    delay, lossy = _links(world)
-    losses = _LOSSES if lossy else 0
+    delay, tries = patience(world)
     one_way = wish.protocol == "udp"
     with ExitStack() as opened:
         stations = _stations(there, wish, family_of(probes[0].address), opened) if probes else {}
-        observed = observe(stations, probes, expected, one_way=one_way, delay=delay, losses=losses)
+        observed = observe(stations, probes, expected, one_way=one_way, delay=delay, tries=tries)
     rows = zip(pairs, predicted, observed, strict=True)
     return {pair: Pair(*pair, guess, seen) for pair, guess, seen in rows}
 
@@ -90,11 +90,13 @@ def _stations(there: Mapping[Spot, Site], wish: Wish, family: str, opened: ExitS
     return {spot: opened.enter_context(Station(site.netns, protocol, family, ours)) for spot, site in there.items()}
 
 
-def _links(world: World) -> tuple[float, bool]:
-    """What all links together delay there and back, more than any way takes; and whether one of them loses packets."""
-    ends = [end for link in world.topology.links for end in link.ends]
-    effects = [impairment.changed(impairment.NONE, end.options) for end in ends]
-    return sum(row.delay + 2 * row.jitter for row in effects), any(row.loss or row.corrupt for row in effects)
+def patience(world: World) -> tuple[float, int]:
+    """What the links ask of who probes: the seconds that all of them together delay, there and back, which is more than
+    any way takes; and how often to try, so that one in a million is lost, however many of them a packet crosses."""
+    effects = [impairment.changed(impairment.NONE, end.options) for link in world.topology.links for end in link.ends]
+    passes = math.prod((1 - row.loss) * (1 - row.corrupt) for row in effects)
+    tries = math.log(_LOST) / math.log(1 - passes) if 0 < passes < 1 else 0
+    return sum(row.delay + 2 * row.jitter for row in effects), min(math.ceil(tries), _TRIES)
 
 
 def _is_there(world: World, sites: Sites, end: End) -> bool:

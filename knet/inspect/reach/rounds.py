@@ -91,12 +91,12 @@ def observe(
     *,
     one_way: bool = False,
     delay: float = 0.0,
-    losses: int = 0,
+    tries: int = 0,
 ) -> list[Observation[K]]:
     """What comes of each probe.  ``expected``: those, by index, that should get there; ``delay``: seconds that the
-    links take there and back; ``losses``: how many more tries it takes where links lose packets."""
+    links take there and back; ``tries``: how many it may take where links lose packets."""
     work = _Work(stations, probes, one_way)
-    for number, limit in enumerate((*_ROUNDS, *([_ROUNDS[1]] * losses))):
+    for number, limit in enumerate((*_ROUNDS, *([_ROUNDS[1]] * (tries - len(_ROUNDS))))):
         open_ = [index for index in range(len(probes)) if not work.settled(index)]
         if number >= 2:
             open_ = [index for index in open_ if index in expected]
