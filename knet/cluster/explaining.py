@@ -1,7 +1,6 @@
 """`knet explain` and `knet rules`: what an object is or would become, and what machines hold of it."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
 import orjson
@@ -12,25 +11,19 @@ from knet.client.controller import Key
 from knet.cluster.apply import proposed, resource_of
 from knet.cluster.errors import KnetError
 from knet.cluster.inspection import read_world
+from knet.cluster.kernels import kernels, tables
 from knet.cluster.operations import Target
 from knet.cluster.state import StateDir
 from knet.cluster.view import ControlView
-from knet.inspect import desired
-from knet.inspect.explain import kernel
 from knet.inspect.explain.explain import Explanation, Subject, explain
 from knet.inspect.explain.kernel import Kernel
 from knet.inspect.explain.notes import WORKLOADS, notes, pods_of
 from knet.inspect.explain.objects import find, settled, with_object, without_object
-from knet.inspect.explain.picture import workers
 from knet.inspect.inventory import nearest
 from knet.inspect.rules.compare import Rules, rules_of
+from knet.inspect.rules.facts import facts
 from knet.inspect.world import World
-from knet.kernel.conntrack import Conntrack, Tracked
-from knet.kernel.namespaces import run_in
-from knet.kernel.netlink import NetlinkError
-from knet.kernel.rules import RulesError
-from knet.underlay.state import OFF
-from knet.underlay.view import NetworkView
+from knet.kernel.conntrack import Tracked
 
 Tables = dict[str, list[Tracked]]
 
@@ -43,17 +36,17 @@ async def explained(
     try:
         world = await read_world(client, state)
         with closing(ControlView(state)) as view:
-            tables = tracked(world, view) if verb else {}
+            found, known = tables(world, view), {} if verb else kernels(world, view)
         if verb == "apply":
-            return await applied(client, world, tables, manifests, namespace)
+            return await applied(client, world, found, manifests, namespace)
         targets += [_target_of(manifest, namespace) for manifest in manifests]
-        return await (deleted(client, world, tables, targets) if verb else present(client, world, targets))
+        return await (deleted(client, world, found, targets) if verb else present(client, world, found, known, targets))
     except (ApiError, Unavailable) as error:
         raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
 
 
 async def rules(
-    client: Client, state: StateDir, objects: Iterable[str], machines: Iterable[str], namespace: str
+    client: Client, state: StateDir, objects: Iterable[str], machines: Sequence[str], namespace: str
 ) -> list[Rules]:
     """See `knet.cluster.facade.Cluster.rules`."""
     try:
@@ -61,15 +54,9 @@ async def rules(
         world = await read_world(client, state)
     except (ApiError, Unavailable) as error:
         raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
-    known = running(world)
-    chosen = list(machines) or known
-    for name in chosen:
-        if name not in known:
-            near = ", ".join(nearest(name, known) or known)
-            raise KnetError(f"there is no worker called {name!r} that runs; did you mean {near}?")
-    with closing(ControlView(state)) as view, ThreadPoolExecutor() as pool:
-        kernels = dict(zip(chosen, pool.map(lambda node: held(world, view, node), chosen), strict=True))
-    return [rules_of(world, subject, kernels) for subject in subjects]
+    with closing(ControlView(state)) as view:
+        found = kernels(world, view, machines)
+    return [rules_of(world, subject, found) for subject in subjects]
 
 
 def target(word: str, namespace: str) -> Target:
@@ -85,33 +72,6 @@ def target(word: str, namespace: str) -> Target:
 def _target_of(manifest: JSON, namespace: str) -> Target:
     row, meta = resource_of(manifest), manifest.get("metadata") or {}
     return Target(row, str(meta.get("name") or ""), str(meta.get("namespace") or namespace) if row.namespaced else "")
-
-
-def tracked(world: World, view: NetworkView) -> Tables:
-    """The connections of each worker that runs."""
-    return {node: run_in(view.namespaces(node).only("net"), _table) for node in running(world)}
-
-
-def running(world: World) -> list[str]:
-    """The workers whose kernel can be asked."""
-    return [node for node in workers(world) if world.topology.machines[node].state != OFF]
-
-
-def held(world: World, view: NetworkView, node: str) -> Kernel:
-    """What a worker's kernel holds of what is expected of it; KnetError where it cannot be read."""
-    settings = world.settings
-    overlays = tuple(filter(None, (desired.overlay(world, node, family) for family in settings.families)))
-    try:
-        return run_in(
-            view.namespaces(node).only("net"), lambda: kernel.read(settings.proxy, overlays, settings.families)
-        )
-    except (RulesError, NetlinkError) as error:
-        raise KnetError(f"{node}: {error}") from None
-
-
-def _table() -> list[Tracked]:
-    with Conntrack() as conntrack:
-        return conntrack.tracked()
 
 
 async def applied(
@@ -149,14 +109,17 @@ async def deleted(client: Client, world: World, tables: Tables, targets: Iterabl
     return found
 
 
-async def present(client: Client, world: World, targets: Iterable[Target]) -> list[Explanation]:
-    """What is there because of each."""
+async def present(
+    client: Client, world: World, tables: Tables, kernels: Mapping[str, Kernel], targets: Iterable[Target]
+) -> list[Explanation]:
+    """What is there because of each, and where the kernels disagree."""
     found = []
     for target in targets:
         becomes = await _there(client, target)
         subject = Subject(target.row.kind, Key(target.namespace, target.name))
         before, _ = _without(world, subject, becomes)
-        found.append(explain(subject, "", before, world, notes(subject.kind, becomes, becomes, world, False)))
+        said = notes(subject.kind, becomes, becomes, world, False)
+        found.append(explain(subject, "", before, world, [*said, *facts(world, subject, kernels, tables)]))
     return found
 
 

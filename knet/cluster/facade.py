@@ -369,7 +369,7 @@ class Cluster:
         with closing(ControlView(self._state)) as view:
             return self.call(inventory(view, self.api))
 
-    def rules(self, *objects: str, machines: Iterable[str] = (), namespace: str = "default") -> "list[Rules]":
+    def rules(self, *objects: str, machines: Sequence[str] = (), namespace: str = "default") -> "list[Rules]":
         """The rules of objects (``svc/web``) in the kernels of all workers now, with counters, and what is missing of
         them, or should not be there.  KnetError."""
         from knet.cluster import explaining

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from knet.api.objects import JSON, Pod, Service
+from knet.api.objects import JSON, Service
 from knet.client.controller import Key
 from knet.errors import KnetError
+from knet.inspect.explain.objects import find
 from knet.inspect.names import Names
 from knet.inspect.places import Site
 from knet.inspect.world import World, addresses_of
@@ -28,6 +29,8 @@ from knet.proxy.ipvs.servers import PROTOCOLS
 _NAMES = {number: name.lower() for name, number in PROTOCOLS.items()} | {1: "icmp", 58: "icmpv6"}
 #: what `followed` says where events came faster than they were read
 LOST = "lost"
+#: kinds that connections are of
+KINDS = ("Service", "Pod", "Node")
 Test = Callable[[Tracked], bool]
 
 
@@ -75,17 +78,15 @@ def of(world: World, kind: str, key: Key) -> Test:
 
     KnetError for a kind that has none.
     """
+    if find(world, kind, key) is None and kind in KINDS:
+        raise KnetError(f"{kind} {key} has just gone")
     if kind == "Service":
         return _of_service(world, world.services[key])
     if kind == "Pod":
-        return _with_any({row.ip for row in _pod(world, key).status.podIPs})
+        return _with_any({row.ip for row in world.pods[key].status.podIPs})
     if kind == "Node":
         return _with_any({address for address, owner in world.owners.items() if owner[:2] == ("node", key.name)})
     raise KnetError(f"no connection is a {kind}'s: ask for a Service, a Pod or a Node")
-
-
-def _pod(world: World, key: Key) -> Pod:
-    return world.pods[key]
 
 
 def _with_any(addresses: set[str]) -> Test:

@@ -10,7 +10,7 @@ import yaml
 
 from knet import Cluster
 from knet.api.objects import JSON
-from knet.cluster.explaining import held
+from knet.cluster.kernels import held
 from knet.cluster.state import StateDir
 from knet.cluster.view import ControlView
 from knet.cni.lease import BackendData, Lease, annotations
@@ -187,6 +187,9 @@ def test_rules_are_as_the_kernel_has_them_and_what_is_not_as_expected_is_marked(
     try:
         [rules] = cluster.rules("svc/web")
         assert rules.wrong(MISSING) == rules.wrong(UNEXPECTED) == {"n2": 1}
+        [explanation] = cluster.explain("svc/web")
+        assert "n2's kernel: 1 line is missing there, see knet rules" in explanation.notes
+        assert any(note.startswith("tracked connections: n1 1") for note in explanation.notes)
         printed = knet("rules", "svc/web", "--name", NAME).stdout
         assert f"? {stranger}" in printed
         assert "n2: 1 line is missing" in printed

@@ -6,14 +6,17 @@ from worlds import world
 
 from knet.client.controller import Key
 from knet.errors import KnetError
+from knet.inspect.conntrack import of
 from knet.inspect.explain.explain import Subject
 from knet.inspect.explain.kernel import Held, parse_saved
 from knet.inspect.explain.objects import settled, with_object
 from knet.inspect.explain.picture import Section, picture
 from knet.inspect.explain.spelling import meaning
 from knet.inspect.rules.compare import MISSING, UNEXPECTED, rules_of
+from knet.inspect.rules.facts import facts
 from knet.inspect.rules.report import as_json, pieces
 from knet.kernel import nft
+from knet.kernel.conntrack import Flow, Tracked
 
 NAME = Key("default", "web")
 OTHER = {**SERVICE, "metadata": {"name": "other", "namespace": "default"}}
@@ -191,3 +194,22 @@ IPTABLES, CHAIN = Section("iptables", "nat X"), Section("inet knet-policy", "cha
 )  # fmt: skip
 def test_when_two_lines_say_the_same(section, one, other, same):
     assert (meaning(section, one) == meaning(section, other)) == same
+
+
+def test_an_explanation_says_where_a_kernel_disagrees_and_what_it_tracks():
+    found, web = cluster(), Subject("Service", NAME)
+    tracked = Tracked(Flow(6, "10.244.1.7", 41822, "10.96.0.80", 80, "10.244.2.5", 8080), "10.244.1.7", 41822)
+    held = kernels(found, {SPREAD: without("-> 10.244.2.5"), PORTALS: besides(STRANGER)})
+    assert list(facts(found, web, held, {"n1": [tracked, tracked], "n2": []})) == [
+        "n2's kernel: 1 line is missing there, see knet rules",
+        "n2's kernel: 1 line is there and not expected, see knet rules",
+        "tracked connections: n1 2, see knet conntrack --of",
+    ]
+    assert list(facts(found, web, kernels(found), {"n1": []})) == []
+    assert list(facts(found, Subject("Deployment", NAME), kernels(found), {"n1": [tracked]})) == []
+
+
+def test_who_has_gone_between_two_looks_is_told():
+    for question in (lambda: rules_of(world(), Subject("Service", NAME), {}), lambda: of(world(), "Service", NAME)):
+        with pytest.raises(KnetError, match="Service default/web has just gone"):
+            question()

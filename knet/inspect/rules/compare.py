@@ -19,7 +19,7 @@ from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.difference import ADDED, NEW, difference
 from knet.inspect.explain.explain import Subject
 from knet.inspect.explain.kernel import Held, Kernel
-from knet.inspect.explain.objects import only, settled, without_object
+from knet.inspect.explain.objects import find, only, settled, without_object
 from knet.inspect.explain.picture import SEPARATE, Picture, Section, picture
 from knet.inspect.explain.spelling import meaning
 from knet.inspect.rules.known import Known
@@ -81,6 +81,8 @@ def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel]) -> R
         raise KnetError(
             f"no machine has rules of a {subject.kind} itself: ask for a {', a '.join(KINDS[:-1])} or a Node"
         )
+    if find(world, subject.kind, subject.key) is None:
+        raise KnetError(f"{subject} has just gone")
     known = Known.of(world, subject)
     world = _relevant(world, subject)
     found: dict[str, list[Rows]] = {}
