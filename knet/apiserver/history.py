@@ -22,7 +22,7 @@ PATH = "/debug/history"
 #: bytes of lines that are sent together
 GATHERED = 64 * 1024
 #: seconds for which writes gather before they are sent; by then etcd has acknowledged them, and is known who wrote them
-PAUSE = 0.01
+PAUSE = 0.1
 
 
 def answer(store: Store, request: Request) -> Streamed:

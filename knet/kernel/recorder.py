@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: entries that are kept; they take about a quarter of a kilobyte each
 KEPT = 4096
 #: seconds for which entries gather before followers are sent them
-PAUSE = 0.02
+PAUSE = 0.1
 #: seconds for a question to come
 _PATIENCE = 10
 

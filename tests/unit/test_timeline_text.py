@@ -190,6 +190,13 @@ def test_what_a_component_did_before_it_was_started_anew_is_told_to_be_unknown()
     ]
 
 
+def test_of_a_cluster_that_came_up_not_everybody_is_named() -> None:
+    rows = [recording(f"kubelet@n{number}", number * 10**9) for number in range(10, 13)]
+    assert recorded.gaps(rows, 0, 192 * 10**9) == [
+        "all components began 3 min ago; what happened there earlier is not known"
+    ]
+
+
 def test_a_recorder_that_has_run_over_says_so() -> None:
     second = 10**9
     rows = [recording("kubelet@n1", second, kept_from=500, kept_since=95 * second)]

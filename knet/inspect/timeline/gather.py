@@ -31,8 +31,8 @@ _RELATED = (
     resources.SERVICES,
     resources.ENDPOINTSLICES,
 )
-#: seconds for which what is followed waits for what happened before it and is told later
-PATIENCE = 0.15
+#: seconds for which what is followed waits for what happened before it and is told later: those who tell gather for 0.1
+PATIENCE = 0.3
 
 
 class Gathered:

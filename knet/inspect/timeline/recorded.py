@@ -2,8 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import groupby
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +14,8 @@ from knet.kernel.recorder import Entry, Head, Wanted
 TOLD_BETTER = frozenset(
     ("Created", "Started", "Scheduled", "Killing", "Pulling", "SuccessfulCreate", "SuccessfulDelete")
 )
+#: nanoseconds: components of a cluster that comes up begin so soon after one another
+_SOON = 3_000_000_000
 _head = msgspec.json.Decoder(Head)
 _entry = msgspec.json.Decoder(Entry)
 
@@ -81,16 +82,29 @@ def _life(recording: Recording, at: int, text: str) -> Event:
 
 def gaps(recordings: Sequence[Recording], since: int, now: int) -> list[str]:
     """What of the time from ``since`` on nobody can tell any more, a sentence each."""
-    fresh = [row for row in recordings if row.head.began > since]
+    fresh = sorted((row for row in recordings if row.head.began > since), key=lambda row: row.head.began)
     found = []
-    for began, rows in groupby(sorted(fresh, key=lambda row: row.head.began), lambda row: _ago(now - row.head.began)):
-        titles = ", ".join(row.door.title for row in rows)
-        found.append(f"{titles} began {began} ago; what happened there earlier is not known")
+    for rows in _together(fresh):
+        titles = ", ".join(row.door.title for row in rows) if len(rows) < max(len(recordings), 2) else "all components"
+        ago = _ago(now - rows[-1].head.began)
+        found.append(f"{titles} began {ago} ago; what happened there earlier is not known")
     for row in recordings:
         if row not in fresh and row.head.kept_from > 1 and row.head.kept_since > since:
             span = _ago(now - row.head.kept_since)
             found.append(f"{row.door.title} has done so much that it remembers the last {span} only")
     return found
+
+
+def _together(recordings: Sequence[Recording]) -> Iterator[list[Recording]]:
+    """Those that began one soon after the other."""
+    rows: list[Recording] = []
+    for row in recordings:
+        if rows and row.head.began - rows[-1].head.began > _SOON:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
 
 
 def _ago(nanoseconds: int) -> str:
