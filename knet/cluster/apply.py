@@ -12,7 +12,7 @@ import orjson
 from knet.api.names import LAST_APPLIED_ANNOTATION
 from knet.api.objects import JSON
 from knet.api.resources import Resource, by_kind
-from knet.client import Client, NotFound
+from knet.client import ApiError, Client, NotFound
 from knet.client.client import STRATEGIC
 from knet.cluster.errors import KnetError
 
@@ -126,9 +126,13 @@ async def proposed(
     namespace = str(meta.get("namespace") or default_namespace)
     if not resource_of(manifest).namespaced or namespace not in made:
         return await _apply(client, manifest, default_namespace, _DRY_RUN)
-    trial = overlay(manifest, {"metadata": {"namespace": "default", "name": f"{str(meta.get('name'))[:40]}-new"}})
-    _, becomes = await _apply(client, trial, "default", _DRY_RUN)
-    return CREATED, overlay(becomes, {"metadata": {"namespace": namespace, "name": meta.get("name")}})
+    name, stand_in = str(meta["name"]), f"{str(meta['name'])[:40]}-new"
+    trial = overlay(manifest, {"metadata": {"namespace": "default", "name": stand_in}})
+    try:
+        _, becomes = await _apply(client, trial, "default", _DRY_RUN)
+    except ApiError as error:
+        raise ApiError(error.code, error.reason, error.message.replace(stand_in, name)) from None
+    return CREATED, overlay(becomes, {"metadata": {"namespace": namespace, "name": name}})
 
 
 async def _apply(
