@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from knet.cluster.explaining import there
+from knet.cluster.explaining import in_a_line, there
 from knet.inspect import conntrack
 from knet.inspect.conntrack import Row, Test
 from knet.inspect.inventory import MACHINE, POD, Choice
@@ -35,8 +35,9 @@ class Connections:
             number = conntrack.number_of(protocol)
             self._tests.append(lambda row: row.flow.protocol == number)
         if objects:
-            subjects = [cluster.call(there(cluster.api, word, namespace)) for word in objects]
-            world = cluster.world()
+            with in_a_line():
+                subjects = [cluster.call(there(cluster.api, word, namespace)) for word in objects]
+                world = cluster.world()
             tests = [conntrack.of(world, subject.kind, subject.key) for subject in subjects]
             self._tests.append(lambda row: any(test(row) for test in tests))
 

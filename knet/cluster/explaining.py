@@ -1,7 +1,7 @@
 """`knet explain` and `knet rules`: what an object is or would become, and what machines hold of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 
 import orjson
 
@@ -19,6 +19,7 @@ from knet.inspect.explain.explain import Explanation, Subject, explain
 from knet.inspect.explain.kernel import Kernel
 from knet.inspect.explain.notes import WORKLOADS, notes, pods_of
 from knet.inspect.explain.objects import find, settled, with_object, without_object
+from knet.inspect.explain.picture import workers
 from knet.inspect.inventory import nearest
 from knet.inspect.rules.compare import Rules, rules_of
 from knet.inspect.rules.facts import facts
@@ -28,35 +29,39 @@ from knet.kernel.conntrack import Tracked
 Tables = dict[str, list[Tracked]]
 
 
+@contextmanager
+def in_a_line() -> Iterator[None]:
+    """What the API server refuses, or that it does not answer, as KnetError."""
+    try:
+        yield
+    except (ApiError, Unavailable) as error:
+        raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
+
+
 async def explained(
     client: Client, state: StateDir, objects: Iterable[str], verb: str, manifests: list[JSON], namespace: str
 ) -> list[Explanation]:
     """See `knet.cluster.facade.Cluster.explain`."""
     targets = [target(word, namespace) for word in objects]
-    try:
+    with in_a_line(), closing(ControlView(state)) as view:
         world = await read_world(client, state)
-        with closing(ControlView(state)) as view:
-            found, known = tables(world, view), {} if verb else kernels(world, view)
+        found, known = tables(world, view), {} if verb else kernels(world, view)
         if verb == "apply":
             return await applied(client, world, found, manifests, namespace)
         targets += [_target_of(manifest, namespace) for manifest in manifests]
         return await (deleted(client, world, found, targets) if verb else present(client, world, found, known, targets))
-    except (ApiError, Unavailable) as error:
-        raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
 
 
 async def rules(
     client: Client, state: StateDir, objects: Iterable[str], machines: Sequence[str], namespace: str
 ) -> list[Rules]:
     """See `knet.cluster.facade.Cluster.rules`."""
-    try:
+    with in_a_line(), closing(ControlView(state)) as view:
         subjects = [await there(client, word, namespace) for word in objects]
         world = await read_world(client, state)
-    except (ApiError, Unavailable) as error:
-        raise KnetError(f"the API server: {' '.join(str(error).split())}") from None
-    with closing(ControlView(state)) as view:
         found = kernels(world, view, machines)
-    return [rules_of(world, subject, found) for subject in subjects]
+    silent = () if machines else tuple(node for node in workers(world) if node not in found)
+    return [rules_of(world, subject, found, silent) for subject in subjects]
 
 
 def target(word: str, namespace: str) -> Target:

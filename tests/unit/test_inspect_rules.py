@@ -106,8 +106,9 @@ def test_a_section_that_is_gone_is_told_as_a_whole():
     found = cluster()
     held = kernels(found)
     del held["n2"][SPREAD]
-    rules = rules_of(found, Subject("Service", NAME), held)
+    rules = rules_of(found, Subject("Service", NAME), held, ("n3",))
     assert f"@@ {SPREAD} (missing)" in text(rules)
+    assert "n3: it is off" in text(rules)
     assert rules.wrong(MISSING) == {"n2": 3}
 
 

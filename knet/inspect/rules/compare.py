@@ -64,6 +64,8 @@ class Part:
 class Rules:
     subject: Subject
     parts: tuple[Part, ...]
+    silent: tuple[str, ...] = ()
+    """machines that are off"""
 
     def wrong(self, state: str) -> dict[str, int]:
         """By machine, how many lines are `MISSING`, or `UNEXPECTED`."""
@@ -75,7 +77,7 @@ class Rules:
         return {machine: number for machine, number in found.items() if number}
 
 
-def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel]) -> Rules:
+def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel], silent: tuple[str, ...] = ()) -> Rules:
     """Of an object of a world; KnetError for a kind that there are no rules of."""
     if subject.kind not in KINDS:
         raise KnetError(
@@ -99,7 +101,7 @@ def rules_of(world: World, subject: Subject, kernels: Mapping[str, Kernel]) -> R
                 found.setdefault(node, []).append(Rows(section, tuple(line for line, _ in pairs), state))
                 counters[node, section] = tuple(counted for _, counted in pairs)
     parts = (Part(machines, rows, counters) for machines, rows in agreeing(found))
-    return Rules(subject, tuple(parts))
+    return Rules(subject, tuple(parts), silent)
 
 
 def _relevant(world: World, subject: Subject) -> World:

@@ -39,6 +39,7 @@ def pieces(rules: Rules) -> Iterator[Piece]:
                 said = [_REASONS[line.state]] if line.state != PRESENT else []
                 said += [text] if (text := _counted(part.counted(section, place))) else []
                 yield Piece(f"{_SIGNS[line.state]} {line.text}", _STYLES[line.state], ", ".join(said))
+    yield from (Piece(f"{machine}: it is off", "yellow") for machine in rules.silent)
     if not rules.parts:
         yield Piece("  no machine has any rule of it")
     for state, reason in _REASONS.items():
@@ -73,6 +74,7 @@ def as_json(rules: Rules) -> JSON:
         "kind": subject.kind,
         "namespace": subject.key.namespace,
         "name": subject.key.name,
+        "off": list(rules.silent),
         "parts": [
             {
                 "machines": list(part.machines),
