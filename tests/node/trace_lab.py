@@ -2,7 +2,7 @@
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from knet.inspect.observe import probes, rules
@@ -50,24 +50,35 @@ class Lab:
 
     def watched(self, protocol: str, address: str, port: int = 0, ruled: bool = True) -> tuple[Watched, list[Hop]]:
         """A probe from a: what was seen, and as hops."""
-        with entered(self.machines["a"]):
-            sender = probes.prepared(protocol, address, port, 0, 0)
-        where = frozenset(self.spaces) if ruled else frozenset[str]()
-        with contextlib.closing(sender), Watch(sender, self.spaces, where) as watch:
-            with entered(self.machines["a"]):
-                await_stamps()
-            watched = watch.run(PATIENCE, PATIENCE)
-            packet = sender.packet()
-        with contextlib.ExitStack() as stack:
-            asked = {name: Asked(name, netns) for name, netns in self.spaces.items()}
-            for row in asked.values():
-                stack.callback(row.close)
-            roots = {}
-            for name, events in watched.events.items():
-                with entered(self.machines[name]), contextlib.closing(Words()) as words:
-                    roots[name] = rules.roots(events, words)
-            way = Way(Probe("a", packet), TOPOLOGY, asked.__getitem__, roots, lambda root: sender.mark.way(root.seen))
-            return watched, way.observed(watched).hops
+        return watched(self.machines, "a", (protocol, address, port), self.machines if ruled else (), TOPOLOGY)
+
+
+def watched(
+    spaces: Mapping[str, Namespaces],
+    home: str,
+    to: tuple[str, str, int],
+    ruled: Collection[str],
+    topology: Topology = Topology(),
+) -> tuple[Watched, list[Hop]]:
+    """A probe of a site, to a protocol, address and port: what was seen at all sites, and as hops."""
+    netns = {name: held.fds["net"] for name, held in spaces.items()}
+    with entered(spaces[home].only("net")):
+        sender = probes.prepared(*to, 0, 0)
+    with contextlib.closing(sender), Watch(sender, netns, frozenset(ruled)) as watch:
+        with entered(spaces[home].only("net")):
+            await_stamps()
+        found = watch.run(PATIENCE, PATIENCE)
+        packet = sender.packet()
+    with contextlib.ExitStack() as stack:
+        asked = {name: Asked(name, space) for name, space in netns.items()}
+        for row in asked.values():
+            stack.callback(row.close)
+        roots = {}
+        for name, events in found.events.items():
+            with entered(spaces[name].only("net")), contextlib.closing(Words()) as words:
+                roots[name] = rules.roots(events, words)
+        way = Way(Probe(home, packet), topology, asked.__getitem__, roots, lambda root: sender.mark.way(root.seen))
+        return found, way.observed(found).hops
 
 
 @contextlib.contextmanager

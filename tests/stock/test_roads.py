@@ -20,6 +20,8 @@ from knet.cluster.config import PROXY_MODES
 from knet.cluster.preflight import FEATURES
 from knet.cni import masquerade
 from knet.cni.state import Underlay
+from knet.inspect.trace import hops as packets
+from knet.inspect.trace.hops import THERE
 from knet.kernel import addresses, features, links, namespaces, routes, sysctl
 from knet.kernel.addresses import Address
 from knet.kernel.links import VethEnd
@@ -29,6 +31,7 @@ from knet.proxy.modes import MODES, Choices, others
 from knet.proxy.snapshot import build
 from tests.cluster_objects import endpoint, endpoint_slice, service
 from tests.node.cni_lab import Machine
+from tests.node.trace_lab import watched
 from tests.roads import LOCAL_NODE_PORT, NODE_PORT, PLACES, ROADS
 
 PATIENCE = 30
@@ -77,6 +80,7 @@ class Lab:
     plan: Plan
     machines: list[Machine]
     places: dict[str, Namespaces]
+    pods: dict[str, Namespaces]
     listening: dict[str, socket.socket]
     facts: dict[str, str]
 
@@ -157,7 +161,7 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         name: run_in(pods[name].space, lambda: socket.create_server(("", 80), family=family))
         for name in ("web", "decoy")
     }
-    yield Lab(plan, machines, places, listening, facts)
+    yield Lab(plan, machines, places, {name: pod.space for name, pod in pods.items()}, listening, facts)
     for server in listening.values():
         server.close()
     for machine in machines:
@@ -198,6 +202,33 @@ def test_the_right_pod_answers_and_sees_the_right_address(lab: Lab) -> None:
             seen[name, place] = lab.source(place, *_split(road.to.format(**facts)))
             expected[name, place] = getattr(road, place).format(**lab.facts)
     assert seen == expected
+
+
+def test_a_probe_shows_where_ipvs_translates(lab: Lab) -> None:
+    """Both ends on n1: on the way to a socket of the machine's own, which has all Services' addresses."""
+    lab.switch("ipvs")
+    pods = {f"pod/default/{name}": lab.pods[name] for name in ("here", "web")}
+    spaces = {**pods, **{f"n{machine.number}": machine.space for machine in lab.machines}}
+    to = "tcp", lab.facts["cluster-ip"], 80
+    found, hops = watched(spaces, "pod/default/here", to, ("n1", "n2"))
+    assert found.answer is not None
+    assert found.answer.error == ""
+    told = [(hop.kind, hop.site) for hop in hops if hop.way == THERE and hop.kind not in ("filter", "route")]
+    assert told == [
+        ("leave", "pod/default/here"),
+        ("enter", "n1"),
+        ("nat", "n1"),
+        ("leave", "n1"),
+        ("enter", "pod/default/web"),
+        ("deliver", "pod/default/web"),
+    ]
+    [there, back] = [hop for hop in hops if hop.translation]
+    assert there.interface == "input"
+    assert there.translation is not None
+    assert back.translation is not None
+    ends = packets.ends(lab.facts["cluster-ip"], 80), packets.ends(lab.facts["web"], 80)
+    assert (there.translation.before, there.translation.after) == ends
+    assert (back.translation.after, back.translation.before) == ends
 
 
 def _split(target: str) -> tuple[str, int]:
