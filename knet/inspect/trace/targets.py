@@ -140,7 +140,9 @@ class Targets:
         raise KnetError(f"{word} has no {wanted or 'address'}{' address' if wanted else ''}")
 
     def _pod(self, spot: Spot, port: str, protocol: str) -> tuple[str, int]:
-        pod = self._world.pods[Key(spot.namespace, spot.name)]
+        pod = self._world.pods.get(Key(spot.namespace, spot.name))
+        if pod is None:
+            raise KnetError(f"{spot} has ended meanwhile")
         rows = [port for container in pod.spec.containers for port in container.ports]
         declared = [row for row in rows if row.protocol.lower() == protocol]
         address = self._of_family((row.ip for row in pod.status.podIPs), str(spot))

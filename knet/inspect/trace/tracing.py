@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from knet.client.controller import Key
 from knet.errors import KnetError
 from knet.inspect.inventory import MACHINE, POD, SWITCH, Choice, Spot, spot_of, spot_of_pod
 from knet.inspect.observe import probes, rules
@@ -93,6 +94,8 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
     begun = time.monotonic()
     inventory = sites.inventory
     origin = source(inventory, request.source, request.namespace)
+    if origin.kind == POD and Key(origin.namespace, origin.name) not in world.pods:  # which was read a moment later
+        raise KnetError(f"{origin} has ended meanwhile")
     targets = Targets(world, inventory, origin, request.namespace, request.family)
     to = targets.destination(request.target, request.protocol, request.question)
     open_sites = _opened(world, sites, origin, to)
