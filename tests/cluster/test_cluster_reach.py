@@ -204,8 +204,6 @@ def test_flows_have_names_and_rates(cluster: Cluster) -> None:
 
 REFUSED = {
     "reach pod/wbe-1": "there is no pod in namespace default called 'wbe-1'; did you mean pod/web-1",
-    "reach --namespace defalt": "there is no namespace called 'defalt'; did you mean default?",
-    "reach --proto sctp": "--proto sctp: choose one of tcp, udp, icmp",
     "reach -6": "the cluster has no IPv6",
     "flows n1/eth7": "n1 has no interface eth7; nearest: ",
     "flows --for nothing": "--for: 'nothing' is no time",
