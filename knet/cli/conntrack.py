@@ -60,4 +60,6 @@ def conntrack(
         for row in rows:
             cells = (row.place, protocol_of(row.tracked), *ends(row.tracked, found.names), state(row.tracked))
             table.add_row(*cells, f"{row.tracked.timeout} s", *([packets(row.tracked)] if counted else []))
-    Console(highlight=False, soft_wrap=True, width=1000, markup=False).print(table)  # long names are not shortened
+    Console(highlight=False, soft_wrap=True, emoji=False, width=1000, markup=False).print(
+        table
+    )  # long names are not shortened

@@ -29,4 +29,6 @@ def drops(
         for row in found:
             last, packets = f"{row.drop.seconds:.0f} s ago", str(row.drop.packets)
             table.add_row(row.machine, last, packets, row.source, row.destination, row.port, row.by)
-    Console(highlight=False, soft_wrap=True, width=1000).print(table)  # as kubectl: long names are not shortened
+    Console(highlight=False, soft_wrap=True, emoji=False, width=1000).print(
+        table
+    )  # as kubectl: long names are not shortened

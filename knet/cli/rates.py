@@ -84,7 +84,7 @@ def _time(text: str) -> float:
 
 def _show(look: Callable[[], tuple[list[Any], Table]], follow: bool, json: bool) -> None:
     """One look, or one after the other until somebody interrupts: on a terminal each in the place of the one before."""
-    wide = Console(highlight=False, soft_wrap=True, width=1000)  # as kubectl: long names are not shortened
+    wide = Console(highlight=False, soft_wrap=True, emoji=False, width=1000)  # as kubectl: long names are not shortened
     while True:
         found, table = look()
         if json:

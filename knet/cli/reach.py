@@ -43,7 +43,7 @@ def reach(
         out.out(pretty(found.json() | ({"requirements": [row.json() for row in rows]} if basic else {})), end="")
     else:
         # as kubectl: long rows are not wrapped
-        Console(highlight=False, soft_wrap=True, width=1000).print(text(found))
+        Console(highlight=False, soft_wrap=True, emoji=False, width=1000).print(text(found))
         if basic:
             out.print(requirements.text(rows, found))
     failed = any(not row.holds for row in rows) if basic else bool(found.disagreements)

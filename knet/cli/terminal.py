@@ -27,7 +27,8 @@ app = typer.Typer(
       sudo knet down          end it, nothing left
     """,
 )
-out = Console(highlight=False, soft_wrap=True)
+#: without emoji: fd00:198:51:100::1 holds the name of one
+out = Console(highlight=False, soft_wrap=True, emoji=False)
 
 Name = Annotated[
     str, typer.Option("--name", "-n", envvar="KNET_NAME", metavar="NAME", help="Which cluster.", show_default=True)

@@ -80,12 +80,6 @@ def attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def extended(request: Request, *attributes: bytes) -> Request:
-    """A request with attributes, each made by `attribute`, that pyroute2 does not know of."""
-    data = request.data + b"".join(attributes)
-    return request._replace(data=struct.pack("=I", len(data)) + data[4:])
-
-
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The type and value of each attribute."""
     start = 0

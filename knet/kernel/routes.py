@@ -3,7 +3,6 @@
 import errno
 import logging
 import socket
-import struct
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +18,6 @@ TABLE_MAIN = 254
 _METRIC6 = 1024
 #: RTM_F_FIB_MATCH: the answer is the entry of the table, not what it means for this packet
 _FIB_MATCH = 0x2000
-#: include/uapi/linux/rtnetlink.h: RTA_IP_PROTO, RTA_SPORT (RTA_DPORT is the next); IPv4's number of a protocol, IPv6's
-_IP_PROTO, _SPORT = 27, 28
-_PROTOCOLS = {"tcp": (6, 6), "udp": (17, 17), "icmp": (1, 58)}
 #: as what a lookup fails: with these types of route, or for want of one
 _REFUSALS = {
     errno.ENETUNREACH: "",
@@ -85,42 +81,15 @@ def list_routes(
     return [_parse(message, netlink) for message in messages]
 
 
-def lookup(
-    netlink: Netlink,
-    destination: str,
-    *,
-    source: str = "",
-    incoming: int = 0,
-    ports: tuple[str, int, int] | None = None,
-) -> Route | None:
+def lookup(netlink: Netlink, destination: str, *, source: str = "", incoming: int = 0) -> tuple[Route, ...]:
     """The route that a packet would take now: one that is sent from here, or one that came in by the interface of the
-    index ``incoming``.  None where there is none; one of the type "unreachable" and its like is told as such.
+    index ``incoming``.  () where there is none; one of the type "unreachable" and its like is told as such.
 
-    Of several next hops it has the one that a connection takes whose protocol and source and destination ``ports``
-    are these.
+    Of a route with several next hops, each is one: the kernel chooses among them by connection.
     """
-    try:
-        found = _parse(netlink.get(_question(destination, source, incoming, _FIB_MATCH)), netlink)
-        if ports and found.type == "unicast" and not found.interface:
-            protocol, *numbers = ports
-            attrs = [
-                wire.attribute(_IP_PROTO, bytes([_PROTOCOLS[protocol][wire.family(destination) == socket.AF_INET6]]))
-            ]
-            attrs += [wire.attribute(_SPORT + end, struct.pack("!H", port)) for end, port in enumerate(numbers) if port]
-            taken = _parse(netlink.get(wire.extended(_question(destination, source, incoming), *attrs)), netlink)
-            return replace(found, interface=taken.interface, gateway=taken.gateway)
-        return found
-    except NetlinkError as error:
-        if error.errno in _REFUSALS:
-            kind = _REFUSALS[error.errno]
-            return Route(destination, type=kind) if kind else None
-        raise
-
-
-def _question(destination: str, source: str, incoming: int, flags: int = 0) -> Request:
     attrs = [("RTA_DST", destination), ("RTA_SRC", source or None), ("RTA_IIF", incoming or None)]
     bits = 32 if wire.family(destination) == socket.AF_INET else 128
-    return wire.compose(
+    request = wire.compose(
         rtmsg.rtmsg,
         rtnl.RTM_GETROUTE,
         f"route get {destination}",
@@ -128,7 +97,20 @@ def _question(destination: str, source: str, incoming: int, flags: int = 0) -> R
         family=wire.family(destination),
         dst_len=bits,
         src_len=bits if source else 0,
-        flags=flags,
+        flags=_FIB_MATCH,
+    )
+    try:
+        message = netlink.get(request)
+    except NetlinkError as error:
+        if error.errno in _REFUSALS:
+            kind = _REFUSALS[error.errno]
+            return (Route(destination, type=kind),) if kind else ()
+        raise
+    found = _parse(message, netlink)
+    (several,) = wire.values(message, "RTA_MULTIPATH")
+    hops = ((hop["oif"], *wire.values(hop, "RTA_GATEWAY")) for hop in several or ())
+    return tuple(replace(found, interface=netlink.name(oif), gateway=gateway or "") for oif, gateway in hops) or (
+        found,
     )
 
 

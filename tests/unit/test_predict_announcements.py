@@ -96,7 +96,7 @@ def test_a_connection_goes_by_the_next_hop_that_was_seen():
     found = balanced()
     probe = Probe("client", Packet("tcp", "", 40000, VIP, 80, 64))
     for gateway, machine in (("172.18.1.3", "n1"), ("172.18.2.4", "n2"), ("172.18.1.5", "n3")):
-        hops = expected(found, probe, "", {"r1": gateway}).hops
+        hops = expected(found, probe, "", {("r1", f"{VIP}/32"): gateway}).hops
         route = next(hop for hop in hops if (hop.kind, hop.site, hop.way) == ("route", "r1", "there"))
         assert (route.route.gateway, str(route.because[0])) == (gateway, "Service default/web announced by BGP")
         assert next(hop.site for hop in hops if hop.kind == "nat") == machine

@@ -4,6 +4,7 @@ Asked after the probe, by the same questions that the kernel asked itself; nothi
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.neighbours import FdbEntry, Neighbour
 from knet.kernel.netlink import Netlink
 from knet.kernel.netlink_wire import family
+from knet.kernel.routes import Route
 
 #: what decides whether a packet goes on
 SYSCTLS = (
@@ -45,15 +47,14 @@ class Asked:
         link = self.links.get(interface)
         return self._names.get(link.master, "") if link and link.master else ""
 
-    def about(self, packet: Packet, incoming: str = "") -> Lookups:
-        """For a packet that came in by that interface, or starts here."""
+    def about(self, packet: Packet, incoming: str = "", sent_to: str = "") -> Lookups:
+        """For a packet that came in by that interface, or starts here; it left for that hardware address, if it did."""
         link = self.links.get(incoming)
         source = packet.source if link else ""
-        ports = packet.protocol, packet.source_port, packet.destination_port
-        index = link.index if link else 0
-        route = routes.lookup(self._netlink, packet.destination, source=source, incoming=index, ports=ports)
-        if link and (route is None or not route.interface):  # which a machine that does not forward says, too
-            route = routes.lookup(self._netlink, packet.destination)
+        rows = routes.lookup(self._netlink, packet.destination, source=source, incoming=link.index if link else 0)
+        if link and not any(row.interface for row in rows):  # which a machine that does not forward says, too
+            rows = routes.lookup(self._netlink, packet.destination)
+        route = self._taken(rows, sent_to)
         hop = (route.gateway or packet.destination) if route and route.interface and route.type == "unicast" else ""
         neighbour = self.neighbour(hop, route.interface) if route and hop else None
         return Lookups(
@@ -70,6 +71,14 @@ class Asked:
         """With what only a failure asks for: settings, and who listens (for which the kernel looks through all
         connections of all namespaces: 20 ms)."""
         return replace(found, sysctls=self._sysctls(), listening=self._listening(found.packet))
+
+    def _taken(self, rows: Sequence[Route], sent_to: str) -> Route | None:
+        """Of several next hops, the one that has the hardware address."""
+        for row in rows if len(rows) > 1 else ():
+            neighbour = self.neighbour(row.gateway, row.interface)
+            if neighbour and neighbour.mac == sent_to:
+                return row
+        return rows[0] if rows else None
 
     def neighbour(self, address: str, interface: str) -> Neighbour | None:
         """The entry for an address on an interface."""

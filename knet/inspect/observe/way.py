@@ -207,7 +207,8 @@ class Way:
         early = [hop for hop in translated if hop.interface in (_PREROUTING, _OUTPUT, _INPUT)]
         yield from early
         packet = early[-1].packet if early else before
-        lookups = asked.about(packet, "" if visit.starts else _up(visit, asked))
+        sent_to = visit.outs[-1].seen.destination_mac if visit.outs else ""
+        lookups = asked.about(packet, "" if visit.starts else _up(visit, asked), sent_to)
         if visit.way == THERE or visit.site not in found.lookups or not visit.outs:
             found.lookups[visit.site] = lookups
         dropped = any(root.verdict == "drop" for root in visit.roots)

@@ -4,24 +4,22 @@
 (`knet.inspect.trace.hops`).
 """
 
-from collections.abc import Mapping
-
 from knet.api.families import family_of
 from knet.inspect.predict.services import Translated
 from knet.inspect.predict.telling import POD, Teller, key_of_site
 from knet.inspect.predict.verdicts import ended
-from knet.inspect.predict.walk import NONE, Ends, returns, source_of, walk
+from knet.inspect.predict.walk import NONE, Ends, Gateways, returns, source_of, walk
 from knet.inspect.trace.evidence import DROPPED, Prediction, Probe
 from knet.inspect.trace.hops import BACK, THERE
 from knet.inspect.world import World
 from knet.proxy.snapshot import Endpoint
 
 
-def expected(world: World, probe: Probe, chosen: str = "", gateways: Mapping[str, str] = NONE) -> Prediction:
+def expected(world: World, probe: Probe, chosen: str = "", gateways: Gateways = NONE) -> Prediction:
     """What should become of a probe.
 
     ``chosen`` is the endpoint, as it is printed (10.244.2.5:8080), to which chance has sent it, where that is known;
-    ``gateways`` are the next hops by machine, likewise.
+    ``gateways`` are the next hops by machine and route, likewise.
     KeyError for a site that the world has not.
     """
     pod = world.pods[key_of_site(probe.site)] if probe.site.startswith(POD) else None

@@ -77,18 +77,20 @@ class Stage:
 
 #: which of the endpoints that may be meant
 Choice = Callable[[Translated], Endpoint]
-NONE: Mapping[str, str] = MappingProxyType({})
+#: machine and destination of a route → its next hop
+Gateways = Mapping[tuple[str, str], str]
+NONE: Gateways = MappingProxyType({})
 
 
 def walk(
-    world: World, machine: str, packet: Ends, from_here: bool, choose: Choice, gateways: Mapping[str, str] = NONE
+    world: World, machine: str, packet: Ends, from_here: bool, choose: Choice, gateways: Gateways = NONE
 ) -> Iterator[Stage]:
     """The stages of a connection's first packet, from the machine that it starts on; a pod's starts on its machine.
 
-    ``gateways`` are the next hops that chance has chosen, by machine, as far as they are known.
+    ``gateways`` are the next hops that chance has chosen, as far as they are known.
     """
     for _ in range(LONGEST):
-        stage = _stage(world, machine, packet, from_here, choose, gateways.get(machine, ""))
+        stage = _stage(world, machine, packet, from_here, choose, gateways)
         yield stage
         if stage.ends or stage.leg is None:
             return
@@ -98,7 +100,7 @@ def walk(
         machine, packet, from_here = following, stage.after, False
 
 
-def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Choice, gateway: str) -> Stage:
+def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Choice, gateways: Gateways) -> Stage:
     family = family_of(before.destination)
     after, translated, endpoint = before, None, None
     if machine in world.nodes:
@@ -114,7 +116,9 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
         after = after._replace(destination=mapped.address, port=mapped.port)
     if after.destination in desired.own_addresses(world, machine):
         return Stage(machine, before, after, from_here, translated, endpoint, mapped)
-    taken = leg(world, machine, after.destination, gateway)
+    known = lookup(world, machine, after.destination)
+    chosen = gateways.get((machine, known.route.destination), "") if known else ""
+    taken = leg(world, machine, after.destination, chosen)
     if isinstance(taken, Problem):
         return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=taken)
     rulings = tuple(_rulings(world, machine, after))

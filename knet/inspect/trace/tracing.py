@@ -255,9 +255,9 @@ def _outcome(found: Observed, watched: Watched, probe: Probe, kernels: _Kernels)
     return DROPPED
 
 
-def _gateways(hops: Sequence[Hop]) -> dict[str, str]:
-    """The next hops by machine, among which chance may have chosen, too."""
-    return {hop.site: hop.route.gateway for hop in hops if hop.way == THERE and hop.route}
+def _gateways(hops: Sequence[Hop]) -> dict[tuple[str, str], str]:
+    """The next hops, by machine and destination of the route, among which chance may have chosen, too."""
+    return {(hop.site, hop.route.destination): hop.route.gateway for hop in hops if hop.way == THERE and hop.route}
 
 
 def _chosen(hops: Sequence[Hop]) -> str:
