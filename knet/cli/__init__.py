@@ -53,6 +53,17 @@ def main() -> None:
     except (KnetError, FeatureMissing) as error:
         print(f"knet: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except Exception as error:
+        if not isinstance(error, _of_the_api()):
+            raise
+        print(f"knet: the API server: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("knet: interrupted; nothing is left behind", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _of_the_api() -> tuple[type[Exception], ...]:
+    """What the API's client raises, if a command has imported it: for the others its import takes too long (0.2 s)."""
+    client = sys.modules.get("knet.client.client")
+    return (client.ApiError, client.Unavailable) if client else ()

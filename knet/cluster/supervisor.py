@@ -9,6 +9,7 @@ One thread, one selector, no event loop: every call in here takes microseconds t
 
 import difflib
 import functools
+import inspect
 import os
 import selectors
 import shutil
@@ -417,11 +418,17 @@ class Supervisor:
             "join": self._join,
             "leave": self._leave,
         }
+        if not isinstance(request, dict):
+            return {"error": "a request is an object with an op"}, []
         arguments = dict(request)
         name = str(arguments.pop("op", ""))
         operation = operations.get(name)
         if operation is None or self._underlay is None:
             return {"error": f"unknown request {name!r}" if operation is None else "the cluster is still coming up"}, []
+        try:
+            inspect.signature(operation).bind(**arguments)
+        except TypeError as error:
+            return {"error": f"{name}: {error}"}, []
         try:
             answer = operation(**arguments)
             if self._wake >= 0 and name in CHANGES:
@@ -429,7 +436,7 @@ class Supervisor:
             return answer
         except (KnetError, TopologyError, LinkError) as error:
             return {"error": str(error)}, []
-        except OSError as error:  # of the kernel's; what it means for the machine is in the operation's hands
+        except Exception as error:  # noqa: BLE001 - of the kernel's, or arguments of other types: no cluster ends by it
             traceback.print_exc()
             return {"error": f"{name}: {error}; see: knet logs --name {self.config.name}"}, []
 

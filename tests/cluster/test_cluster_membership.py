@@ -2,12 +2,15 @@
 
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from knet import Cluster
 from knet.client.client import STRATEGIC
+from knet.cluster import channel
 from knet.cluster.errors import KnetError
+from knet.cluster.state import StateDir
 from tests.cluster import host
 
 pytestmark = pytest.mark.root
@@ -99,3 +102,27 @@ def test_a_machine_that_was_away_loses_its_routes_to_one_that_left(cluster: Clus
         cluster.link("n2", "s2").up()
         assert any(line.startswith(f"Deleted {subnet}") for line in watch.stdout)
         watch.kill()
+
+
+@pytest.mark.parametrize(
+    ("request_", "refusal"),
+    [
+        ([], "a request is an object with an op"),
+        ({"op": "no-such"}, "unknown request 'no-such'"),
+        ({"op": "power"}, "power: missing a required argument: 'machine'"),
+        ({"op": "status", "colour": "red"}, "status: got an unexpected keyword argument 'colour'"),
+        ({"op": "configure", "colour": "red"}, "configure: .*colour"),
+        ({"op": "join", "colour": "red"}, "join: .*colour"),
+        ({"op": "change_link", "a": "n1", "b": "s1", "colour": "red"}, "unknown option colour"),
+        ({"op": "enter", "machine": ["n1"]}, "enter: unhashable type"),
+        ({"op": "delay", "component": "kube-proxy@n1", "delay": 5}, "delay: "),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(
+    request_: Any, refusal: str, cluster: Cluster
+) -> None:
+    control = StateDir(NAME).control
+    life = channel.request(control, {"op": "status"})[0]["life"]
+    with pytest.raises(KnetError, match=refusal):
+        channel.request(control, request_)
+    assert channel.request(control, {"op": "status"})[0]["life"] == life
