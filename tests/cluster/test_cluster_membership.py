@@ -115,7 +115,7 @@ def test_a_machine_that_was_away_loses_its_routes_to_one_that_left(cluster: Clus
         ({"op": "join", "colour": "red"}, "join: .*colour"),
         ({"op": "change_link", "a": "n1", "b": "s1", "colour": "red"}, "unknown option colour"),
         ({"op": "enter", "machine": ["n1"]}, "enter: unhashable type"),
-        ({"op": "delay", "component": "kube-proxy@n1", "delay": 5}, "delay: "),
+        ({"op": "delay", "component": "kube-proxy@n1", "delay": 5}, "delay=5 is no time"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused_and_ends_nothing(
