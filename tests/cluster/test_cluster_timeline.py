@@ -174,6 +174,8 @@ def test_the_command_tells_draws_and_runs_another(cluster: Cluster, birth: Timel
     kubectl = ("kubectl", "--kubeconfig", str(cluster.kubeconfig))
     scaled = knet(*argv, *kubectl, "scale", "deployment/web", "--replicas", "1")
     assert "replicas 2 → 1" in scaled.stdout and '"kubectl"' in scaled.stdout
+    said = knet("timeline", "svc/web", "--since", "10m", "--name", NAME).stdout
+    assert "after SIGTERM" in said and "No packets were recorded" in said
     assert knet(*argv, "false", check=False).returncode == 1
 
 
