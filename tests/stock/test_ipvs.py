@@ -164,6 +164,22 @@ def test_virtual_servers_that_others_delete_or_make_are_put_right(lab: Lab) -> N
     assert run_in(lab.node, lambda: Ipvs().held().keys()) == {WEB, WEB._replace(address=OTHER_VIP)}
 
 
+def test_the_kernel_says_what_it_was_told(lab: Lab) -> None:
+    wanted = snapshot(WEB_1, WEB_2, node_port=30080, externalIPs=(EXTERNAL,), balanced=[BALANCED])
+    lab.apply(wanted)
+
+    def look() -> tuple[Kernel, list[str]]:
+        with Netlink() as netlink:
+            ours = netlink.index(INTERFACE)
+            rows = [row for row in addresses.briefly(netlink, 4) if row.scope == "global" and row.link != ours]
+        return read("ipvs", (), (IPV4,)), sorted(row.address for row in rows)
+
+    held, own = run_in(lab.node, look)
+    for section, lines in of_ipvs(wanted, own, "rr").items():
+        told = [meaning(section, line) for line in lines]
+        assert [meaning(section, row.text) for row in held[section]] == told, section
+
+
 def test_modes_follow_each_other_without_a_trace(lab: Lab) -> None:
     def switch(mode: str, state: Snapshot) -> None:
         async def change() -> None:
@@ -195,19 +211,3 @@ def test_modes_follow_each_other_without_a_trace(lab: Lab) -> None:
             return WEB in ipvs.held()
 
     assert run_in(lab.node, somebody_elses)
-
-
-def test_the_kernel_says_what_it_was_told(lab: Lab) -> None:
-    wanted = snapshot(WEB_1, WEB_2, node_port=30080, externalIPs=(EXTERNAL,), balanced=[BALANCED])
-    lab.apply(wanted)
-
-    def look() -> tuple[Kernel, list[str]]:
-        with Netlink() as netlink:
-            ours = netlink.index(INTERFACE)
-            rows = [row for row in addresses.briefly(netlink, 4) if row.scope == "global" and row.link != ours]
-        return read("ipvs", (), (IPV4,)), sorted(row.address for row in rows)
-
-    held, own = run_in(lab.node, look)
-    for section, lines in of_ipvs(wanted, own, "rr").items():
-        told = [meaning(section, line) for line in lines]
-        assert [meaning(section, row.text) for row in held[section]] == told, section
