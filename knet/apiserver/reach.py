@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from knet.api.families import host_port
 from knet.api.resources import NODES
 from knet.apiserver.context import Context
 from knet.apiserver.endpoints import NoEndpoint, endpoint_of
@@ -45,7 +46,7 @@ class Endpoint:
     @property
     def address(self) -> str:
         """Host and port."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
     @property
     def authority(self) -> str:

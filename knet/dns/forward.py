@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from knet.api.families import host_port
 from knet.dns.foreign import EDNS_SIZE, Asked, Memory, Said, asked, heard, opt
 from knet.dns.metrics import Metrics
 from knet.dns.question import CHECKING_DISABLED, HEADER, RECURSION_DESIRED, Edns, Malformed, Question
@@ -47,7 +48,7 @@ class Upstream:
         self.down_until = 0.0
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return host_port(self.address, self.port)
 
 
 class Forwarder:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from knet.api.families import host_port
 from knet.api.ingress import HTTPIngressPath, Ingress, IngressBackend, IngressClass
 from knet.api.names import SERVICE_NAME_LABEL
 from knet.api.objects import EndpointSlice, Secret, Service
@@ -190,7 +191,7 @@ class _Builder:
         return tuple(
             sorted(
                 {
-                    f"[{address}]:{port.port}" if ":" in address else f"{address}:{port.port}"
+                    host_port(address, port.port)
                     for row in self._slices[service.namespace, service.name]
                     for port in row.ports
                     if port.name == port_name and port.port

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from knet.api.families import host_port
 from knet.client.controller import Key
 from knet.cni.bridge import BRIDGE
 from knet.inspect import desired
@@ -151,7 +152,7 @@ class Attribution:
         """The slice of a Service that has the endpoint."""
         for row in self._world.slices_of.get(Key(of.namespace, of.name), ()):
             if any(ip in entry.addresses for entry in row.endpoints):
-                yield Cause("EndpointSlice", row.name, row.namespace, f"endpoint {_spelled(ip, number)}")
+                yield Cause("EndpointSlice", row.name, row.namespace, f"endpoint {host_port(ip, number)}")
                 return
 
     @staticmethod
@@ -206,10 +207,6 @@ def service_cause(namespace: str, name: str, port: str = "") -> Cause:
 def _owned(owner: Owner) -> Cause:
     kinds = {"pod": "Pod", "service": "Service", "node": "Node", "machine": "Topology"}
     return Cause(kinds[owner.kind], owner.name, owner.namespace)
-
-
-def _spelled(ip: str, number: int) -> str:
-    return f"[{ip}]:{number}" if ":" in ip else f"{ip}:{number}"
 
 
 def attribution(world: World, machine: str) -> Attribution:

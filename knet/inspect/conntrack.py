@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from knet.api.families import host_port
 from knet.api.objects import JSON, Service
 from knet.client.controller import Key
 from knet.errors import KnetError
@@ -129,8 +130,7 @@ def ends(tracked: Tracked, names: Names) -> tuple[str, str, str]:
 
 
 def _end(address: str, port: int, names: Names) -> str:
-    name = names.text(address)
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return host_port(names.text(address), port)
 
 
 def protocol(tracked: Tracked) -> str:

@@ -15,18 +15,15 @@ import struct
 from typing import NamedTuple, Self
 
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import DUMP, Request, attribute, attributes, family
+from knet.kernel.netlink_packing import NESTED, attribute, attributes, messages, netfilter_socket
+from knet.kernel.netlink_wire import DUMP, Request, family
 
-_NETFILTER = 12  # NETLINK_NETFILTER
 _SUBSYSTEM = 1 << 8  # NFNL_SUBSYS_CTNETLINK
 _NEW, _GET, _DELETE = (_SUBSYSTEM | number for number in range(3))  # IPCTNL_MSG_CT_*
 _REQUEST, _ACK, _CREATE = 0x1, 0x4, 0x400  # NLM_F_*
-_NESTED = 0x8000
 #: struct nlmsghdr and struct nfgenmsg
 _HEADER = struct.Struct("=IHHIIBBH")
-_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _GROUPS = (1, 2, 3)  # NFNLGRP_CONNTRACK_NEW, _UPDATE, _DESTROY
-_SO_RCVBUFFORCE = 33
 #: of events: a burst of so many bytes waits for its reader
 _BUFFER = 16 << 20
 # CTA_*
@@ -103,7 +100,7 @@ class Conntrack(Netlink):
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._socket = _open()
+        self._socket = netfilter_socket()
 
     def __enter__(self) -> Self:
         return self
@@ -116,8 +113,8 @@ class Conntrack(Netlink):
         """The connections that were opened to ``address:port``, before any translation; 0.0.0.0 and :: are any."""
         ports = attribute(_NUMBER, bytes([protocol])) + attribute(_DESTINATION_PORT, struct.pack(">H", port))
         matching = attribute(1, struct.pack("=I", _MATCHING)) + attribute(2, struct.pack("=I", 0))
-        body = attribute(_FILTER | _NESTED, matching)
-        body += attribute(_ORIGINAL | _NESTED, attribute(_PROTOCOL | _NESTED, ports))
+        body = attribute(_FILTER | NESTED, matching)
+        body += attribute(_ORIGINAL | NESTED, attribute(_PROTOCOL | NESTED, ports))
         what = f"conntrack -L --orig-dst {address} --dport {port}"
         found = [_tracked(message.body).flow for message in self.dump(_request(_GET, what, address, body, DUMP))]
         # the address is left to us, and a kernel that does not know the filter answers with everything
@@ -132,10 +129,10 @@ class Conntrack(Netlink):
         ports = attribute(_NUMBER, bytes([flow.protocol]))
         for kind, number in ((_SOURCE_PORT, flow.source_port), (_DESTINATION_PORT, flow.destination_port)):
             ports += attribute(kind, struct.pack(">H", number))
-        pair = attribute(_IP | _NESTED, ends) + attribute(_PROTOCOL | _NESTED, ports)
+        pair = attribute(_IP | NESTED, ends) + attribute(_PROTOCOL | NESTED, ports)
         what = f"conntrack -D --orig-src {flow.source} --orig-dst {flow.destination} --dport {flow.destination_port}"
         try:
-            self.send(_request(_DELETE, what, flow.source, attribute(_ORIGINAL | _NESTED, pair)))
+            self.send(_request(_DELETE, what, flow.source, attribute(_ORIGINAL | NESTED, pair)))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 return False
@@ -157,10 +154,7 @@ class ConntrackEvents:
     """
 
     def __init__(self) -> None:
-        self._socket = _open()
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        for group in _GROUPS:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        self._socket = netfilter_socket(*_GROUPS, buffer=_BUFFER)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -170,19 +164,11 @@ class ConntrackEvents:
 
     def read(self) -> list[Event]:
         """Wait for news; OSError (ENOBUFS) where some have been lost."""
-        data, found, start = self._socket.recv(1 << 20), [], 0
-        while start + _HEADER.size <= len(data):
-            size, kind, flags = _HEADER.unpack_from(data, start)[:3]
-            what = "destroy" if kind == _DELETE else "new" if flags & _CREATE else "update"
-            found.append(Event(what, _tracked(data[start + _HEADER.size : start + size])))
-            start += (size + 3) & ~3
+        found = []
+        for message in messages(self._socket.recv(1 << 20)):
+            what = "destroy" if message.kind == _DELETE else "new" if message.flags & _CREATE else "update"
+            found.append(Event(what, _tracked(message.data[_HEADER.size :])))
         return found
-
-
-def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
-    opened.bind((0, 0))
-    return opened
 
 
 class _Message:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from knet.kernel.netlink import Netlink, NetlinkError
-from knet.kernel.netlink_wire import DUMP, Request, attribute, attributes, family
+from knet.kernel.netlink_packing import NESTED, attribute, attributes
+from knet.kernel.netlink_wire import DUMP, Request, family
 from knet.kernel.rtnl import netlink as protocol
 
 _GENERIC, _CONTROLLER = 16, 16  # NETLINK_GENERIC, GENL_ID_CTRL
@@ -129,7 +130,7 @@ class Ipvs(Netlink):
     def _composed(self, change: Change) -> Request:
         body = _named(change.server, change.scheduling if change.verb in "AE" else None)
         if change.verb in "aed":
-            body += attribute(_DEST | _NESTED, _real(change.real, change.weight))
+            body += attribute(_DEST | NESTED, _real(change.real, change.weight))
         return _request(self._family, _COMMANDS[change.verb], f"ipvsadm {change}", body)
 
 
@@ -146,7 +147,6 @@ def available() -> bool:
 
 # ---- on the wire: linux/ip_vs.h -------------------------------------------------------------------------------------
 
-_NESTED = 0x8000
 _COMMANDS = {"A": 1, "E": 2, "D": 3, "list": 4, "a": 5, "e": 6, "d": 7, "list reals": 8}
 _AF, _PROTOCOL, _ADDRESS, _PORT, _SCHEDULER, _FLAGS, _TIMEOUT, _NETMASK = 1, 2, 3, 4, 6, 7, 8, 9
 _R_ADDRESS, _R_PORT, _R_METHOD, _R_WEIGHT, _R_UPPER, _R_LOWER, _R_ACTIVE, _R_INACTIVE, _R_FAMILY = (*range(1, 9), 11)
@@ -189,7 +189,7 @@ def _named(server: Server, scheduling: Scheduling | None = None) -> bytes:
         body += attribute(_SCHEDULER, scheduling.scheduler.encode() + b"\0")
         body += attribute(_FLAGS, struct.pack("=II", flags, 0xFFFFFFFF)) + _u32(_TIMEOUT, scheduling.persistence)
         body += _u32(_NETMASK, 0xFFFFFFFF if af == socket.AF_INET else 128)
-    return attribute(_SERVICE | _NESTED, body)
+    return attribute(_SERVICE | NESTED, body)
 
 
 def _real(real: Real, weight: int) -> bytes:

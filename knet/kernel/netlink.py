@@ -12,16 +12,16 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 from knet.kernel.namespaces import Namespaces, entered
+from knet.kernel.netlink_packing import HEADER, messages
 from knet.kernel.netlink_wire import Request
 from knet.kernel.rtnl import netlink as protocol
 
 #: struct nlmsghdr: length, type, flags, sequence number, port; the kernel fills the port in
-_HEADER = struct.Struct("=IHHII")
 _SEQUENCE, _SEQUENCE_AT = struct.Struct("=I"), 8
 _NETLINK_CAP_ACK = 10  # an acknowledgement need not repeat the request
 _OPTIONS = (
@@ -39,7 +39,7 @@ _BATCH = 64
 class _Refusal(protocol.nlmsgerr):  # type: ignore[misc]
     """An acknowledgement as `_NETLINK_CAP_ACK` has it: of the request only the header is repeated."""
 
-    fields = (*protocol.nlmsgerr.fields, ("request", f"{_HEADER.size}s"))
+    fields = (*protocol.nlmsgerr.fields, ("request", f"{HEADER.size}s"))
 
 
 class NetlinkError(OSError):
@@ -90,7 +90,7 @@ class Netlink:
         failure: NetlinkError | None = None
         waiting = len(requests)
         while waiting:
-            for kind, flags, sequence, data in _messages(self._socket.recv(65536)):
+            for kind, flags, sequence, data in messages(self._socket.recv(65536)):
                 if kind != protocol.NLMSG_ERROR or not first <= sequence < first + len(requests):
                     continue  # the answer to a dump that was interrupted by an exception
                 waiting -= 1
@@ -118,7 +118,7 @@ class Netlink:
         answers: list[Any] = []
         consistent = True
         while True:
-            for kind, flags, sequence, data in _messages(self._socket.recv(65536)):
+            for kind, flags, sequence, data in messages(self._socket.recv(65536)):
                 if sequence != self._sequence:
                     continue
                 consistent &= not flags & protocol.NLM_F_DUMP_INTR
@@ -164,18 +164,9 @@ def _open() -> socket.socket:
     return opened
 
 
-def _messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """The type, flags, sequence number and bytes of each message in one datagram."""
-    start = 0
-    while start + _HEADER.size <= len(datagram):
-        size, kind, flags, sequence, _port = _HEADER.unpack_from(datagram, start)
-        yield kind, flags, sequence, datagram[start : start + size]
-        start += (size + 3) & ~3
-
-
 def _error(kind: int, flags: int, data: bytes, what: str) -> NetlinkError | None:
     """The failure that an acknowledgement or the end of a dump reports, if it reports one: both begin with a number."""
-    number = -int(struct.unpack_from("=i", data, _HEADER.size)[0])
+    number = -int(struct.unpack_from("=i", data, HEADER.size)[0])
     if number == 0:
         return None
     if not flags & protocol.NLM_F_ACK_TLVS:

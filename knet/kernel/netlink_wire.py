@@ -13,7 +13,7 @@ import functools
 import re
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from knet.kernel.rtnl import netlink
@@ -68,25 +68,6 @@ def values(message: Any, *names: str) -> tuple[Any, ...]:
 def family(address: str) -> int:
     """AF_INET or AF_INET6, by the look of an address or a prefix."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
-_ATTRIBUTE = struct.Struct("=HH")
-#: of an attribute's type: it holds attributes; its number is in network order
-_FLAGS = 0xC000
-
-
-def attribute(kind: int, value: bytes) -> bytes:
-    """An attribute, for messages that are packed without pyroute2."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and value of each attribute."""
-    start = 0
-    while start + _ATTRIBUTE.size <= len(data):
-        size, kind = _ATTRIBUTE.unpack_from(data, start)
-        yield kind & ~_FLAGS, data[start + _ATTRIBUTE.size : start + size]
-        start += (size + 3) & ~3
 
 
 class Template:

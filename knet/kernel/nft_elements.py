@@ -16,9 +16,17 @@ from types import TracebackType
 from typing import NamedTuple
 
 from knet.kernel.netlink import NetlinkError
+from knet.kernel.netlink_packing import (
+    DONE,
+    ERROR,
+    HEADER,
+    NESTED,
+    attribute,
+    attributes,
+    messages,
+    netfilter_socket,
+)
 
-_NETLINK_NETFILTER = 12
-_NESTED = 0x8000
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_*
 _DELTABLE, _GETCHAIN, _GETRULE, _GETSET = (_SUBSYSTEM | number for number in (2, 4, 7, 10))
@@ -28,14 +36,12 @@ _SET_VARIABLE, _CHAIN_VARIABLE = (20,), (6, 8)
 _ANONYMOUS, _MAP = 1, 8  # NFT_SET_*
 _NEWSETELEM, _GETSETELEM, _DELSETELEM, _NEWGEN, _GETGEN = (_SUBSYSTEM | number for number in (12, 13, 14, 15, 16))
 _REQUEST, _ACK, _DUMP, _CREATE = 1, 4, 0x300, 0x400
-_ERROR, _DONE = 2, 3
-_SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
+_SO_SNDBUFFORCE = 32
 #: all of a batch goes in one send(2); the answers of a batch that is refused come at once, too
 _BUFFER = 64 << 20
 #: bytes of elements in one message
 _ROOM = 0xF000
 
-_HEADER = struct.Struct("=IHHII")  # nlmsghdr
 _FAMILY = struct.Struct("=BBH")  # nfgenmsg; the last is big-endian
 _ATTRIBUTE = struct.Struct("=HH")
 #: the headers of an element, of its key and of the key's value
@@ -65,31 +71,27 @@ def element(key: bytes, data: bytes = b"", remark: bytes = b"") -> bytes:
     """An element: its key's bytes, padded; what `verdict` or `value` made of its value; what `comment` made of one."""
     length = len(key)
     size = _ELEMENT.size + length + len(data) + len(remark)
-    return _ELEMENT.pack(size, 1 | _NESTED, 8 + length, 1 | _NESTED, 4 + length, 1) + key + data + remark
+    return _ELEMENT.pack(size, 1 | NESTED, 8 + length, 1 | NESTED, 4 + length, 1) + key + data + remark
 
 
 @functools.cache
 def verdict(text: str) -> bytes:
     """The value in a verdict map: ``drop``, ``goto CHAIN``, …"""
     name, _, chain = text.partition(" ")
-    code = _attribute(1, struct.pack(">i", _VERDICTS[name]))
-    target = _attribute(2, chain.encode() + b"\0") if chain else b""
-    return _attribute(2 | _NESTED, _attribute(2 | _NESTED, code + target))
+    code = attribute(1, struct.pack(">i", _VERDICTS[name]))
+    target = attribute(2, chain.encode() + b"\0") if chain else b""
+    return attribute(2 | NESTED, attribute(2 | NESTED, code + target))
 
 
 def value(data: bytes) -> bytes:
     """The value in a map of plain values, padded."""
-    return _VALUE.pack(8 + len(data), 2 | _NESTED, 4 + len(data), 1) + data
+    return _VALUE.pack(8 + len(data), 2 | NESTED, 4 + len(data), 1) + data
 
 
 def comment(text: str) -> bytes:
     """What ``comment "text"`` adds to an element."""
     data = text.encode()[:127] + b"\0"
     return _COMMENT.pack(6 + len(data), 6, 0, len(data)) + data + _PADDING[len(data) + 2 & 3]
-
-
-def _attribute(number: int, data: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(data), number) + data + bytes(-len(data) % 4)
 
 
 def key_of(one: bytes) -> bytes:
@@ -102,9 +104,9 @@ def read(one: bytes) -> tuple[bytes, bytes | str | None, str]:
     """An element taken apart: key, plain value or verdict (None in a set), comment."""
     found: bytes | str | None = None
     remark = ""
-    for number, data in _attributes(one[4:]):
+    for number, data in attributes(one[4:]):
         if number == 2:
-            [(kind, inner)] = _attributes(data)
+            [(kind, inner)] = attributes(data)
             found = inner if kind == 1 else _verdict_text(inner)
         elif number == 6:
             remark = data[2:].split(b"\0")[0].decode()
@@ -112,27 +114,17 @@ def read(one: bytes) -> tuple[bytes, bytes | str | None, str]:
 
 
 def _verdict_text(data: bytes) -> str:
-    parts = dict(_attributes(data))
+    parts = dict(attributes(data))
     name = _VERDICT_NAMES[struct.unpack(">i", parts[1])[0]]
     return f"{name} {parts[2].rstrip(bytes(1)).decode()}" if 2 in parts else name
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    while start + 4 <= len(data):
-        length, number = _ATTRIBUTE.unpack_from(data, start)
-        yield number & ~_NESTED, data[start + 4 : start + length]
-        start += (length + 3) & ~3
 
 
 class NftSocket:
     """A socket of the calling thread's network namespace.  Not to be shared between threads."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
-        self._socket.bind((0, 0))
-        for option in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+        self._socket = netfilter_socket(buffer=_BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _BUFFER)
         self._sequence = 0
 
     def __enter__(self) -> "NftSocket":
@@ -181,7 +173,7 @@ class NftSocket:
             yield self._list(number, container, said[start:])
 
     def _list(self, number: int, container: Container, said: Iterable[bytes]) -> bytes:
-        listed = _attribute(3 | _NESTED, b"".join(said))
+        listed = attribute(3 | NESTED, b"".join(said))
         flags = _CREATE if number == _NEWSETELEM else 0
         return self._message(number, flags, _where(container) + listed, container.family)
 
@@ -190,9 +182,9 @@ class NftSocket:
         found: dict[bytes, bytes] = {}
         self._socket.send(self._message(_GETSETELEM, _DUMP, _where(container), container.family))
         for kind, body in self._dumped():
-            if kind == _ERROR:
+            if kind == ERROR:
                 _raise_failure(body, f"nft list set {container.table} {container.name}")
-            for number, data in _attributes(body[_FAMILY.size :]) if kind == _NEWSETELEM else ():
+            for number, data in attributes(body[_FAMILY.size :]) if kind == _NEWSETELEM else ():
                 if number == 3:
                     _split(data, container.key_length, found)
         return found
@@ -203,37 +195,35 @@ class NftSocket:
         found: dict[tuple[str, str], bytes] = {}
         wanted = table.encode() + b"\0"
         for request, variable in ((_GETSET, _SET_VARIABLE), (_GETCHAIN, _CHAIN_VARIABLE), (_GETRULE, ())):
-            self._socket.send(self._message(request, _DUMP, _attribute(1, wanted), family))
+            self._socket.send(self._message(request, _DUMP, attribute(1, wanted), family))
             for kind, body in self._dumped():
-                if kind in (_ERROR, _DONE):
+                if kind in (ERROR, DONE):
                     _raise_failure(body, f"nft list table {table}", errno.ENOENT)
                     continue
-                attributes = dict(_attributes(body[_FAMILY.size :]))
-                if attributes[1] != wanted:
+                parts = dict(attributes(body[_FAMILY.size :]))
+                if parts[1] != wanted:
                     continue
-                name = attributes[_CHAIN_NAME if request == _GETCHAIN else 2].rstrip(b"\0").decode()
+                name = parts[_CHAIN_NAME if request == _GETCHAIN else 2].rstrip(b"\0").decode()
                 if request == _GETSET:
-                    flags = int.from_bytes(attributes.get(3, b""), "big")
+                    flags = int.from_bytes(parts.get(3, b""), "big")
                     if flags & _ANONYMOUS:
                         continue  # a part of the rule that uses it
                     what = "map" if flags & _MAP else "set", name
                 else:
                     what = "chain", name
-                said = b"".join(
-                    _attribute(number, data) for number, data in attributes.items() if number not in variable
-                )
+                said = b"".join(attribute(number, data) for number, data in parts.items() if number not in variable)
                 found[what] = found.get(what, b"") + said
         return found
 
     def generation(self) -> int:
         """The number of the ruleset's present state: every transaction, whoever's, adds one."""
         self._socket.send(self._message(_GETGEN, 0, b""))
-        [(_kind, body)] = _bodies(self._socket.recv(1 << 16))
-        return int.from_bytes(dict(_attributes(body[_FAMILY.size :]))[1], "big")
+        [message] = messages(self._socket.recv(1 << 16))
+        return int.from_bytes(dict(attributes(message.body[_FAMILY.size :]))[1], "big")
 
     def remove_table(self, family: int, table: str) -> bool:
         """Remove a table with all that is in it; False where there is none."""
-        name = _attribute(1, table.encode() + b"\0")
+        name = attribute(1, table.encode() + b"\0")
         try:
             self._batch([self._message(_DELTABLE, 0, name, family)], f"nft delete table {table}")
         except NetlinkError as error:
@@ -244,23 +234,23 @@ class NftSocket:
 
     def _message(self, number: int, flags: int, body: bytes, family: int = 0, resource: int = 0) -> bytes:
         self._sequence += 1
-        size = _HEADER.size + _FAMILY.size + len(body)
-        head = _HEADER.pack(size, number, flags | _REQUEST, self._sequence, 0)
+        size = HEADER.size + _FAMILY.size + len(body)
+        head = HEADER.pack(size, number, flags | _REQUEST, self._sequence, 0)
         return head + _FAMILY.pack(family, 0, socket.htons(resource)) + body
 
     def _dumped(self) -> Iterator[tuple[int, bytes]]:
         while True:
-            for kind, body in _bodies(self._socket.recv(1 << 20)):
-                yield kind, body
-                if kind in (_DONE, _ERROR):
+            for message in messages(self._socket.recv(1 << 20)):
+                yield message.kind, message.body
+                if message.kind in (DONE, ERROR):
                     return
 
     def _acknowledgements(self) -> Iterator[bytes]:
         """All of them are there when send(2) returns: one for the last message, one for each that was refused."""
-        yield from (body for _, body in _bodies(self._socket.recv(1 << 20)))
+        yield from (message.body for message in messages(self._socket.recv(1 << 20)))
         with contextlib.suppress(BlockingIOError):
             while True:
-                yield from (body for _, body in _bodies(self._socket.recv(1 << 20, socket.MSG_DONTWAIT)))
+                yield from (message.body for message in messages(self._socket.recv(1 << 20, socket.MSG_DONTWAIT)))
 
 
 def _raise_failure(body: bytes, what: str, *expected: int) -> None:
@@ -269,17 +259,8 @@ def _raise_failure(body: bytes, what: str, *expected: int) -> None:
         raise NetlinkError(number, what)
 
 
-def _bodies(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each message."""
-    start = 0
-    while start + _HEADER.size <= len(datagram):
-        size, kind, _flags, _sequence, _port = _HEADER.unpack_from(datagram, start)
-        yield kind, datagram[start + _HEADER.size : start + size]
-        start += (size + 3) & ~3
-
-
 def _where(container: Container) -> bytes:
-    return _attribute(1, container.table.encode() + b"\0") + _attribute(2, container.name.encode() + b"\0")
+    return attribute(1, container.table.encode() + b"\0") + attribute(2, container.name.encode() + b"\0")
 
 
 def _split(listed: bytes, key_length: int, found: dict[bytes, bytes]) -> None:

@@ -13,19 +13,16 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from knet.kernel.netlink_wire import attribute, attributes
+from knet.kernel.netlink_packing import DONE, ERROR, HEADER, attribute, attributes, messages, netfilter_socket
 
-_NETLINK_NETFILTER = 12
-_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_TRACE = 270, 1, 9  # NFNLGRP_NFTRACE
+_GROUP_TRACE = 9  # NFNLGRP_NFTRACE
 _SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
 _TRACE, _GETCHAIN, _GETRULE = _SUBSYSTEM | 17, _SUBSYSTEM | 4, _SUBSYSTEM | 7
 _NEWCHAIN, _NEWRULE = _SUBSYSTEM | 3, _SUBSYSTEM | 6
-_ERROR, _DONE = 2, 3
 _REQUEST, _DUMP = 1, 0x300
-_SO_RCVBUFFORCE = 33
 _BUFFER = 4 << 20
-#: struct nlmsghdr; struct nfgenmsg
-_HEADER, _GENERAL = struct.Struct("=IHHII"), struct.Struct("=BBH")
+#: struct nfgenmsg
+_GENERAL = struct.Struct("=BBH")
 
 #: NFPROTO_*
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -74,9 +71,7 @@ class Nftrace:
     """Listens in the calling thread's network namespace, until `close`; a file that can be selected."""
 
     def __init__(self) -> None:
-        self._socket = _open()
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_TRACE)
+        self._socket = netfilter_socket(_GROUP_TRACE, buffer=_BUFFER)
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -96,14 +91,14 @@ class Nftrace:
                 if error.errno != errno.ENOBUFS:
                     raise
                 continue
-            found += [_event(body) for kind, body in _messages(datagram) if kind == _TRACE]
+            found += [_event(message.body) for message in messages(datagram) if message.kind == _TRACE]
 
 
 class Chains:
     """Asks the calling thread's network namespace for single chains: what an event's names and handles stand for."""
 
     def __init__(self) -> None:
-        self._socket = _open()
+        self._socket = netfilter_socket()
 
     def close(self) -> None:
         self._socket.close()
@@ -130,32 +125,18 @@ class Chains:
 
     def _ask(self, number: int, flags: int, family: str, body: bytes) -> Iterator[tuple[int, bytes]]:
         data = _GENERAL.pack(_NUMBERS[family], 0, 0) + body
-        self._socket.send(_HEADER.pack(_HEADER.size + len(data), number, flags | _REQUEST, 0, 0) + data)
+        self._socket.send(HEADER.pack(HEADER.size + len(data), number, flags | _REQUEST, 0, 0) + data)
         while True:
-            for kind, answer in _messages(self._socket.recv(1 << 17)):
-                if kind in (_ERROR, _DONE):
+            for answer in messages(self._socket.recv(1 << 17)):
+                if answer.kind in (ERROR, DONE):
                     return
-                yield kind, answer[_GENERAL.size :] if kind not in (_ERROR, _DONE) else answer
+                yield answer.kind, answer.body[_GENERAL.size :]
                 if not flags & _DUMP:
                     return
 
 
-def _open() -> socket.socket:
-    opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
-    opened.bind((0, 0))
-    return opened
-
-
 def _name(text: str) -> bytes:
     return text.encode() + b"\0"
-
-
-def _messages(datagram: bytes) -> Iterator[tuple[int, bytes]]:
-    start = 0
-    while start + _HEADER.size <= len(datagram):
-        size, kind, *_ = _HEADER.unpack_from(datagram, start)
-        yield kind, datagram[start + _HEADER.size : start + size]
-        start += (size + 3) & ~3
 
 
 def _event(body: bytes) -> Event:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from knet.api.families import host_port
 from knet.api.names import SERVICE_NAME_LABEL
 from knet.api.objects import Endpoint as SliceEndpoint
 from knet.api.objects import EndpointSlice, Service
@@ -50,7 +51,7 @@ class Endpoint(NamedTuple):
     """on which machine it runs is known"""
 
     def __str__(self) -> str:
-        return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        return host_port(self.ip, self.port)
 
 
 Endpoints = tuple[Endpoint, ...]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import dnslib
 
+from knet.api.families import host_port
 from knet.inspect.names import Names
 from knet.kernel.bpf import VXLAN_PORT
 
@@ -45,7 +46,7 @@ class Ends(NamedTuple):
     def message(self, protocol: str, text: str, ports: tuple[int, int] | None = None, failure: bool = False) -> Message:
         source, destination = (self.names.text(address) for address in (self.source, self.destination))
         if ports is not None:
-            source, destination = (_with_port(*end) for end in zip((source, destination), ports, strict=True))
+            source, destination = (host_port(*end) for end in zip((source, destination), ports, strict=True))
         return Message(source, destination, protocol, text, self.ttl, failure)
 
 
@@ -241,7 +242,3 @@ def _about(network: Callable[[bytes, Names], Message], data: bytes, names: Names
 
 _NETWORKS: Mapping[int, Callable[[bytes, Names], Message]] = {0x0800: _ipv4, 0x0806: _arp, 0x86DD: _ipv6}
 _TRANSPORTS: Mapping[int, Callable[[bytes, Ends], Message]] = {1: _icmp, 6: _tcp, 17: _udp, 58: _icmp6}
-
-
-def _with_port(name: str, port: int) -> str:
-    return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from knet.api.families import host_port
 from knet.api.objects import JSON
 from knet.inspect.explain.connections import FORGOTTEN, Connection
 from knet.inspect.explain.difference import ADDED, CHANGED, GONE, NEW, REMOVED, SAME, Change
@@ -75,10 +76,8 @@ def connection(row: Connection) -> str:
     """``udp 10.244.1.9:40000 → 10.96.0.10:53 ⇒ 10.244.2.2:53 forgotten``"""
     flow = row.tracked.flow
     kind = {6: "tcp", 17: "udp", 132: "sctp"}.get(flow.protocol, str(flow.protocol))
-    ends = ((flow.source, flow.source_port), (flow.destination, flow.destination_port))
-    source, destination = (f"[{at}]:{port}" if ":" in at else f"{at}:{port}" for at, port in ends)
-    answering = f"[{flow.answered_by}]" if ":" in flow.answered_by else flow.answered_by
-    return f"{kind} {source} → {destination} ⇒ {answering}:{flow.answered_by_port} {row.fate}"
+    source, destination = host_port(flow.source, flow.source_port), host_port(flow.destination, flow.destination_port)
+    return f"{kind} {source} → {destination} ⇒ {host_port(flow.answered_by, flow.answered_by_port)} {row.fate}"
 
 
 def tag(line: str, owners: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import ipaddress
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from knet.api.families import host_port
 from knet.inspect.timeline.attempts import CUT, PATIENCE, REFUSED, UNANSWERED, UNREACHABLE, Attempt
 from knet.inspect.timeline.event import Event, short
 from knet.inspect.timeline.facts import Facts
@@ -77,5 +78,4 @@ def _added(events: Iterable[Event]) -> Iterator[bytes]:
 
 
 def _text(end: End) -> str:
-    address = ipaddress.ip_address(end.address)
-    return f"[{address}]:{end.port}" if address.version == 6 else f"{address}:{end.port}"
+    return host_port(str(ipaddress.ip_address(end.address)), end.port)

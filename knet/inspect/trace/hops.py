@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from knet.api.families import host_port
 from knet.kernel.neighbours import FdbEntry, Neighbour
 from knet.kernel.routes import Route
 
@@ -75,9 +76,7 @@ class Packet(NamedTuple):
 
 def ends(address: str, port: int) -> str:
     """``10.96.71.12:80``, ``[fd00::1]:80``, or the address alone."""
-    if not port:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return host_port(address, port) if port else address
 
 
 class Translation(NamedTuple):
