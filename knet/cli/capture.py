@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from knet.cli.terminal import PACKETS, Name, attached, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, out, time_of
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.errors import KnetError
 
@@ -34,12 +34,11 @@ def capture(
     count: Annotated[int, typer.Option("--count", "-c", min=0, help="End after so many packets.")] = 0,
     for_: Annotated[str, typer.Option("--for", metavar="TIME", help="End after a time: 5s, 500ms, 1m.")] = "",
     noise: Annotated[bool, typer.Option("--noise", help="With MLD, router solicitations, IGMP, STP, LLDP …")] = False,
-    namespace: Annotated[str, typer.Option("--namespace", "-N", help="Where pods, Services … are.")] = "default",
+    namespace: Namespace = "default",
     name: Name = DEFAULT_NAME,
 ) -> None:
     """Packets of any places at once, in one order of time, with names: as lines, or for Wireshark (-w)."""
     from knet.cluster.capturing import capturing
-    from knet.cluster.faults.plan import seconds
     from knet.inspect.capture.lines import Lines
     from knet.inspect.capture.pcapng import Pcapng
     from knet.inspect.capture.run import run
@@ -47,10 +46,7 @@ def capture(
 
     if write == "-" and sys.stdout.isatty():
         raise KnetError("pcapng is nothing for a terminal: knet capture … -w - | wireshark -k -i -")
-    try:
-        limit = seconds(for_) if for_ else 0.0
-    except ValueError as error:
-        raise KnetError(f"--for: {error}") from None
+    limit = time_of("--for", for_) if for_ else 0.0
     with (
         attached(name) as cluster,
         capturing(cluster, where or ["pod/*"], namespace, filter_, noise, _told) as (session, curiosity),

@@ -8,7 +8,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from knet.cli.terminal import PACKETS, Name, attached, columns, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, columns, out
 from knet.cluster import channel
 from knet.cluster.config import DEFAULT_NAME
 
@@ -26,9 +26,7 @@ def conntrack(
     ] = None,
     protocol: Annotated[str, typer.Option("--proto", metavar="PROTOCOL", help="tcp, udp, sctp or icmp only.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="What becomes of connections from now on.")] = False,
-    namespace: Annotated[
-        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where none is said.")
-    ] = "default",
+    namespace: Namespace = "default",
     json: Annotated[bool, typer.Option("--json", help="As JSON; with -f a line for each event.")] = False,
     name: Name = DEFAULT_NAME,
 ) -> None:

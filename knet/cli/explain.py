@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from knet.cli.terminal import PACKETS, Name, attached, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, out
 from knet.cluster import channel
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.errors import KnetError
@@ -25,9 +25,7 @@ def explain(
     file: Annotated[
         list[Path] | None, typer.Option("-f", "--filename", metavar="FILE", help="Manifests; - is stdin.")
     ] = None,
-    namespace: Annotated[
-        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where none is said.")
-    ] = "default",
+    namespace: Namespace = "default",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     name: Name = DEFAULT_NAME,
 ) -> None:
@@ -60,9 +58,7 @@ def explain(
 def rules(
     objects: Annotated[list[str], typer.Argument(metavar="OBJECT…", help="svc/web, pod/…, networkpolicy/…, node/n2.")],
     on: Annotated[list[str] | None, typer.Option("--on", metavar="MACHINE", help="On these machines only.")] = None,
-    namespace: Annotated[
-        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Where none is said.")
-    ] = "default",
+    namespace: Namespace = "default",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     name: Name = DEFAULT_NAME,
 ) -> None:

@@ -8,11 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from knet.cli.terminal import PACKETS, Name, attached, columns, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, columns, out, time_of
 from knet.cluster.channel import pretty
 from knet.cluster.config import DEFAULT_NAME
 from knet.cluster.errors import KnetError
-from knet.cluster.faults.plan import seconds
 
 app = typer.Typer()
 top = typer.Typer(no_args_is_help=True, help="Who uses how much, as kubectl top shows it for machines and pods.")
@@ -33,7 +32,7 @@ def flows(
     follow: Follow = False,
     for_: For = "1s",
     each: Annotated[bool, typer.Option("--each", help="Each connection by itself.")] = False,
-    namespace: Annotated[str, typer.Option("--namespace", "-N", help="Where pods, Services … are.")] = "default",
+    namespace: Namespace = "default",
     json: Json = False,
 ) -> None:
     """What flows: from whom, to which Service, to whom; states and rates there / back, the most bits first."""
@@ -73,10 +72,7 @@ def top_links(name: Name = DEFAULT_NAME, follow: Follow = False, for_: For = "1s
 
 
 def _time(text: str) -> float:
-    try:
-        found = seconds(text)
-    except ValueError as error:
-        raise KnetError(f"--for: {error}") from None
+    found = time_of("--for", text)
     if not found > 0:
         raise KnetError(f"--for {text}: a look takes some time")
     return found

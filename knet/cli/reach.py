@@ -19,7 +19,9 @@ def reach(
         list[str] | None, typer.Argument(metavar="[WHERE…]", help="Between these only: pod/web-0, svc/web, n1 …")
     ] = None,
     name: Name = DEFAULT_NAME,
-    namespace: Annotated[str, typer.Option("--namespace", metavar="NAMESPACE", help="Pods and Services of it.")] = "",
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-N", metavar="NAMESPACE", help="Pods and Services of it.")
+    ] = "",
     port: Annotated[int, typer.Option(help="Of pods and machines, and of Services that have it.")] = 80,
     proto: Annotated[str | None, typer.Option(metavar="tcp|udp|icmp", help="Default: tcp; with --basic icmp.")] = None,
     basic: Annotated[bool, typer.Option("--basic", help="The three requirements on a cluster's network.")] = False,

@@ -76,6 +76,16 @@ def known() -> str:
     return ", ".join(state.name for state in all_clusters()) or "none (knet up makes one)"
 
 
+def time_of(option: str, text: str) -> float:
+    """Seconds of what an option was given (``5s``, ``500ms``); KnetError for what is no time."""
+    from knet.cluster.faults.plan import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise KnetError(f"{option}: {error}") from None
+
+
 def attached(name: str) -> Any:
     """The running cluster as a `knet.Cluster`; KnetError where it is not up."""
     running(name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from knet.cli.terminal import PACKETS, Name, attached, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, out, time_of
 from knet.cluster.config import DEFAULT_NAME
 from knet.errors import KnetError
 
@@ -59,7 +59,7 @@ def timeline(
         str, typer.Argument(metavar="[OBJECT]", help="deployment/web, svc/web, pod/x, node/n1, and what belongs to it.")
     ] = "",
     name: Name = DEFAULT_NAME,
-    namespace: Annotated[str, typer.Option(metavar="NAME", help="Of OBJECT.")] = "default",
+    namespace: Namespace = "default",
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help=f"How far back: 10s, 5m (default: {SINCE:g}s).")
     ] = None,
@@ -75,7 +75,8 @@ def timeline(
     what happens while that runs and after, until nothing has happened for a second.
     """
     command: list[str] = context.meta.get(_COMMAND, [])
-    past, span = _seconds("--since", since), _seconds("--for", lasting)
+    given = ("--since", since), ("--for", lasting)
+    past, span = (None if text is None else time_of(option, text) for option, text in given)
     if follow and (command or lasting or html):
         raise KnetError("--follow goes with neither a command, --for nor --html: it has no end")
     if since and (command or lasting):
@@ -100,15 +101,6 @@ def timeline(
     _show(found, every, json, html)
     if code:
         raise typer.Exit(code)
-
-
-def _seconds(option: str, text: str | None) -> float | None:
-    from knet.cluster.faults.plan import seconds
-
-    try:
-        return None if text is None else seconds(text)
-    except ValueError as error:
-        raise KnetError(f"{option}: {error}") from None
 
 
 def _check_writable(path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from knet.cli.terminal import PACKETS, Name, attached, choice, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, choice, out
 from knet.cluster.config import DEFAULT_NAME
 
 app = typer.Typer()
@@ -23,9 +23,7 @@ def trace(
         ),
     ],
     name: Name = DEFAULT_NAME,
-    namespace: Annotated[
-        str, typer.Option("--namespace", metavar="NAMESPACE", help="Of pods and Services.")
-    ] = "default",
+    namespace: Namespace = "default",
     proto: Annotated[
         str, typer.Option(metavar=choice(("tcp", "udp", "icmp")), help="What to send.", show_default="tcp")
     ] = "",
