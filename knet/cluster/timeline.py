@@ -50,18 +50,14 @@ class Observatory:
 
     async def past(self, seconds: float) -> Timeline:
         """What happened in the last seconds."""
-        found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
+        found = _since(seconds)
         await gather(self._client, self._doors, found)
-        if self._name:
-            found.relations.check(self._name)
+        self._check(found)
         return self._timeline(found)
 
-    async def _begun(self, seconds: float) -> Gathered:
-        found = Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
-        await learn(self._client, found.relations)
+    def _check(self, found: Gathered) -> None:
         if self._name:
             found.relations.check(self._name)
-        return found
 
     def _mine(self, found: Gathered, events: list[Event]) -> list[Event]:
         return selected(events, self._name, found.relations) if self._name else events
@@ -88,7 +84,9 @@ class Observatory:
 
         ``call`` runs a coroutine on this loop for a thread that waits for it.
         """
-        found, batches = await self._begun(seconds), Batches()
+        found, batches = _since(seconds), Batches()
+        await learn(self._client, found.relations)
+        self._check(found)
         listening = await asyncio.to_thread(self._listen, found.relations.facts.udp_ports(self._names(found)))
         following = asyncio.create_task(self._follow(found, listening, batches))
         following.add_done_callback(lambda _: batches.put(None))
@@ -136,6 +134,11 @@ class Observatory:
 
 #: from the loop to the thread that waits; None is the end
 Batches = SimpleQueue[list[Event] | None]
+
+
+def _since(seconds: float) -> Gathered:
+    """What is to be gathered from so many seconds ago on."""
+    return Gathered(max(time.monotonic_ns() - round(seconds * 1e9), 0))
 
 
 class Recording:

@@ -191,33 +191,31 @@ class _Book:
         Of what nobody tracks, the end with the higher port has begun it.
         """
         for form, forth in ((ends, True), (ends.reversed, False)):
-            begun = self._begun(form)
+            begun = _followed(self._back, form)
             if begun in self._rows:
                 return begun, forth
         forth = ends.source_port >= ends.destination_port
         begun = self._guessed.setdefault(ends, self._guessed.get(ends.reversed, ends if forth else ends.reversed))
         return begun, begun == ends
 
-    def _begun(self, form: Ends) -> Ends:
-        for _ in range(_LONGEST):
-            if form not in self._back:
-                break
-            form = self._back[form]
-        return form
-
     def last(self, begun: Ends) -> Ends:
         """What has become of it when it gets to whom it is for."""
-        for _ in range(_LONGEST):
-            if begun not in self._onward:
-                break
-            begun = self._onward[begun]
-        return begun
+        return _followed(self._onward, begun)
 
     def state(self, begun: Ends) -> str:
         row = self._rows.get(begun)
         if row is None:
             return ""
         return row.state or ("" if row.replied else "unanswered")
+
+
+def _followed(steps: Mapping[Ends, Ends], ends: Ends) -> Ends:
+    """From translation to translation, to the last."""
+    for _ in range(_LONGEST):
+        if ends not in steps:
+            break
+        ends = steps[ends]
+    return ends
 
 
 def _ends(protocol: int, source: str, source_port: int, destination: str, destination_port: int) -> Ends:

@@ -7,6 +7,7 @@ import socket
 import struct
 from typing import NamedTuple
 
+from knet.inspect.icmp import IPV4_ERRORS, IPV6_ERRORS
 from knet.inspect.trace.hops import Packet
 
 _ETHERNET = 14
@@ -22,22 +23,14 @@ _FLAGS = {0x02: "SYN", 0x01: "FIN", 0x04: "RST", 0x08: "PSH", 0x10: "ACK"}
 #: type and code of errors; None: any code
 _ERRORS: dict[int, dict[tuple[int, int | None], str]] = {
     _ICMP: {
-        (3, 0): "network unreachable",
-        (3, 1): "host unreachable",
-        (3, 2): "protocol unreachable",
-        (3, 3): "port unreachable",
-        (3, 4): "fragmentation needed",
-        (3, 9): "network prohibited",
-        (3, 10): "host prohibited",
+        **IPV4_ERRORS,
         (3, 13): "prohibited",
         (3, None): "unreachable",
         (11, None): "time exceeded",
     },
     _ICMPV6: {
-        (1, 0): "no route",
+        **IPV6_ERRORS,
         (1, 1): "prohibited",
-        (1, 3): "address unreachable",
-        (1, 4): "port unreachable",
         (1, None): "unreachable",
         (2, None): "packet too big",
         (3, None): "time exceeded",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from knet.api.families import IPV6, family_of
+from knet.inspect.icmp import IPV4_ERRORS, IPV6_ERRORS
 
 #: what is heard of a probe
 ARRIVED, ANSWERED, REFUSED, UNREACHABLE = "arrived", "answered", "refused", "unreachable"
@@ -139,24 +140,16 @@ def _read_icmp(packet: bytes, address: str) -> Heard | None:
 
 _READERS = {"tcp": _read_tcp, "udp": _read_udp, "icmp": _read_icmp}
 
-#: why, by type and code; RFC 792, 1812 and 4443
+#: why, by type and code
 _UNREACHABLE = {
     4: {
-        (3, 0): "network unreachable",
-        (3, 1): "host unreachable",
-        (3, 2): "protocol unreachable",
-        (3, 3): "port unreachable",
-        (3, 4): "fragmentation needed",
-        (3, 9): "network prohibited",
-        (3, 10): "host prohibited",
+        **IPV4_ERRORS,
         (3, 13): "administratively prohibited",
         (11, 0): "TTL exceeded: it goes round in a circle",
     },
     6: {
-        (1, 0): "no route",
+        **IPV6_ERRORS,
         (1, 1): "administratively prohibited",
-        (1, 3): "address unreachable",
-        (1, 4): "port unreachable",
         (1, 5): "prohibited by policy",
         (1, 6): "route rejected",
         (2, 0): "packet too big",
