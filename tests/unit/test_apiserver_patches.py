@@ -160,11 +160,12 @@ CHANGES = st.one_of(
 
 
 def lasting(value: Any) -> Any:
-    """An answer without what is of the moment."""
+    """An answer without what is of the moment, as is the order of managers: that of the seconds in which they wrote."""
     metadata = dict(value.get("metadata", {}))
     metadata.pop("resourceVersion", None)
     rows = metadata.pop("managedFields", [])
-    return {**value, "metadata": metadata}, [{**row, "time": ""} for row in rows]
+    rows = [{**row, "time": ""} for row in rows]
+    return {**value, "metadata": metadata}, sorted(rows, key=lambda row: (row["manager"], row["operation"], str(row)))
 
 
 @settings(
