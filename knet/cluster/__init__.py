@@ -1,7 +1,8 @@
 """The composition root: what a cluster is asked to be, its supervisor, and the `Cluster` facade for scripts.
 
 On the host: `launch` (up, down), `state` (every trace on disk), `kubeconfig`, `facade`.  Inside the cluster's own
-namespaces: `boot` → `supervisor` (PID 1), which builds the machines and has the `zygote` fork the `components`.
+namespaces: `boot` → `supervisor` (PID 1), which has an `emulation`, machines and `processes` (forks of the `zygote`, as
+the table of `components` says), brings it up (`startup`) and answers requests (`control`).
 """
 
 from typing import TYPE_CHECKING, Any

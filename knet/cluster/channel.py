@@ -2,7 +2,7 @@
 
 Sequenced packets keep message boundaries, so there is no framing, no partial read and no event loop needed: one
 send, one receive.  `Message` is what the supervisor tells whoever brought it up; requests and answers of the
-control socket are plain dicts, looked up in one table (`knet.cluster.supervisor`).
+control socket are plain dicts, looked up in one table (`knet.cluster.control`).
 """
 
 import os

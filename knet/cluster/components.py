@@ -40,8 +40,9 @@ class Component:
     options: dict[str, Any] = field(hash=False)
     #: option → file of the host that is opened for it to append to; the option gets the descriptor
     appends: dict[str, str] = field(hash=False, default_factory=dict)
-    #: option → Unix address in the machine's network that is listened at before the component runs; likewise
-    listens: dict[str, str] = field(hash=False, default_factory=dict)
+    #: option → Unix addresses in the machine's network, or IP addresses and ports, that are listened at before the
+    #: component runs; likewise
+    listens: dict[str, tuple[str | tuple[str, int], ...]] = field(hash=False, default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -112,6 +113,7 @@ def _control_plane(config: ClusterConfig, state: StateDir, machine: Machine) -> 
             **({"audit_policy": rules} if (rules := config.audit_rules()) else {}),
         },
         {"audit_fds": config.audit_log} if config.audit_log else {},
+        {"listen_fds": tuple((address, API_PORT) for address in machine.addresses)},
     )
     yield Component(
         "kube-controller-manager",
@@ -200,7 +202,7 @@ def _node(config: ClusterConfig, state: StateDir, machine: Machine) -> Iterable[
         "knet.cluster.agent",
         {"parts": [{"module": module, "options": row} for module, row in _parts(config, machine, kubeconfig)]},
         # where nobody listens, the kubelet has nothing to wait for
-        listens={"listen_fds": isolation.ADDRESS} if config.policy != "none" else {},
+        listens={"listen_fds": (isolation.ADDRESS,)} if config.policy != "none" else {},
     )
 
 

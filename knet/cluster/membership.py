@@ -1,6 +1,6 @@
 """Machines that join and leave a running cluster: what a user's side has to do.
 
-The supervisor plugs a machine in or pulls it out (`knet.cluster.supervisor`).  Before a machine leaves, its pods are
+The supervisor plugs a machine in or pulls it out (`knet.cluster.emulation`).  Before a machine leaves, its pods are
 moved as ``kubectl drain`` moves them; after it, its Node is deleted, and with it what the others know of its pods.
 """
 
