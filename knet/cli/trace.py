@@ -5,8 +5,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from knet.cli.terminal import PACKETS, Name, Namespace, attached, choice, out
+from knet.cli.terminal import PACKETS, Name, Namespace, attached, choice, out, time_of
 from knet.cluster.config import DEFAULT_NAME
+from knet.errors import KnetError
 
 app = typer.Typer()
 
@@ -31,13 +32,21 @@ def trace(
     ipv6: Annotated[bool, typer.Option("-6", help="To the target's IPv6 address.")] = False,
     source_port: Annotated[int, typer.Option(metavar="PORT", help="Send from this port.", show_default="any")] = 0,
     size: Annotated[int, typer.Option(metavar="BYTES", help="Payload of an udp or icmp probe.", show_default="56")] = 0,
+    live: Annotated[
+        bool, typer.Option("--live", help="Send nothing: follow the next packet of a connection that is there anyway.")
+    ] = False,
+    for_: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="How long to wait for it.", show_default="10s")
+    ] = "",
     rules: Annotated[bool, typer.Option("--rules/--no-rules", help="Have machines tell which rules match.")] = True,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Send one packet and follow it there and back: each hop, and the object that caused it.
+    """Send one packet (or --live: wait for one) and follow it there and back: each hop, and the object that caused it.
 
     Exit code 0 where it was delivered, 1 where it was not.
     """
+    if for_ and not live:
+        raise KnetError("--for says how long to wait for a packet of somebody else's: with --live")
     with attached(name) as cluster:
         found = cluster.trace(
             source,
@@ -49,6 +58,7 @@ def trace(
             source_port=source_port,
             size=size,
             rules=rules,
+            live=(time_of("--for", for_) if for_ else 10.0) if live else 0.0,
         )
     from knet.inspect.trace import report
 

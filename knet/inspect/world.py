@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
-from knet.api.families import IPV4
+from knet.api.families import IPV4, family_of
 from knet.api.ingress import Ingress
 from knet.api.names import CLUSTER_CIDR, CLUSTER_DNS, SERVICE_CIDR, SERVICE_NAME_LABEL
 from knet.api.networking import NetworkPolicy
@@ -153,6 +153,23 @@ class World:
             found |= dict.fromkeys(addresses_of(service), owner)
         found |= {address: Owner("pod", pod.name, pod.namespace) for address, pod in self.pod_at.items()}
         return found
+
+    def translations(self, address: str, port: int) -> frozenset[tuple[str, int]]:
+        """To which addresses and ports a connection to these may be sent on, with themselves among them."""
+        owner = self.owners.get(address, Owner("", ""))
+        found = {(address, port)}
+        for key, service in self.services.items():
+            by_node_port = owner.kind == "node" and port in (row.nodePort for row in service.spec.ports)
+            if by_node_port or owner == Owner("service", key.name, key.namespace):
+                found |= {
+                    (endpoint, row.port or 0)
+                    for part in self.slices_of.get(key, ())
+                    if part.addressType == family_of(address)
+                    for row in part.ports
+                    for member in part.endpoints
+                    for endpoint in member.addresses
+                }
+        return frozenset(found)
 
 
 def addresses_of(service: Service) -> tuple[str, ...]:

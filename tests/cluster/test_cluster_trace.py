@@ -5,6 +5,7 @@ What is broken in twelve ways: tests/cluster/test_cluster_diagnosis.py.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,6 +91,51 @@ def test_a_road(cluster: Cluster, road: str) -> None:
     found = cluster.trace(source, target, **options)
     assert found.findings == () or not found.delivered
     assert traces.text(cluster, found) == traces.golden()[road]
+
+
+TALKER = """
+import socket, time
+connection = socket.create_connection(("{}", 80))
+while True:
+    connection.send(b"GET / HTTP/1.1\\r\\nHost: far\\r\\n\\r\\n")
+    connection.recv(9999)
+    time.sleep(0.1)
+"""
+
+
+def test_a_packet_of_a_connection_that_stands(cluster: Cluster) -> None:
+    """It is not translated by rules any more, but by what is tracked."""
+    script = TALKER.format(cluster.get("service/far")["spec"]["clusterIP"])
+    container = {"name": "c", "image": "python", "command": ["python3", "-c", script]}
+    spec = {"nodeName": "n1", "terminationGracePeriodSeconds": 0, "containers": [container]}
+    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "talker"}, "spec": spec})
+    cluster.wait("pod/talker", "Ready", timeout=120)
+    begun = cluster.trace("pod/talker", "svc/far", live=30)
+    port = begun.probe.packet.source_port
+    found = cluster.trace("pod/talker", "svc/far", live=30, source_port=port)
+    assert (found.findings, found.probe.packet.flags, found.probe.packet.source_port) == ((), "PSH,ACK", port)
+    text = re.sub(r"(PSH,)?ACK", "ACK", traces.text(cluster, found))  # by the server's answer, or its kernel alone
+    assert text == traces.golden()["live, pod to Service, other machine, iptables"]
+    cluster.delete("pod/talker")
+
+
+def test_the_next_packet_of_a_machine_is_found_behind_its_translation(cluster: Cluster) -> None:
+    address = cluster.get("service/far")["spec"]["clusterIP"]
+    with cluster.machine("n1").popen([sys.executable, "-c", TALKER.format(address)]) as talker:
+        found = cluster.trace("n1", "svc/far", live=30)
+        talker.kill()
+    assert (found.findings, found.outcome, found.probe.packet.destination) == ((), "delivered", address)
+    assert found.way(THERE)[-1].site == "pod/default/web-2"
+    assert found.way(BACK)[-1].site == "n1"
+
+
+def test_who_sends_nothing_is_not_waited_for_for_ever(cluster: Cluster) -> None:
+    done = knet("trace", "--name", NAME, "pod/client", "svc/far", "--live", "--for", "300ms", check=False)
+    said = "pod/default/client sent nothing by tcp to svc/far within 0.3 s that wants an answer; without --live"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    done = knet("trace", "--name", NAME, "pod/client", "dns", "--live", "--dns", "web", check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,8 @@ class Seen(NamedTuple):
     sequence: int = 0
     """of TCP"""
     acknowledged: int = 0
+    length: int = 0
+    """bytes of TCP's payload, with those that were not captured"""
     payload: bytes = b""
     """of UDP and of an echo"""
     identifier: int = 0
@@ -112,23 +114,25 @@ def packet(data: bytes) -> Seen | None:
 def _ipv4(data: bytes) -> Seen:
     size, ttl, protocol = int.from_bytes(data[2:4], "big"), data[8], data[9]
     source, destination = (socket.inet_ntop(socket.AF_INET, data[at : at + 4]) for at in (12, 16))
-    rest = data[(data[0] & 15) * 4 : size]
-    return _transport(
-        Packet(NAMES.get(protocol, str(protocol)), source, 0, destination, 0, ttl, "", size), protocol, rest
-    )
+    header = (data[0] & 15) * 4
+    ip = Packet(NAMES.get(protocol, str(protocol)), source, 0, destination, 0, ttl, "", size)
+    return _transport(ip, protocol, data[header:size], size - header)
 
 
 def _ipv6(data: bytes) -> Seen:
     length, protocol, ttl = int.from_bytes(data[4:6], "big"), data[6], data[7]
     source, destination = (socket.inet_ntop(socket.AF_INET6, data[at : at + 16]) for at in (8, 24))
     rest = data[40 : 40 + length]
+    left = length
     while protocol in _EXTENSIONS:
-        protocol, rest = rest[0], rest[(rest[1] + 1) * 8 :]
+        extension = (rest[1] + 1) * 8
+        protocol, rest, left = rest[0], rest[extension:], left - extension
     name = NAMES.get(protocol, str(protocol))
-    return _transport(Packet(name, source, 0, destination, 0, ttl, "", length + 40), protocol, rest)
+    return _transport(Packet(name, source, 0, destination, 0, ttl, "", length + 40), protocol, rest, left)
 
 
-def _transport(ip: Packet, protocol: int, rest: bytes) -> Seen:
+def _transport(ip: Packet, protocol: int, rest: bytes, length: int) -> Seen:
+    """``rest``: as much of what follows IP's headers as was captured, of ``length`` bytes."""
     if protocol in (_TCP, _UDP):
         source, destination = struct.unpack_from(">HH", rest)
         ip = ip._replace(source_port=source, destination_port=destination)
@@ -139,8 +143,10 @@ def _transport(ip: Packet, protocol: int, rest: bytes) -> Seen:
         if len(rest) < 14:  # as an ICMP error quotes it
             return Seen(ip, sequence=sequence)
         words = [name for bit, name in _FLAGS.items() if rest[13] & bit]
-        acknowledged = int.from_bytes(rest[8:12], "big")
-        return Seen(ip._replace(flags=",".join(words)), sequence=sequence, acknowledged=acknowledged)
+        acknowledged, payload = int.from_bytes(rest[8:12], "big"), length - (rest[12] >> 4) * 4
+        return Seen(
+            ip._replace(flags=",".join(words)), sequence=sequence, acknowledged=acknowledged, length=max(payload, 0)
+        )
     if protocol in (_ICMP, _ICMPV6):
         return _icmp(ip, protocol, rest)
     return Seen(ip)

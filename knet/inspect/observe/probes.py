@@ -12,9 +12,11 @@ import socket
 import struct
 from typing import NamedTuple, Protocol
 
+from knet.inspect.observe.frames import Seen
 from knet.inspect.observe.frames import packet as read_packet
-from knet.inspect.observe.mark import Mark
+from knet.inspect.observe.mark import Mark, Recognising
 from knet.inspect.trace.hops import Packet
+from knet.kernel.sniffer import Sniffed
 
 _TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ, _SEND_QUEUE = 19, 20, 21, 2
 _ICMP_ECHO, _ICMPV6_ECHO = 8, 128
@@ -31,17 +33,25 @@ class Answer(NamedTuple):
 
 
 class Sender(Protocol):
-    """A probe's socket, to be made and used in the source's network namespace; a file that can be selected."""
+    """Who sends what is followed: a probe's socket, to be made and used in the source's network namespace, or
+    somebody else (`knet.inspect.observe.live`); a file that can be selected."""
 
-    mark: Mark
+    @property
+    def mark(self) -> Recognising: ...
+
     writes: bool
-    """whether the answer is told by the socket becoming writable, else by its becoming readable"""
+    """whether the answer is told by the file becoming writable, else by its becoming readable"""
+    waits: float
+    """seconds that it may take until it sends, beside those in which a packet is lost"""
 
     def send(self) -> Answer | None:
         """Send; an answer where the kernel refuses at once."""
 
-    def packet(self) -> Packet:
-        """What was sent: its addresses, as the socket has them."""
+    def hear(self, space: str, sniffed: Sniffed, seen: Seen) -> None:
+        """Told of all that is captured, before it is asked whose it is."""
+
+    def packet(self) -> Packet | None:
+        """What was sent: its addresses, as the socket has them.  None: nothing was."""
 
     def fileno(self) -> int: ...
 
@@ -71,6 +81,7 @@ class _Socket:
     """What all senders share."""
 
     writes = False
+    waits = 0.0
 
     def __init__(self, kind: socket.SocketKind, address: str, port: int, protocol: int = 0) -> None:
         self._peer = (address, port)
@@ -81,6 +92,9 @@ class _Socket:
 
     def close(self) -> None:
         self._socket.close()
+
+    def hear(self, space: str, sniffed: Sniffed, seen: Seen) -> None:
+        """Nothing: what was sent is known."""
 
     def _connect(self) -> Answer | None:
         number = self._socket.connect_ex(self._peer)

@@ -6,13 +6,14 @@ the probe has been seen for longer than the links can hold it back.
 
 import selectors
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple
 
-from knet.inspect.observe.frames import Seen, frame
+from knet.inspect.observe.frames import Seen, frame, packet
 from knet.inspect.observe.probes import Answer, Sender
 from knet.inspect.trace.hops import BACK, THERE
 from knet.kernel import bpf, nft
@@ -20,6 +21,9 @@ from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.nftrace import Event, Nftrace
 from knet.kernel.packets import OUTGOING, TO_OTHERS
 from knet.kernel.sniffer import Sniffed, Sniffer
+
+#: of packets, and of each namespace's rules' traces: what came last, while nobody knows yet what is to be followed
+_KEPT = 1 << 15
 
 
 class Sight(NamedTuple):
@@ -63,8 +67,10 @@ class Watch:
         self._closing: list[Callable[[], None]] = []
         self._sniffers: dict[str, Sniffer] = {}
         self._traces: dict[str, Nftrace] = {}
-        self._raw: list[tuple[str, Sniffed]] = []
-        self._events: dict[str, list[Event]] = {name: [] for name in spaces}
+        self._raw: deque[tuple[str, Sniffed]] = deque(maxlen=_KEPT)
+        self._events: dict[str, deque[Event]] = {name: deque(maxlen=_KEPT) for name in spaces}
+        self._told: dict[str, bool] = {}
+        """whether what a namespace's rules tell of just now is what is followed"""
         self._dropped = False
         taken = bpf.program(sender.mark.filter())
         try:
@@ -106,7 +112,7 @@ class Watch:
             ready = selectors.EVENT_WRITE if self._sender.writes else selectors.EVENT_READ
             if answer is None:
                 selector.register(self._sender, ready, self._sender)
-            since, wait = time.monotonic(), patience
+            since, wait = time.monotonic(), self._sender.waits + patience
             while answer is None and not self._dropped:
                 found = selector.select(max(since + wait - time.monotonic(), 0))
                 if not found:
@@ -127,24 +133,27 @@ class Watch:
         for name, sniffer in self._sniffers.items():
             for row in sniffer.read():
                 seen = frame(row.packet.data)
-                if seen is not None and self._sender.mark.way(seen):
-                    ours = True
-                    self._raw.append((name, row))
-                elif self._sender.mark.protocol == "udp" and seen is not None:
-                    self._raw.append((name, row))  # an answer, perhaps, that was read before what it answers
+                if seen is None:
+                    continue
+                self._raw.append((name, row))  # an answer, perhaps, that was read before what it answers
+                self._sender.hear(name, row, seen)
+                ours |= bool(self._sender.mark.way(seen))
         for name, trace in self._traces.items():
             for event in trace.read():
                 self._events[name].append(event)
-                self._dropped |= event.verdict == "drop"
+                if event.network:
+                    first = packet(event.network + event.transport)
+                    self._told[name] = first is not None and bool(self._sender.mark.way(first))
+                self._dropped |= event.verdict == "drop" and self._told.get(name, False)
         return ours
 
     def _sorted(self, answer: Answer | None) -> Watched:
         """By time; within a namespace in the order in which packets passed."""
-        found = Watched(events={name: events for name, events in self._events.items() if events}, answer=answer)
-        for name, (interface, packet) in sorted(self._raw, key=lambda row: row[1].packet.time):
-            seen = frame(packet.data)
+        found = Watched(events={name: list(rows) for name, rows in self._events.items() if rows}, answer=answer)
+        for name, (interface, row) in sorted(self._raw, key=lambda row: row[1].packet.time):
+            seen = frame(row.data)
             way = self._sender.mark.way(seen) if seen is not None else ""
             if seen is not None and way in (THERE, BACK):
-                out, foreign = packet.kind == OUTGOING, packet.kind == TO_OTHERS
-                found.sights.append(Sight(name, interface, out, foreign, packet.time, seen, way))
+                out, foreign = row.kind == OUTGOING, row.kind == TO_OTHERS
+                found.sights.append(Sight(name, interface, out, foreign, row.time, seen, way))
         return found

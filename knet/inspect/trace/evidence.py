@@ -32,6 +32,8 @@ class Probe:
     """with the addresses that the sender knows; its source address is what the sender's routes choose"""
     target: str = ""
     """as the user named it: svc/web:80"""
+    live: bool = False
+    """somebody else sent it, whose connection it is of"""
 
 
 @dataclass(frozen=True)

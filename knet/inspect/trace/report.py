@@ -16,7 +16,8 @@ def lines(trace: Trace) -> Iterator[str]:
     """The whole report, with rich's markup."""
     packet = trace.probe.packet
     source, target = ends(packet.source, packet.source_port), ends(packet.destination, packet.destination_port)
-    yield f"{packet.protocol} {escape(source)} → {escape(target)}  [dim]{escape(trace.probe.target)}[/]"
+    live = "live " if trace.probe.live else ""
+    yield f"{live}{packet.protocol} {escape(source)} → {escape(target)}  [dim]{escape(trace.probe.target)}[/]"
     number, before = 0, 0
     for way, title in ((THERE, ""), (BACK, "and back")):
         hops = [(at, hop) for at, hop in enumerate(trace.hops) if hop.way == way]
@@ -147,7 +148,7 @@ def _end(trace: Trace) -> Iterator[str]:
     if trace.evidence.error:
         yield f"{'':{_INDENT}}[dim]told[/]      {short(trace.probe.site)}: {trace.evidence.error}"
     if trace.ruled:
-        yield f"[dim]{', '.join(trace.ruled)} had the table {TABLE} for the time of the probe; --no-rules: none[/]"
+        yield f"[dim]{', '.join(trace.ruled)} had the table {TABLE} for the time of the trace; --no-rules: none[/]"
 
 
 def _answer(trace: Trace) -> str:

@@ -10,8 +10,9 @@ from knet.client.controller import Key
 from knet.errors import KnetError
 from knet.inspect.inventory import MACHINE, POD, SWITCH, Choice, Spot, spot_of, spot_of_pod
 from knet.inspect.observe import probes, rules
+from knet.inspect.observe.live import Overheard
 from knet.inspect.observe.lookups import Asked
-from knet.inspect.observe.mark import Mark
+from knet.inspect.observe.mark import Recognising
 from knet.inspect.observe.rules import Root, Words
 from knet.inspect.observe.watch import Watch, Watched
 from knet.inspect.observe.way import Observed, Way
@@ -54,6 +55,8 @@ class Request(NamedTuple):
     size: int = 0
     rules: bool = True
     """whether machines may be given a rule that has the kernel tell which rules match"""
+    live: float = 0.0
+    """send nothing, but wait so many seconds for a packet of a connection that is there anyway"""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Trace:
 def trace(world: World, sites: Sites, request: Request) -> Trace:
     """KnetError for what cannot be asked; OSError and RulesError where the kernel refuses to watch."""
     begun = time.monotonic()
+    if request.live and (request.question or request.size):
+        raise KnetError("a live connection has its own packets: leave --dns and --size away")
     inventory = sites.inventory
     origin = source(inventory, request.source, request.namespace)
     if origin.kind == POD and Key(origin.namespace, origin.name) not in world.pods:  # which was read a moment later
@@ -109,9 +114,9 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
     with contextlib.closing(_Kernels(spaces, machines)) as kernels:
         # with a port of its own choice it is no connection that anybody knows
         asked = Packet(to.protocol, "", request.source_port, to.address, to.port)
-        known = kernels.known(machines, asked) if request.source_port else {}
+        known = kernels.known(machines, asked) if request.source_port or request.live else {}
         try:
-            watched, probe, mark = _probed(home, to, spaces, ruled, request, _patience(world))
+            watched, probe, mark = _probed(world, home, to, spaces, ruled, request)
         except RulesError as error:
             raise KnetError(f"the kernel does not trace rules ({error}); try: --no-rules") from None
         if home.held and not home.alive:
@@ -163,22 +168,36 @@ def _patience(world: World) -> float:
 
 
 def _probed(
-    home: Site, to: Destination, spaces: Mapping[str, int], ruled: frozenset[str], request: Request, patience: float
-) -> tuple[Watched, Probe, Mark]:
-    """Send the probe, with all ears open; nothing of it is left afterwards."""
+    world: World, home: Site, to: Destination, spaces: Mapping[str, int], ruled: frozenset[str], request: Request
+) -> tuple[Watched, Probe, Recognising]:
+    """Send the probe, or wait for whoever sends, with all ears open; nothing of it is left afterwards."""
     with entered(Namespaces({"net": home.netns})):
-        try:
-            sender = probes.prepared(to.protocol, to.address, to.port, request.source_port, request.size, to.question)
-        except OSError as error:
-            raise KnetError(f"{home.name} cannot send from port {request.source_port}: {error.strerror}") from None
+        sender = _sender(world, home, to, request)
     with contextlib.closing(sender), Watch(sender, spaces, ruled) as watch:
         with entered(Namespaces({"net": home.netns})):
             await_stamps()
-        watched = watch.run(patience, ANSWERING)
+        watched = watch.run(_patience(world), ANSWERING)
         packet = sender.packet()
+    if packet is None:
+        port = f" from port {request.source_port}" if request.source_port else ""
+        raise KnetError(
+            f"{home.name} sent nothing{port} by {to.protocol} to {to.text} within {request.live:g} s that wants an "
+            "answer; without --live a probe is sent"
+        )
     if packet.source in _NOWHERE:
         packet = packet._replace(source="", source_port=0)
-    return watched, Probe(home.name, packet, to.text), sender.mark
+    return watched, Probe(home.name, packet, to.text, live=bool(request.live)), sender.mark
+
+
+def _sender(world: World, home: Site, to: Destination, request: Request) -> probes.Sender:
+    if request.live:
+        ends = world.translations(to.address, to.port)
+        end = to.address, to.port
+        return Overheard(home.name, home.netns, to.protocol, end, ends, request.source_port, request.live)
+    try:
+        return probes.prepared(to.protocol, to.address, to.port, request.source_port, request.size, to.question)
+    except OSError as error:
+        raise KnetError(f"{home.name} cannot send from port {request.source_port}: {error.strerror}") from None
 
 
 class _Kernels:
@@ -216,7 +235,12 @@ class _Kernels:
 
 
 def _evidence(
-    world: World, probe: Probe, watched: Watched, mark: Mark, kernels: _Kernels, known: Mapping[str, tuple[Flow, ...]]
+    world: World,
+    probe: Probe,
+    watched: Watched,
+    mark: Recognising,
+    kernels: _Kernels,
+    known: Mapping[str, tuple[Flow, ...]],
 ) -> Evidence:
     roots = {site: kernels.roots(site, events) for site, events in watched.events.items()}
     way = Way(probe, world.topology, kernels, roots, lambda root: mark.way(root.seen))
