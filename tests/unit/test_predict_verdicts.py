@@ -119,6 +119,13 @@ def test_who_does_not_and_why(fault):
     assert asked(world(PODS, SERVICES, SLICES, **settings), source, destination) == tuple(expected)
 
 
+@pytest.mark.parametrize(("mode", "outcome"), [("iptables", "dropped"), ("ipvs", "refused"), ("nftables", "refused")])
+def test_a_port_that_the_service_does_not_have(mode, outcome):
+    found = world(PODS, SERVICES, SLICES, proxy=mode)
+    text = "Service default/web does not serve 81/tcp, but 80/tcp"
+    assert asked(found, "client", "svc/web", 81) == (outcome, "no-such-port", text)
+
+
 def test_a_node_that_flanneld_has_not_announced():
     bare = node("n2")
     bare = msgspec.structs.replace(bare, metadata=msgspec.structs.replace(bare.metadata, annotations={}))

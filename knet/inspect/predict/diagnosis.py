@@ -71,6 +71,10 @@ def _endpoints(case: Case) -> str:
     return f"look for its pods: kubectl describe service {_first(case)}"
 
 
+def _port(case: Case) -> str:
+    return f"ask a port that it has: kubectl get service {_first(case)}"
+
+
 def _first(case: Case) -> str:
     """The object of a prediction's first cause, for kubectl: ``deny -n shop``."""
     cause = next(iter(case.prediction.because))
@@ -92,6 +96,7 @@ def _machine(case: Case) -> str:
 _REMEDIES: dict[str, Callable[[Case], str]] = {
     "policy": _policy,
     "no-endpoints": _endpoints,
+    "no-such-port": _port,
     "link-down": _cable,
     "machine-off": _machine,
     "partition": lambda case: "knet heal",

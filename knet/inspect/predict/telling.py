@@ -54,7 +54,8 @@ class Teller:
         hook = "output" if stage.from_here else "forward"
         if stage.translated and stage.translated.verdict:
             self._refuse(stage, stage.translated)
-        elif stage.endpoint or stage.mapped:
+            return
+        if stage.endpoint or stage.mapped:
             self._translate(stage)
         if stage.problem:
             kind = "reject" if stage.problem.culprit == "no-route" else "drop"
@@ -137,7 +138,8 @@ class Teller:
             if known and hook == "forward":  # a virtual address leads nowhere, but has to lead there
                 self._look_up(known, stage.machine)
         kind = "reject" if translated.verdict == REJECT else "drop"
-        causes = (port_cause(translated.port.name),) if translated.port else ()
+        because = stage.problem.because if stage.problem else ()
+        causes = (port_cause(translated.port.name),) if translated.port else because
         self._say(kind, stage.machine, hook, causes, verdict=translated.reason)
 
     def _look_up(self, known: Known, machine: str) -> None:

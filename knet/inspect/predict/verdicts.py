@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from knet.api.families import family_of
 from knet.client.controller import Key
+from knet.inspect.attribution import port_cause
+from knet.inspect.predict.routes import Problem
 from knet.inspect.predict.services import REJECT, Translated
 from knet.inspect.predict.walk import Ends, Stage, returns, source_of, walk
 from knet.inspect.trace.evidence import DELIVERED, DROPPED, REFUSED
@@ -92,8 +94,8 @@ def _through(world: World, machine: str, packet: Ends, from_here: bool, place: i
 
 def ended(stage: Stage) -> Verdict | None:
     """What keeps a packet from going on after its last stage; None where it is delivered."""
-    if stage.translated and stage.translated.verdict:
-        return _refused(stage.translated)
+    if (found := stage.translated) and found.verdict:
+        return Verdict(REFUSED if found.verdict == REJECT else DROPPED, *(stage.problem or _unserved(found)))
     if stage.problem:
         return Verdict(DROPPED, *stage.problem)
     if row := stage.refusal:
@@ -109,9 +111,7 @@ def _answered(world: World, stages: list[Stage]) -> Verdict | None:
     return None
 
 
-def _refused(found: Translated) -> Verdict:
+def _unserved(found: Translated) -> Problem:
     name = found.port.name if found.port else None
-    cause = Cause("Service", name.service, name.namespace, f"port {name.port}" if name.port else "") if name else None
     text = f"Service {name} {found.reason}" if name else f"the Service {found.reason}"
-    outcome = REFUSED if found.verdict == REJECT else DROPPED
-    return Verdict(outcome, "no-endpoints", text, (cause,) if cause else ())
+    return Problem("no-endpoints", text, (port_cause(name),) if name else ())

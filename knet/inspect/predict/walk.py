@@ -20,12 +20,14 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from knet.api.families import family_of
+from knet.client.controller import Key
 from knet.cni.masquerade import MULTICAST
 from knet.cni.portmap import PortMapping
 from knet.inspect import desired
 from knet.inspect.predict.permits import Ruling, permits
 from knet.inspect.predict.routes import LONGEST, Leg, Problem, leg, lookup, next_machine, trail
 from knet.inspect.predict.services import Translated, services
+from knet.inspect.trace.hops import Cause
 from knet.inspect.world import World
 from knet.proxy.snapshot import Endpoint
 
@@ -107,7 +109,8 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
         found = services(world, machine, family)
         translated = found.translated(*before, from_here)
     if translated and translated.verdict:
-        return Stage(machine, before, after, from_here, translated)
+        problem = None if translated.port else _no_such_port(world, before)
+        return Stage(machine, before, after, from_here, translated, problem=problem)
     mapped = None
     if translated:
         endpoint = choose(translated)
@@ -120,7 +123,8 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
     chosen = gateways.get((machine, known.route.destination), "") if known else ""
     taken = leg(world, machine, after.destination, chosen)
     if isinstance(taken, Problem):
-        return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=taken)
+        problem = _no_such_port(world, after) or taken
+        return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=problem)
     rulings = tuple(_rulings(world, machine, after))
     masquerade = ""
     if translated and endpoint and translated.masquerades(before.source, endpoint.ip):
@@ -138,6 +142,20 @@ def _mapped(world: World, machine: str, packet: Ends) -> PortMapping | None:
     rows = world.once(("host ports", machine), lambda: desired.host_ports(world, machine))
     wanted = packet.port, packet.protocol, family_of(packet.destination)
     return next((row for row in rows if (row.host_port, row.protocol, family_of(row.address)) == wanted), None)
+
+
+def _no_such_port(world: World, packet: Ends) -> Problem | None:
+    """Why a packet to a Service gets nowhere that nobody has translated; None where it has, or should have been."""
+    owner = world.owners.get(packet.destination)
+    if owner is None or owner.kind != "service":
+        return None
+    wanted = f"{packet.port}/{packet.protocol}" if packet.port else packet.protocol
+    service = world.services[Key(owner.namespace, owner.name)]
+    served = [f"{row.port}/{row.protocol.lower()}" for row in service.spec.ports]
+    if wanted in served:
+        return None
+    cause = Cause("Service", owner.name, owner.namespace)
+    return Problem("no-such-port", f"{cause} does not serve {wanted}, but {', '.join(served) or 'nothing'}", (cause,))
 
 
 def _rulings(world: World, machine: str, packet: Ends) -> Iterator[Ruling]:

@@ -123,6 +123,7 @@ CULPRITS = {
     "no-fdb": "no forwarding entry for the next hop's hardware address, or a wrong one",
     "policy": "a NetworkPolicy refuses it",
     "no-endpoints": "the Service has no endpoint that could serve",
+    "no-such-port": "the Service does not have that port",
     "no-service-rules": "kube-proxy's rules for the Service are missing or others than they should be",
     "bridge-nf": "the bridge's frames do not pass netfilter (bridge-nf-call-iptables)",
     "stale-conntrack": "an earlier connection's entry translates it to what has gone",
