@@ -221,7 +221,7 @@ class _Sandbox:
         lengths = [network.prefixlen for network in networks]
         self.gateways = _prefixed(self.result.gateways, lengths)
         self.addresses = [addresses.Address(POD_INTERFACE, own) for own in _prefixed(allocation.addresses, lengths)]
-        self.routes = [_default_route(gateway) for gateway in self.result.gateways]
+        self.routes = [default_route(gateway) for gateway in self.result.gateways]
 
 
 def _prefixed(plain: Iterable[str], lengths: Iterable[int]) -> tuple[str, ...]:
@@ -251,7 +251,7 @@ class _Messages:
             address = str(network[2])
             own = addresses.Address(POD_INTERFACE, f"{address}/{network.prefixlen}")
             self._addresses.append(Template(addresses.add(own, index), index=index, address=address))
-            self._routes.append(Template(routes.add(_default_route(str(network[1])), index), index=index))
+            self._routes.append(Template(routes.add(default_route(str(network[1])), index), index=index))
 
     def outside(self, netns: int, sandbox: _Sandbox) -> tuple[Request, ...]:
         """Create the pair and make the machine's end a port of the bridge."""
@@ -279,7 +279,8 @@ class _Messages:
 _messages = functools.lru_cache(maxsize=256)(_Messages)
 
 
-def _default_route(gateway: str) -> routes.Route:
+def default_route(gateway: str) -> routes.Route:
+    """Of a pod, by its machine's address on the bridge."""
     return routes.Route("::/0" if ":" in gateway else "default", POD_INTERFACE, gateway)
 
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from knet.kernel import netlink_wire as wire
@@ -24,7 +25,10 @@ _REFUSALS = {
     errno.EHOSTUNREACH: "unreachable",
     errno.EACCES: "prohibit",
     errno.EINVAL: "blackhole",
+    errno.EXDEV: "",  # the reverse path filter's
 }
+#: types of routes that lead nowhere
+REFUSING = ("unreachable", "prohibit", "blackhole")
 #: who installed a route: the kernel itself, or an administrator (what ``ip route add`` uses)
 PROTOCOL_KERNEL, PROTOCOL_BOOT = rtnl.rt_proto["kernel"], rtnl.rt_proto["boot"]
 
@@ -112,6 +116,19 @@ def lookup(netlink: Netlink, destination: str, *, source: str = "", incoming: in
     return tuple(replace(found, interface=netlink.name(oif), gateway=gateway or "") for oif, gateway in hops) or (
         found,
     )
+
+
+def refusing(netlink: Netlink, refused: Route) -> Route:
+    """The entry of the main table because of which a lookup was refused; what `lookup` made of it where none is."""
+    address = ip_address(refused.destination)
+    rows = list_routes(netlink, family=wire.family(refused.destination))
+    found = [(_network(row), row) for row in rows if row.type == refused.type]
+    fitting = [(network.prefixlen, -row.metric, row) for network, row in found if address in network]
+    return max(fitting, key=lambda row: row[:2])[2] if fitting else refused
+
+
+def _network(route: Route) -> IPv4Network | IPv6Network:
+    return ip_network("0.0.0.0/0" if route.destination == "default" else route.destination)
 
 
 def ensure(netlink: Netlink, wanted: Route) -> bool:

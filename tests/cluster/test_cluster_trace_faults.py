@@ -49,6 +49,20 @@ FAULTS = {
         "n1: ip route replace " + ROUTE,
         *("no-route", "n1 has another route to {subnet}: {subnet} via {cp1} dev n1-eth0."),
     ),
+    "a route that hides an endpoint": Fault(
+        "n1: ip route add blackhole {server}",
+        "n1: ip route del blackhole {server}",
+        "no-route",
+        "n1 drops what is for {server}, to which it has translated {web}:80, by the route blackhole {server}/32.",
+        cure="knet exec n1 -- ip route del blackhole {server}/32",
+    ),
+    "a route that refuses": Fault(
+        "n1: ip route add unreachable {server}",
+        "n1: ip route del unreachable {server}",
+        *("no-route", "n1 refuses what is for {server}, by the route unreachable {server}/32."),
+        target="pod/web-0:80",
+        cure="knet exec n1 -- ip route del unreachable {server}/32",
+    ),
     "no neighbour": Fault(
         "n1: ip neigh del {gateway} dev flannel.1",
         "n1: ip neigh replace " + NEIGHBOUR,
@@ -105,6 +119,12 @@ FAULTS = {
         "-p tcp -m tcp --dport 80 -j DROP.",
         cure="knet exec n1 -- nft delete rule ip filter FORWARD handle N",
     ),
+    "somebody's rule that tells": Fault(
+        "n1: iptables -I FORWARD -p tcp --dport 80 -j REJECT",
+        "n1: iptables -D FORWARD -p tcp --dport 80 -j REJECT",
+        *("rule", "n1 rejected it by a rule that is not the cluster's, in chain FORWARD (ip filter): "),
+        cure="knet exec n1 -- nft delete rule ip filter FORWARD handle N",
+    ),
     "no rules": Fault(
         "n1: iptables-save -t nat > /run/nat && iptables -t nat -F KUBE-SERVICES",
         "n1: iptables-restore < /run/nat",
@@ -124,6 +144,17 @@ FAULTS = {
         "client: ip route add default via {bridge}",
         *("no-route", "Pod default/client has no route to {web}."),
         cure="kubectl delete pod client -n default",
+    ),
+    "no way back from the pod": Fault(
+        "web-0: ip route del default",
+        "web-0: ip route add default via {far_bridge}",
+        *("no-route", "Pod default/web-0 has no route to {client}: its answer cannot leave."),
+        cure="kubectl delete pod web-0 -n default",
+    ),
+    "a port that it does not have": Fault(
+        *("", "", "no-such-port", "Service default/web does not serve 81/tcp, but 80/tcp."),
+        target="svc/web:81",
+        cure="ask a port that it has: kubectl get service web -n default",
     ),
     "nobody listens": Fault(
         *("", "", "not-listening", "Nobody listens on tcp port 8081 in pod default/web-0."),
@@ -165,15 +196,12 @@ DENY = {
     "metadata": {"name": "deny-all"},
     "spec": {"podSelector": {"matchLabels": {"app": "closed"}}},
 }
-TOOLS = {
-    "image": "nicolaka/netshoot",
-    "command": ["sleep", "inf"],
-    "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}},
-}
+POWER = {"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}
+TOOLS = {"image": "nicolaka/netshoot", "command": ["sleep", "inf"], **POWER}
 OBJECTS = [
     pod("client", "n1", **TOOLS),
     pod("near", "n1"),
-    pod("web-0", "n2"),
+    pod("web-0", "n2", **POWER),
     pod("closed", "n2"),
     service("web", "web-0", name="http"),
     service("near", "near"),
@@ -220,18 +248,19 @@ def facts(cluster: Cluster) -> dict[str, str]:
     found = {row["name"]: row["address"] for row in cluster.status()["machines"]}
     subnets = {name: cluster.get(f"node/{name}", "")["spec"]["podCIDR"] for name in ("n1", "n2")}
     found |= {"subnet": subnets["n2"], "gateway": subnets["n2"].partition("/")[0], "vtep": vtep_mac("n2")}
-    found |= {"bridge": subnets["n1"].replace(".0/24", ".1"), "gone": subnets["n2"].replace(".0/24", ".99")}
-    found |= {"client": cluster.pod("client").ip, "dns": "10.96.0.10"}
+    found |= {"bridge": subnets["n1"].replace(".0/24", ".1"), "far_bridge": subnets["n2"].replace(".0/24", ".1")}
+    found |= {"gone": subnets["n2"].replace(".0/24", ".99"), "dns": "10.96.0.10"}
+    found |= {"client": cluster.pod("client").ip, "server": cluster.pod("web-0").ip}
     found["web"] = cluster.get("service/web")["spec"]["clusterIP"]
     found["port"] = veth_name("default/web-0")
     return found
 
 
 def run(cluster: Cluster, command: str) -> None:
-    """On a machine, or in the pod client."""
+    """On a machine, or in a pod."""
     place, _, words = command.partition(": ")
     if words:
-        (cluster.pod(place).run if place == "client" else cluster.machine(place).run)(words)
+        (cluster.pod(place).run if place in ("client", "web-0") else cluster.machine(place).run)(words)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -246,6 +275,12 @@ def test_the_trace_names_the_culprit(cluster: Cluster, facts: dict[str, str], na
     cure = re.sub(r"handle \d+", "handle N", found.remedy)
     told = fault.text.format(**facts)
     assert (found.culprit, found.text[: len(told)], cure) == (fault.culprit, told, fault.cure.format(**facts))
+
+
+def test_a_bridge_that_does_not_know_the_way_sends_it_everywhere(cluster: Cluster) -> None:
+    cluster.machine("n2").run("ip link set cni0 type bridge fdb_flush")
+    trace = cluster.trace("pod/client", "svc/web:80")
+    assert (trace.findings, trace.diagnosis) == ((), None)
 
 
 class Outage(NamedTuple):

@@ -60,7 +60,7 @@ class Seen:
             site, rows[-1].packet, links=links(self.prediction, site), sysctls=SYSCTLS, listening=self.listening
         )
         if route is None:
-            return replace(found, route=Route("default", "eth0", type="local"))
+            return replace(found, route=Route("default", "eth0", type="local"), answer=Route("default", "eth0"))
         hop = route.route.gateway or rows[-1].packet.destination
         return replace(found, route=route.route, hop=hop, neighbour=route.neighbour)
 
@@ -116,6 +116,17 @@ def of_an_old_flow():
     return seen
 
 
+HIDING = Route("10.244.2.0/24", type="blackhole")
+
+
+def refusing(seen):
+    """It is told to who has asked."""
+    refusal = replace(seen.hops[-1], kind="reject", interface="", verdict="ICMP host unreachable")
+    told = [replace(hop, way=BACK) for hop in reversed(seen.hops)]
+    seen.hops += [refusal, *told]
+    return seen.asked("n1", route=Route("10.244.2.0/25", type="unreachable"))
+
+
 def tunnelled(**changes):
     return Seen().until("tunnel", "n1").last(**changes)
 
@@ -148,6 +159,27 @@ CASES = {
     "no route in a pod": (
         lambda: Seen().until("leave", CLIENT).last(kind="route", interface="", verdict="unreachable"),
         *("no-route", "Pod default/client has no route to 10.96.0.80."),
+    ),
+    "a route that refuses": (
+        lambda: refusing(Seen(destination=FAR_POD).until("enter", "n1")),
+        *("no-route", "n1 refuses what is for 10.244.2.5, by the route unreachable 10.244.2.0/25."),
+    ),
+    "a route that hides what the address was translated to": (
+        lambda: Seen().until("enter", "n1").asked("n1", translated={FAR_POD: HIDING, NEAR_POD: Route("", "cni0")}),
+        "no-route",
+        "n1 drops what is for 10.244.2.5, to which it has translated 10.96.0.80:80, by the route blackhole 10.244.2.0/",
+    ),
+    "no route to what the address was translated to": (
+        lambda: Seen().until("enter", "n1").asked("n1", translated={FAR_POD: None}),
+        *("no-route", "n1 has no route to 10.244.2.5, to which it has translated 10.96.0.80:80."),
+    ),
+    "no route back": (
+        lambda: Seen().until("enter", WEB).asked(WEB, answer=None),
+        *("no-route", "Pod default/web has no route to 10.244.1.7: its answer cannot leave."),
+    ),
+    "no route back from a machine": (
+        lambda: Seen(destination="172.18.0.5").until("enter", "client").asked("client", answer=None),
+        *("no-route", "client has no route to 172.18.0.3: its answer cannot leave."),
     ),
     "no neighbour": (
         lambda: Seen().until("filter", "n1").asked("n1", neighbour=None),
@@ -288,6 +320,25 @@ def test_a_policy_that_is_not_enforced():
     assert seen.diagnosis(DELIVERED).culprit == "policy"
     seen.asked("n2", sysctls={**SYSCTLS, "net.bridge.bridge-nf-call-iptables": "0"})
     assert seen.diagnosis(DELIVERED).culprit == "bridge-nf"
+
+
+FLANNELS = "10.244.2.0/24 via 10.244.2.0 dev flannel.1 onlink"
+REPAIRED = "flanneld repairs it at its next sync, or now: knet restart network-agent@n1"
+DEFAULT = "default via 10.244.2.1 dev eth0"
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected", "remedy"),
+    [
+        ("a route that refuses", FLANNELS, "knet exec n1 -- ip route del unreachable 10.244.2.0/25"),
+        ("a route that hides what the address was translated to", FLANNELS, REPAIRED),
+        ("no route back", DEFAULT, "kubectl delete pod web -n default"),
+        ("no route back from a machine", "172.18.0.0/24 dev client-eth0 src 172.18.0.5", "knet machine reboot client"),
+    ],
+)
+def test_the_route_that_should_be_there_and_what_mends_it(broken, expected, remedy):
+    found = CASES[broken][0]().diagnosis()
+    assert (found.expected, found.remedy) == (expected, remedy)
 
 
 def test_nothing_is_wrong():

@@ -55,6 +55,8 @@ class Asked:
         if link and not any(row.interface for row in rows):  # which a machine that does not forward says, too
             rows = routes.lookup(self._netlink, packet.destination)
         route = self._taken(rows, sent_to)
+        if route and route.type in routes.REFUSING:
+            route = routes.refusing(self._netlink, route)
         hop = (route.gateway or packet.destination) if route and route.interface and route.type == "unicast" else ""
         neighbour = self.neighbour(hop, route.interface) if route and hop else None
         return Lookups(
@@ -68,9 +70,11 @@ class Asked:
         )
 
     def further(self, found: Lookups) -> Lookups:
-        """With what only a failure asks for: settings, and who listens (for which the kernel looks through all
-        connections of all namespaces: 20 ms)."""
-        return replace(found, sysctls=self._sysctls(), listening=self._listening(found.packet))
+        """With what only a failure asks for: settings, the way back, and who listens (for which the kernel looks
+        through all connections of all namespaces: 20 ms)."""
+        local = found.route is not None and found.route.type == "local"
+        answer = self.about(found.packet.reversed).route if local and found.packet.source else None
+        return replace(found, sysctls=self._sysctls(), answer=answer, listening=self._listening(found.packet))
 
     def _taken(self, rows: Sequence[Route], sent_to: str) -> Route | None:
         """Of several next hops, the one that has the hardware address."""

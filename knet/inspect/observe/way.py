@@ -8,6 +8,7 @@ of that site, which is asked afterwards.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from knet.cni.bridge import veth_name
 from knet.inspect.observe.lookups import Asked
 from knet.inspect.observe.rules import Root
 from knet.inspect.observe.watch import Sight, Watched
@@ -113,15 +114,16 @@ class Way:
         return self._switch_of.get(sight.interface, sight.space)
 
     def _leading(self, sights: Sequence[Sight]) -> list[Sight]:
-        """Without repetitions, and without what a switch that does not know the way sent everywhere."""
+        """Without repetitions, and without what a switch, or cni0, that does not know the way sent everywhere."""
         kept: dict[tuple[str, str, bool, bool], Sight] = {}
         for sight in sights:
             if sight.space in self._switches and sight.interface not in self._switch_of:
                 continue  # the wire between two machines is a bridge, too, but none of the topology's
             kept.setdefault((sight.space, sight.interface, sight.out, sight.seen.outer is None), sight)
-        ends = {row.interface for row in kept.values() if row.foreign and self._is_end(row)}
-        rows = [row for row in kept.values() if row.out or row.interface not in ends]
-        rows = [row for row in rows if not (row.out and self._peers.get(row.interface) in ends)]
+        ends = {(row.space, row.interface) for row in kept.values() if row.foreign and self._is_end(row)}
+        ports = {self._port(*end) for end in ends}
+        rows = [row for row in kept.values() if row.out or (row.space, row.interface) not in ends]
+        rows = [row for row in rows if not row.out or row.interface not in ports]
         while True:
             heard = {row.interface for row in rows if not row.out}
             through = {row.interface for row in rows if row.out}
@@ -137,6 +139,10 @@ class Way:
             if not dead:
                 return rows
             rows = [row for row in rows if row not in dead]
+
+    def _port(self, site: str, interface: str) -> str:
+        """Of a switch, or of cni0, that a machine or a pod is plugged into."""
+        return veth_name(site.removeprefix(_POD)) if site.startswith(_POD) else self._peers.get(interface, "")
 
     def _is_end(self, sight: Sight) -> bool:
         """Whether a frame for somebody else's address ends there: not on a switch's or another bridge's port."""

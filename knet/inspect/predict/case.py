@@ -8,11 +8,13 @@ from knet.api.families import family_of
 from knet.inspect.attribution import Causes
 from knet.inspect.predict.telling import POD, key_of_site
 from knet.inspect.trace.evidence import Diagnosis, Evidence, Lookups, Prediction
-from knet.inspect.trace.hops import THERE, Hop, Key
+from knet.inspect.trace.hops import THERE, Hop, Key, bare
 from knet.inspect.world import World
 
 #: told by rules' traces alone: where no rule had anything to say, there is no such hop
 _SILENT = ("filter",)
+#: by which a packet is given another destination
+_ARRIVING = ("DNAT", "undo SNAT")
 _BRIDGED = {"IPv4": "net.bridge.bridge-nf-call-iptables", "IPv6": "net.bridge.bridge-nf-call-ip6tables"}
 
 
@@ -30,6 +32,11 @@ class Case:
         probe = self.evidence.probe
         return self.evidence.hops[-1] if self.evidence.hops else Hop("leave", probe.site, packet=probe.packet)
 
+    @cached_property
+    def end(self) -> Hop:
+        """Where it was refused, if it was, though its sender has been told; else where it was seen last."""
+        return next((hop for hop in self.evidence.hops if hop.kind == "reject"), self.last)
+
     @property
     def site(self) -> str:
         return self.last.site
@@ -45,7 +52,11 @@ class Case:
     @cached_property
     def at(self) -> Lookups:
         """What the kernel of the last site says."""
-        return self.evidence.lookups.get(self.site) or Lookups(self.site, self.last.packet)
+        return self.asked(self.site)
+
+    def asked(self, site: str) -> Lookups:
+        """What the kernel of a site says, nothing where it was not asked."""
+        return self.evidence.lookups.get(site) or Lookups(site, self.last.packet)
 
     @cached_property
     def seen(self) -> frozenset[Key]:
@@ -56,10 +67,24 @@ class Case:
         """The first hop that was expected and not seen; None where all were."""
         return next((hop for hop in self.prediction.hops if hop.kind not in _SILENT and hop.key not in self.seen), None)
 
-    @cached_property
+    @property
     def stayed(self) -> bool:
         """Whether the packet was last seen in a machine, not on its way out of it."""
-        return self.last.kind not in ("leave", "link", "switch", "tunnel")
+        return is_inside(self.last)
+
+    @cached_property
+    def untold(self) -> Hop | None:
+        """The new destination that it should have been given where it ended, of which nothing that was seen tells."""
+        at = self.end.site, self.end.way
+        rows = (hop for hop in self.prediction.hops if hop.kind == "nat" and (hop.site, hop.way) == at)
+        due = (hop for hop in rows if hop.translation and hop.translation.kind in _ARRIVING)
+        return next((hop for hop in due if is_inside(self.end) and hop.key not in self.seen), None)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The addresses that it may have been given then."""
+        found = self.untold.translation if self.untold else None
+        return tuple(dict.fromkeys(map(bare, found.among or (found.after,)))) if found else ()
 
     def expected(self, kind: str, site: str, way: str = THERE) -> Hop | None:
         """The hop of that kind that was expected there; of two the first."""
@@ -114,3 +139,8 @@ class Case:
         return Diagnosis(
             self.sentence(text), "bridge-nf", because, f"{self.bridged_setting}=1", self.restored(site, ())
         )
+
+
+def is_inside(hop: Hop) -> bool:
+    """Whether the packet is in a machine or a pod then, not on its way out of it."""
+    return hop.kind not in ("leave", "link", "switch", "tunnel")

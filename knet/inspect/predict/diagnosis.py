@@ -2,13 +2,13 @@
 
 Diagnosers are asked in the order of `DIAGNOSERS`; the first that recognises its fault has the word.  What the objects
 themselves foretell comes first, then what was seen to happen (`happened`), then what is missing where the packet was
-seen last, from its own site outwards (`missing`).
+seen last, from its own site outwards (`unrouted`, `missing`).
 """
 
 import re
 from collections.abc import Callable
 
-from knet.inspect.predict import happened, missing
+from knet.inspect.predict import happened, missing, unrouted
 from knet.inspect.predict.case import Case
 from knet.inspect.trace.evidence import DELIVERED, Diagnosis, Evidence, Prediction
 from knet.inspect.trace.hops import Hop
@@ -109,9 +109,11 @@ DIAGNOSERS: tuple[Diagnoser, ...] = (
     happened.refused_by_rule,
     happened.translated_otherwise,
     missing.does_not_forward,
+    unrouted.leads_nowhere,
     happened.not_translated,
     happened.nobody_listens,
-    missing.no_route,
+    unrouted.no_way_back,
+    unrouted.another_route,
     missing.interface_down,
     missing.too_large,
     missing.no_forwarding_entry,

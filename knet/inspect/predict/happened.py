@@ -13,11 +13,12 @@ _ROUTED = ("filter", "leave", "link", "tunnel")
 
 def refused_by_rule(case: Case) -> Diagnosis | None:
     """A rule's verdict, and whose rule that is."""
-    if case.last.kind not in ("drop", "reject") or not case.last.chains:
+    end = case.end
+    if end.kind not in ("drop", "reject") or not end.chains:
         return None
-    passage, machine = case.last.chains[-1], case.machine
-    found = [cause for row in case.last.chains for cause in attribution(case.world, machine).passage(row)]
-    verb = "rejected" if case.last.kind == "reject" else "dropped"
+    passage, machine = end.chains[-1], case.machine_of(end.site)
+    found = [cause for row in end.chains for cause in attribution(case.world, machine).passage(row)]
+    verb = "rejected" if end.kind == "reject" else "dropped"
     where = f"chain {passage.chain} ({passage.family} {passage.table})"
     if passage.table == POLICIES:
         named = tuple(cause for cause in found if cause.kind == "NetworkPolicy")

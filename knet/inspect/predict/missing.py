@@ -1,4 +1,4 @@
-"""Diagnosers of what is missing, or wrong, where a packet was seen last: route, interface, address, room.  Pure."""
+"""Diagnosers of what is missing, or wrong, where a packet was seen last: interface, address, room.  Pure."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,6 @@ from knet.inspect.predict.case import Case
 from knet.inspect.predict.telling import POD
 from knet.inspect.trace.evidence import Diagnosis
 from knet.kernel.links import Link
-from knet.kernel.routes import Route
 
 _FORWARDING = {"IPv4": "net.ipv4.ip_forward", "IPv6": "net.ipv6.conf.all.forwarding"}
 #: the states of a neighbour's entry in which its hardware address is not known
@@ -17,25 +16,6 @@ _UNKNOWN = ("incomplete", "failed", "none")
 _OUT = ("leave", "tunnel", "link")
 #: hops at which an interface, and its MTU, matter
 _THROUGH = ("leave", "enter", "tunnel", "untunnel", "link", "switch")
-
-
-def no_route(case: Case) -> Diagnosis | None:
-    """The kernel has none, or another."""
-    expected, to = case.expected("route", case.site, case.last.way), case.last.packet.destination
-    wanted, causes = (expected.route, expected.because) if expected else (None, ())
-    failed = case.last.kind == "route" and case.last.verdict
-    if failed or (case.stayed and case.site in case.evidence.lookups and case.at.route is None):
-        text = f"{case.named(case.site)} has no route to {to}"
-        shown = str(wanted or "default via its machine") if case.site.startswith(POD) else str(wanted or "")
-        return Diagnosis(f"{case.sentence(text)}.", "no-route", causes, shown, case.restored(case.site, causes))
-    for row, seen in case.visited("route"):
-        other = seen or case.observed("route", row.site, row.way)
-        if other and other.route and row.route and _way(other.route) != _way(row.route):
-            text = f"{row.site} has another route to {row.route.destination}: {other.route}."
-            if other.route.destination == "default":
-                text = f"{row.site} has no route to {row.route.destination}, and takes: {other.route}."
-            return Diagnosis(text, "no-route", row.because, str(row.route), case.restored(row.site, row.because))
-    return None
 
 
 def does_not_forward(case: Case) -> Diagnosis | None:
@@ -139,10 +119,6 @@ def lost_on_link(case: Case) -> Diagnosis | None:
     text = f"The link {case.last.link} lost it, as it is told to: {case.last.queue}."
     remedy = f"knet link {case.last.link.replace('–', ' ')} --reset"
     return Diagnosis(text, "impairment", case.last.because, remedy=remedy)
-
-
-def _way(route: Route) -> tuple[str, str]:
-    return route.interface, route.gateway
 
 
 def _ahead(case: Case) -> Iterator[tuple[str, str, Link | None]]:

@@ -69,6 +69,10 @@ class Lookups:
     """all interfaces by name"""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     """by dotted name: `knet.inspect.observe.lookups.SYSCTLS`"""
+    translated: Mapping[str, Route | None] = field(default_factory=dict)
+    """likewise, for the addresses that it may have been given there, where it was not seen afterwards"""
+    answer: Route | None = None
+    """where it is for the site itself: for what answers it; None: "Network is unreachable" """
     listening: frozenset[int] = frozenset()
     """ports of the probe's protocol on which sockets wait there"""
 

@@ -239,13 +239,13 @@ def _as_told(observed: Hop, expected: Hop) -> Hop:
     if not wanted.destination_port:
         packet = packet._replace(destination_port=0)
     translation = observed.translation
-    if translation and expected.translation and _bare(translation.after) == expected.translation.after:
+    if translation and expected.translation and bare(translation.after) == expected.translation.after:
         translation = translation._replace(after=expected.translation.after)
     return replace(observed, packet=packet, translation=translation)
 
 
-def _bare(end: str) -> str:
-    """An address without its port."""
+def bare(end: str) -> str:
+    """The address of an end, without its port."""
     if end.startswith("["):
         return end[1:].partition("]")[0]
     return end if end.count(":") > 1 else end.partition(":")[0]

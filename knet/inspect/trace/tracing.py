@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from knet.client.controller import Key
@@ -17,6 +17,7 @@ from knet.inspect.observe.rules import Root, Words
 from knet.inspect.observe.watch import Watch, Watched
 from knet.inspect.observe.way import Observed, Way
 from knet.inspect.places import Site, Sites
+from knet.inspect.predict.case import Case
 from knet.inspect.predict.diagnosis import diagnose
 from knet.inspect.predict.path import expected
 from knet.inspect.trace.comparing import Finding, compared
@@ -122,7 +123,8 @@ def trace(world: World, sites: Sites, request: Request) -> Trace:
         if home.held and not home.alive:
             raise KnetError(f"{home.name} has ended meanwhile")
         evidence = _evidence(world, probe, watched, mark, kernels, _of(probe, known))
-    prediction = expected(world, probe, _chosen(evidence.hops), _gateways(evidence.hops))
+        prediction = expected(world, probe, _chosen(evidence.hops), _gateways(evidence.hops))
+        evidence = _translated(Case(world, prediction, evidence), kernels)
     found = compared(evidence.hops, prediction, evidence.outcome)
     diagnosis = diagnose(world, prediction, evidence)
     seconds = time.monotonic() - begun
@@ -264,16 +266,26 @@ def _evidence(
     )
 
 
+def _translated(case: Case, kernels: _Kernels) -> Evidence:
+    """With what its kernel says of the addresses that the packet may have been given where it ended."""
+    site, evidence = case.end.site, case.evidence
+    if evidence.outcome == DELIVERED or not case.candidates:
+        return evidence
+    known = case.asked(site)
+    rows = {to: kernels(site).about(known.packet._replace(destination=to)).route for to in case.candidates}
+    return replace(evidence, lookups={**evidence.lookups, site: replace(known, translated=rows)})
+
+
 def _outcome(found: Observed, watched: Watched, probe: Probe, kernels: _Kernels) -> str:
-    """A datagram that nobody answers was delivered where somebody listens."""
+    """A datagram that nobody answers was delivered where somebody listens, who could have answered."""
     if watched.answer is not None and not watched.answer.error:
         return DELIVERED
     if any(hop.kind == "reject" for hop in found.hops):
         return REFUSED
     last = found.hops[-1] if found.hops else None
     if probe.packet.protocol == "udp" and last and last.kind in ("enter", "filter") and watched.answer is None:
-        listening = kernels(last.site).further(found.lookups[last.site]).listening
-        if last.packet.destination_port in listening:
+        there = kernels(last.site).further(found.lookups[last.site])
+        if last.packet.destination_port in there.listening and there.answer is not None:
             found.hops.append(Hop("deliver", last.site, packet=last.packet))
             return DELIVERED
     return DROPPED
