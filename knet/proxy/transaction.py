@@ -6,10 +6,10 @@ where the kernel's rules are not as we left them (first start, somebody's ``ipta
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from knet.proxy.chains import IPVS_JUMPS, JUMPS, Chain, Jump, Rules, is_ours
+from knet.proxy.chains import FILTER, IPVS_JUMPS, JUMPS, NAT, Chain, Jump, Rules, is_ours
 from knet.proxy.iptables import text
 
 
@@ -97,11 +97,31 @@ def complete(wanted: Rules, held: Held, jumps: Collection[Jump] = JUMPS) -> str:
 
 
 def difference(wanted: Rules, written: Rules) -> str:
-    """Only the chains that are not as they were written last; "" where all are."""
+    """Only the chains that are not as they were written last; "" where all are.
+
+    Each table is a transaction of its own, and what the nat table does not translate the filter table has to refuse.
+    In between, a packet that neither does would go on as it is, and its connection be tracked as one that nobody
+    translates: the client's next attempts would go the same way for two minutes.  So what refuses comes first, and
+    what does not refuse any more goes last.
+    """
     before = written.get
     changed = {
         chain: lines
         for chain, lines in wanted.items()
         if (known := before(chain)) is not lines and known != lines  # nearly all are the very same objects
     }
-    return text(changed, [chain for chain in written if chain not in wanted])
+    gone = [chain for chain in written if chain not in wanted]
+    refusing = {chain: lines for chain, lines in changed.items() if chain.table == FILTER}
+    ending = {chain: _without(before(chain) or (), lines) for chain, lines in refusing.items()}
+    if not any(ending.values()):
+        return text(changed, gone)
+    beginning = {
+        chain: (*lines, *ending[chain]) for chain, lines in refusing.items() if _without(lines, before(chain) or ())
+    }
+    translating = {chain: lines for chain, lines in changed.items() if chain.table == NAT}
+    return text(beginning) + text(translating, gone) + text(refusing)
+
+
+def _without(lines: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    known = set(others)
+    return tuple(line for line in lines if line not in known)

@@ -1,8 +1,10 @@
 """What kube-proxy writes, given what the kernel holds."""
 
+import itertools
+
 import pytest
 
-from knet.proxy.chains import JUMPS, NAT, Chain, chain_name
+from knet.proxy.chains import FILTER, JUMPS, NAT, Chain, chain_name
 from knet.proxy.iptables import chains
 from knet.proxy.snapshot import build
 from knet.proxy.transaction import Held, complete, difference, parse_saved, plausible, removal
@@ -107,6 +109,38 @@ def test_a_changed_endpoint_leaves_all_other_services_alone():
         chain_name("KUBE-SEP-", "default/b:http", "tcp", "10.244.1.2:8080"),
         chain_name("KUBE-SEP-", "default/b:http", "tcp", "10.244.2.2:8080"),
     }
+
+
+def states(rules, text):
+    """The rules after each transaction."""
+    rules = dict(rules)
+    for transaction in text.split("COMMIT\n")[:-1]:
+        table, *lines = transaction.splitlines()
+        for line in lines:
+            chain = Chain(table[1:], line.split()[0][1:] if line.startswith(":") else line.split()[1])
+            if line.startswith(":"):
+                rules[chain] = ()
+            elif line.startswith("-X"):
+                del rules[chain]
+            else:
+                rules[chain] += (line.partition(f"{chain.name} ")[2],)
+        yield rules
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(["a", "b", "ab", ""], 2)))
+def test_no_packet_passes_between_two_transactions(before, after):
+    """A Service is refused as long as it is not translated, also when another one's endpoints go at the same time."""
+
+    def of(ready):
+        services = [service("a", "10.96.0.1"), service("b", "10.96.0.2")]
+        return chains(build(services, [endpoint_slice(name, "10.244.1.2") for name in ready], "n1"))
+
+    last = of(before)
+    for last in states(of(before), difference(of(after), of(before))):
+        for address in ("10.96.0.1", "10.96.0.2"):
+            handled = [line for table in (FILTER, NAT) for line in last[Chain(table, "KUBE-SERVICES")]]
+            assert any(f"-d {address} " in line for line in handled)
+    assert last == of(after)
 
 
 def test_what_was_written_is_plausible():
