@@ -128,6 +128,7 @@ LOAD = """
     while not select.select([sys.stdin], [], [], 0)[0]:
         fresh = http.client.HTTPConnection(address, timeout=5)
         for connection in (fresh, kept):
+            answer = None
             try:
                 connection.request("GET", "/hostname", headers={"Host": "load.example.org"})
                 answer = connection.getresponse()
@@ -136,8 +137,8 @@ LOAD = """
                 if answer.status != 200:
                     failed.append(str(answer.status))
             except (OSError, http.client.HTTPException) as error:
-                if connection is kept and isinstance(error, (http.client.RemoteDisconnected, BrokenPipeError)):
-                    kept.close()  # a server may close what is idle; a client asks again, as all do
+                if connection is kept and answer is None and isinstance(error, (ConnectionResetError, BrokenPipeError)):
+                    kept.close()  # a server may close what is idle, just as it is asked; a client asks again, as all do
                 else:
                     failed.append(repr(error))
         fresh.close()
