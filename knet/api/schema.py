@@ -123,7 +123,7 @@ class Struct:
     in them: they are there before anybody sets them, so nobody owns the fact that they are.
     """
 
-    __slots__ = ("always", "atomic", "fields", "fits", "name", "package", "replaced", "rest")
+    __slots__ = ("always", "atomic", "fields", "fits", "name", "package", "replaced", "rest", "retained")
 
     def __init__(self, name: str, package: str = "", *, rest: Type | None = None, atomic: bool = False) -> None:
         """``package`` tells structs of one name apart: core's and discovery's EndpointPort."""
@@ -134,6 +134,8 @@ class Struct:
         self.always: frozenset[str] = frozenset()
         #: structs that a strategic merge patch replaces instead of merging them
         self.replaced: frozenset[str] = frozenset()
+        #: unions, and lists of them, of whose members ``kubectl apply`` leaves only those that a manifest names
+        self.retained: frozenset[str] = frozenset()
         self.fits: Callable[[Any], bool]
         self.fields: dict[str, Type] = {}
         fields = self.fields
@@ -428,9 +430,9 @@ class Schema:
         for key, property_ in properties.items():
             struct.fields[key] = self._compile(definitions, property_)
         struct.always = _always(struct, definition.get("required", ()))
-        struct.replaced = frozenset(
-            key for key, row in properties.items() if row.get("x-kubernetes-patch-strategy") == "replace"
-        )
+        strategies = {key: row.get("x-kubernetes-patch-strategy", "") for key, row in properties.items()}
+        struct.replaced = frozenset(key for key, strategy in strategies.items() if strategy == "replace")
+        struct.retained = frozenset(key for key, strategy in strategies.items() if "retainKeys" in strategy)
         return struct
 
     def _compile(self, definitions: dict[str, dict[str, Any]], property_: dict[str, Any]) -> Type:
@@ -462,7 +464,7 @@ def _with_map_type(type_: Type, map_type: str) -> Type:
         return type_
     other = Struct(type_.name, type_.package, rest=type_.rest, atomic=not type_.atomic)
     other.fields.update(type_.fields)
-    other.always, other.replaced = type_.always, type_.replaced
+    other.always, other.replaced, other.retained = type_.always, type_.replaced, type_.retained
     return other
 
 

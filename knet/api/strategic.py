@@ -67,9 +67,9 @@ def _merge_map(original: Object, patch: Object, type_: Type | None) -> Object:
             _put(original, key, value)
         elif isinstance(value, dict):
             replaces = isinstance(type_, Struct) and key in type_.replaced
-            original[key] = value if replaces else _merge_map(original[key], value, _field(type_, key))
+            original[key] = value if replaces else _merge_map(original[key], value, field_of(type_, key))
         else:
-            original[key] = _merge_list(original[key], value, _field(type_, key), key)
+            original[key] = _merge_list(original[key], value, field_of(type_, key), key)
     return original
 
 
@@ -82,7 +82,8 @@ def _directed(patch: Object) -> Object:
     raise PatchError(f"unknown patch type: {spelled(directive)} in map: {spelled(patch)}")
 
 
-def _field(type_: Type | None, key: str) -> Type | None:
+def field_of(type_: Type | None, key: str) -> Type | None:
+    """The type of a field of a map; None where nothing is known of it."""
     if isinstance(type_, Struct):
         return type_.fields.get(key, type_.rest)
     return type_.value if isinstance(type_, MapOf) else None
@@ -148,7 +149,7 @@ def _merge_in_order(original: Object, patch: Object, directive: str, order: Any,
     for value in (order, original.get(name, []), patch.get(name, [])):
         if not isinstance(value, list):
             raise PatchError(f"expected a []interface {{}}, but received a {_go_kind(value)}")
-    field = _field(type_, name)
+    field = field_of(type_, name)
     if not isinstance(field, ListOf):
         owner = getattr(type_, "name", "")
         raise PatchError(f'unable to find api field in struct {owner} for the json field "{name}"')

@@ -1,17 +1,19 @@
 """Applying manifests: create what is missing, change what differs, remove what a manifest no longer says.
 
-The three-way merge of ``kubectl apply``: what the last manifest had and this one lacks is taken out, all else is
-left to whoever set it.  https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
+As ``kubectl apply``, which finds the same annotation and leaves it: whoever applies next may use either.
 """
 
 from collections.abc import Container
-from typing import Any
+from functools import cache
 
 import orjson
 
+from knet.api.definitions import load_definitions
 from knet.api.names import LAST_APPLIED_ANNOTATION
 from knet.api.objects import JSON
 from knet.api.resources import Resource, by_kind
+from knet.api.schema import Schema, Type
+from knet.api.three_way import holds, three_way_patch
 from knet.client import ApiError, Client, NotFound
 from knet.client.client import STRATEGIC
 from knet.cluster.errors import KnetError
@@ -28,73 +30,6 @@ def resource_of(manifest: JSON) -> Resource:
     if not isinstance(meta := manifest.get("metadata") or {}, dict) or not meta.get("name"):
         raise KnetError(f"{kind}: a manifest needs metadata.name")
     return row
-
-
-def removals(last: Any, now: Any) -> JSON:
-    """A merge patch that deletes (null) every map key that ``last`` had and ``now`` has not."""
-    patch: JSON = {}
-    for key, value in last.items():
-        if key not in now:
-            patch[key] = None
-        elif isinstance(value, dict) and isinstance(now[key], dict) and (nested := removals(value, now[key])):
-            patch[key] = nested
-    return patch
-
-
-def delta(live: Any, wanted: Any) -> JSON:
-    """What of ``wanted`` is not so in ``live``: maps key by key, a list whole.
-
-    A list counts as so if its items are, in this order, whatever else (defaults) the live ones have.  Only what differs
-    may be sent: a strategic merge of ports goes by number, and would mix 53/UDP up with 53/TCP.
-    """
-    patch: JSON = {}
-    for key, value in wanted.items():
-        there = live.get(key)
-        if key not in live or not _holds(there, value):
-            patch[key] = delta(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
-    return patch
-
-
-def _holds(live: Any, wanted: Any) -> bool:
-    if isinstance(wanted, dict):
-        return isinstance(live, dict) and all(key in live and _holds(live[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list):
-        return (
-            isinstance(live, list)
-            and len(live) == len(wanted)
-            and all(_holds(there, item) for there, item in zip(live, wanted, strict=True))
-        )
-    return bool(live == wanted)
-
-
-#: lists whose elements a strategic merge finds by one of these fields, as far as manifests take elements out of them
-_MERGE_KEYS = {
-    "ports": ("containerPort", "port"),
-    "volumeMounts": ("mountPath",),
-    **dict.fromkeys(("containers", "initContainers", "volumes", "env", "imagePullSecrets"), ("name",)),
-}
-
-
-def without_elements(patch: JSON, last: Any, now: Any) -> JSON:
-    """A strategic merge patch that also deletes the elements of lists that ``last`` had and ``now`` has not.
-
-    Of lists that are in the patch, for only those are different.
-    """
-    found = dict(patch)
-    for key, value in patch.items():
-        old, new = (row.get(key) if isinstance(row, dict) else None for row in (last, now))
-        if isinstance(value, dict):
-            found[key] = without_elements(value, old, new)
-        elif isinstance(value, list) and isinstance(old, list) and isinstance(new, list):
-            gone = [{"$patch": "delete", **row} for row in _keys(key, old) if row not in _keys(key, new)]
-            found[key] = [*value, *gone]
-    return found
-
-
-def _keys(name: str, rows: list[Any]) -> list[JSON]:
-    """By what a merge finds these elements of a list of that name."""
-    fields = [next((field for field in _MERGE_KEYS.get(name, ()) if field in row), "") for row in rows]
-    return [{field: row[field]} for field, row in zip(fields, rows, strict=True) if field]
 
 
 def overlay(base: JSON, extra: JSON) -> JSON:
@@ -149,8 +84,11 @@ async def _apply(
     except NotFound:
         return CREATED, orjson.loads(await client.raw("POST", row.path(namespace), annotated, params=params))
     last = orjson.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED_ANNOTATION, "{}"))
-    patch = overlay(removals(last, manifest), delta(live, annotated))
-    if not patch:
+    if holds(live, annotated) or not (patch := three_way_patch(last, annotated, live, _type(row))):
         return UNCHANGED, live
-    patch = without_elements(patch, last, manifest)
     return CONFIGURED, orjson.loads(await client.raw("PATCH", path, patch, content_type=STRATEGIC, params=params))
+
+
+@cache
+def _type(row: Resource) -> Type:
+    return Schema(load_definitions(), [(row.group, row.version, row.kind)]).type_of(row.group, row.version, row.kind)

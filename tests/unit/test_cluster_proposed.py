@@ -8,7 +8,7 @@ import pytest
 from apiserver_harness import running
 
 from knet.api.names import LAST_APPLIED_ANNOTATION
-from knet.api.resources import SERVICES
+from knet.api.resources import DEPLOYMENTS, SERVICES
 from knet.client import ApiError, Client, NotFound
 from knet.cluster.apply import apply, proposed
 
@@ -43,6 +43,27 @@ def test_what_would_become_of_a_manifest(tmp_path: Path) -> None:
             assert await apply(client, other) == "configured"
             after = orjson.loads(await client.raw("GET", SERVICES.path("default", "web")))
             assert after["spec"]["ports"] == becomes["spec"]["ports"]
+
+    with running(tmp_path) as server:
+        asyncio.run(body())
+
+
+def deployment(env: list[str], **spec: object) -> dict[str, object]:
+    container = {"name": "web", "image": "nginx", "env": [{"name": name, "value": "1"} for name in env]}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container]}}
+    row = {"selector": {"matchLabels": {"app": "web"}}, "template": template, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": row}
+
+
+def test_what_a_manifest_no_longer_says_goes_and_what_the_server_has_put_in_its_place(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with Client.from_kubeconfig(str(server.kubeconfig), "test") as client:
+            assert await apply(client, deployment(["A", "B"])) == "created"
+            assert await apply(client, deployment(["A"], strategy={"type": "Recreate"})) == "configured"
+            assert await apply(client, deployment(["A"], strategy={"type": "Recreate"})) == "unchanged"
+            spec = orjson.loads(await client.raw("GET", DEPLOYMENTS.path("default", "web")))["spec"]
+            assert spec["strategy"] == {"type": "Recreate"}
+            assert [row["name"] for row in spec["template"]["spec"]["containers"][0]["env"]] == ["A"]
 
     with running(tmp_path) as server:
         asyncio.run(body())
