@@ -9,6 +9,7 @@ import ctypes
 import functools
 import os
 import re
+import threading
 
 import orjson
 
@@ -16,6 +17,9 @@ from knet.kernel.rules import RulesError
 
 _LIBRARY = "libnftables.so.1"
 _JSON, _HANDLES, _TERSE = 1 << 4, 1 << 3, 1 << 11  # NFT_CTX_OUTPUT_*
+#: which generation of rules it is reading, the library remembers once for all contexts (src/mnl.c): threads in two
+#: network namespaces would take each other's for a change and start over, for minutes
+_ONE_AT_A_TIME = threading.Lock()
 _CHAIN = re.compile(r"^\tchain (\S+) \{$")
 #: what nft says about a line of its input, the line and a row of carets below it
 _COMPLAINT = re.compile(r"^\S+:(\d+):\d+(?:-\d+)?: Error: (.*)$", re.MULTILINE)
@@ -49,21 +53,23 @@ def chains(family: str, table: str) -> dict[str, list[str]]:
 
     Raises RulesError where the kernel refuses for another reason.
     """
-    failed, output, complaint = _run(f"list table {family} {table}", _TERSE)
+    failed, output, complaint = _run(f"list ruleset {family}", _TERSE)  # for one table all elements are read as well
     if failed:
-        if "No such file or directory" in complaint:
-            return {}
         raise RulesError(explain("", complaint))
-    return parse_chains(output)
+    return parse_chains(output, family, table)
 
 
-def parse_chains(listing: str) -> dict[str, list[str]]:
-    """What `chains` returns, out of nft's text.  Pure."""
+def parse_chains(listing: str, family: str, table: str) -> dict[str, list[str]]:
+    """What `chains` returns, out of nft's text of all tables.  Pure."""
     found: dict[str, list[str]] = {}
     rules: list[str] | None = None
+    of_table = False
     for line in listing.splitlines():
-        begins = _CHAIN.match(line)
-        if begins:
+        if line.startswith("table "):
+            of_table = line == f"table {family} {table} {{"
+        elif not of_table:
+            continue
+        elif begins := _CHAIN.match(line):
             rules = found.setdefault(begins[1], [])
         elif line == "\t}":
             rules = None
@@ -129,7 +135,8 @@ def _told(context: int, text: str) -> tuple[bool, str, str]:
     with os.fdopen(os.memfd_create("nft"), "w") as file:  # of a buffer's lines, only a file's are told in complaints
         file.write(text)
         file.flush()
-        failed = library.nft_run_cmd_from_filename(context, f"/proc/self/fd/{file.fileno()}".encode()) != 0
+        with _ONE_AT_A_TIME:
+            failed = library.nft_run_cmd_from_filename(context, f"/proc/self/fd/{file.fileno()}".encode()) != 0
     output, complaint = library.nft_ctx_get_output_buffer(context), library.nft_ctx_get_error_buffer(context)
     return failed, output.decode(), complaint.decode()
 

@@ -161,8 +161,9 @@ def test_what_iptables_saves_is_read_with_its_counters():
 
 def test_what_nft_lists_is_read_by_chain():
     chains = "\tchain a/b {\n\t\ttype nat hook output priority 0;\n\t\tdrop\n\t}\n\n\tchain c {\n\t}\n"
-    listing = f"table ip x {{\n\tset s {{\n\t\ttype ipv4_addr\n\t}}\n\n{chains}}}\n"
-    assert nft.parse_chains(listing) == {"a/b": ["type nat hook output priority 0;", "drop"], "c": []}
+    other = "table ip y {\n\tchain a/b {\n\t\taccept\n\t}\n}\n"
+    listing = f"table ip x {{\n\tset s {{\n\t\ttype ipv4_addr\n\t}}\n\n{chains}}}\n{other}"
+    assert nft.parse_chains(listing, "ip", "x") == {"a/b": ["type nat hook output priority 0;", "drop"], "c": []}
 
 
 IPTABLES, CHAIN = Section("iptables", "nat X"), Section("inet knet-policy", "chain x")

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from knet.api.families import FAMILIES
 from knet.api.ingress import IngressClass, IngressClassSpec
-from knet.api.names import ZONE_LABEL
 from knet.api.objects import Meta
 from knet.client.controller import Key
 from knet.ingress import model, nginx
@@ -18,8 +17,8 @@ from knet.inspect.explain import records
 from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.connections import Connection, fates
 from knet.inspect.explain.difference import Change, difference
-from knet.inspect.explain.objects import only
-from knet.inspect.explain.picture import SEPARATE, Picture, Section, is_flannels, picture, workers
+from knet.inspect.explain.narrowing import narrowed
+from knet.inspect.explain.picture import Picture, Section, is_flannels, picture, workers
 from knet.inspect.world import World
 from knet.kernel.conntrack import Tracked
 
@@ -70,7 +69,7 @@ def explain(
     tables: Mapping[str, Iterable[Tracked]] | None = None,
 ) -> Explanation:
     """What is different in ``after``; ``tables`` are the connections that machines track now."""
-    old, new = _narrowed(before, after)
+    old, new = narrowed((before, after), records.changed(before, after))
     found = agreeing({node: differences(old, new, node) for node in workers(after)})
     effects = [Effect(machines, changes) for machines, changes in found]
     if everywhere := cluster_changes(before, after):
@@ -80,15 +79,6 @@ def explain(
     owners |= {text: owner for world in (before, after) for text, owner in _tunnels(world)}
     connections = {node: rows for node, rows in fate.items() if rows}
     return Explanation(subject, verb, tuple(notes), tuple(effects), connections, owners)
-
-
-def _narrowed(before: World, after: World) -> tuple[World, World]:
-    """Without the Services that are the same in both, where that makes no difference to those that are not."""
-    zones = [[row.metadata.labels.get(ZONE_LABEL) for row in world.nodes.values()] for world in (before, after)]
-    if before.settings.proxy not in SEPARATE or zones[0] != zones[1]:
-        return before, after
-    names = records.changed(before, after)
-    return only(before, names), only(after, names)
 
 
 def differences(before: World, after: World, node: str) -> list[Change]:

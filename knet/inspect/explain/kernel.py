@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from knet.cni.masquerade import PROGRAMS
 from knet.cni.reconciler import Reconciler
 from knet.cni.state import State
-from knet.inspect.explain.picture import ADDRESS, FDB, IPSET, IPVS, NEIGH, ROUTE, Section
+from knet.inspect.explain.picture import ADDRESS, FDB, IPSET, IPVS, NEIGH, ROUTE, Section, element
 from knet.kernel import addresses, ipset, links, nft, rules
 from knet.kernel.ipvs import Ipvs
 from knet.kernel.neighbours import FdbEntry, Neighbour
@@ -20,7 +20,7 @@ from knet.kernel.nft_elements import Container, NftSocket
 from knet.policy import table, transaction
 from knet.proxy.ipvs.servers import INTERFACE
 from knet.proxy.ipvs.sets import SETS
-from knet.proxy.nftables import frame, text
+from knet.proxy.nftables import frame
 from knet.proxy.nftables.frame import CONTAINERS, FAMILIES, NUMBERED, TABLE, Family
 
 
@@ -86,7 +86,7 @@ def _nftables(family: Family) -> Kernel:
             if name in CONTAINERS or name.rpartition("-")[0] in NUMBERED:
                 row = frame.container(name)
                 held = socket.dump(Container(family.nfproto, TABLE, name, frame.key_length(row, family)))
-                elements = sorted(text.element(one, row, family) for one in held.values())
+                elements = sorted(element(one, name, family) for one in held.values())
                 found[Section(kind, f"{row.kind} {name}")] = tuple(map(Held, elements))
             else:  # of who was there last, for session affinity: the kernel fills it in
                 found[Section(kind, f"set {name}")] = ()

@@ -114,13 +114,13 @@ def of_nftables(snapshot: Snapshot) -> Picture:
     declared |= {name: declaration.split()[0] for name, declaration in everything.sets.items()}
     for name, what in declared.items():
         rows = everything.added.get(name, {}).values()
-        found[Section(kind, f"{what} {name}")] = tuple(sorted(_element(one, name, family) for one in rows))
+        found[Section(kind, f"{what} {name}")] = tuple(sorted(element(one, name, family) for one in rows))
     return found
 
 
 @functools.lru_cache(1 << 16)
-def _element(one: bytes, name: str, family: frame.Family) -> str:
-    """Machines have nearly the same ones."""
+def element(one: bytes, name: str, family: frame.Family) -> str:
+    """As nft prints it; machines have nearly the same ones."""
     return text.element(one, frame.container(name), family)
 
 
@@ -136,9 +136,8 @@ def of_ipvs(snapshot: Snapshot, own: Collection[str], scheduler: str) -> Picture
     return {**found, Section(ADDRESS, f"{servers.INTERFACE} ipv{snapshot.family}"): tuple(sorted(wanted.bound))}
 
 
-def _addresses(world: World, node: str, version: int) -> list[str]:
-    """Where node ports are reached: on every interface of the machine."""
-    family = f"IPv{version}"
+def node_addresses(world: World, node: str, family: str) -> list[str]:
+    """Where the mode ipvs has node ports: on every interface of the machine."""
     machine = world.topology.machines[node]
     found = [row for interface in machine.interfaces for row in interface.addresses]
     state = desired.overlay(world, node, family)
@@ -152,11 +151,9 @@ def _addresses(world: World, node: str, version: int) -> list[str]:
 
 
 def _ipvs(world: World, node: str, snapshot: Snapshot) -> Picture:
-    return of_ipvs(snapshot, _addresses(world, node, snapshot.family), world.settings.ipvs_scheduler)
+    return of_ipvs(snapshot, node_addresses(world, node, f"IPv{snapshot.family}"), world.settings.ipvs_scheduler)
 
 
-#: the modes in which nothing of a Service depends on which others there are: who asks for some need not draw all
-SEPARATE = ("iptables",)
 #: how the rows of `knet.proxy.modes` are drawn
 _PROXIES: Mapping[str, Callable[[World, str, Snapshot], Picture]] = {
     "iptables": lambda world, node, snapshot: of_iptables(snapshot),

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from knet.api.objects import EndpointSlice
+from knet.api.objects import Pod
 from knet.client.controller import Key
 from knet.errors import KnetError
 from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.difference import ADDED, NEW, difference
 from knet.inspect.explain.explain import Subject
 from knet.inspect.explain.kernel import Held, Kernel
+from knet.inspect.explain.narrowing import behind, narrowed
 from knet.inspect.explain.objects import find, only, settled, without_object
-from knet.inspect.explain.picture import SEPARATE, Picture, Section, picture
+from knet.inspect.explain.picture import Picture, Section, picture
 from knet.inspect.explain.spelling import meaning
 from knet.inspect.rules.known import Known
-from knet.inspect.world import World, addresses_of
+from knet.inspect.world import World
 
 PRESENT, MISSING, UNEXPECTED = "present", "missing", "unexpected"
 #: kinds that machines have rules of
@@ -108,17 +109,12 @@ def _relevant(world: World, subject: Subject) -> World:
     """Without the Services that have nothing to do with the object."""
     if subject.kind in ("NetworkPolicy", "Node"):
         return only(world, ())
-    if world.settings.proxy not in SEPARATE:
-        return world
-    if subject.kind == "Service":
-        mine = set(addresses_of(world.services[subject.key]))
-        return only(world, [key for key, row in world.services.items() if not mine.isdisjoint(addresses_of(row))])
-    mine = {row.ip for row in world.pods[subject.key].status.podIPs}
-    return only(world, [key for key, rows in world.slices_of.items() if not mine.isdisjoint(_endpoints(rows))])
+    its = {subject.key} if subject.kind == "Service" else behind(world, _addresses(world.pods[subject.key]))
+    return narrowed([world], its)[0]
 
 
-def _endpoints(rows: Iterable[EndpointSlice]) -> Iterator[str]:
-    return (address for row in rows for endpoint in row.endpoints for address in endpoint.addresses)
+def _addresses(pod: Pod) -> set[str]:
+    return {row.ip for row in pod.status.podIPs}
 
 
 def _own(world: World, subject: Subject, node: str, without: Picture, known: Known) -> Picture:
