@@ -10,8 +10,8 @@ from knet.cluster.emulation import Emulation
 from knet.cluster.status import status
 from knet.underlay.plan import CONTROL_PLANE, WORKER
 
-#: seconds for everything from the first process to Ready
-UP_DEADLINE = 90
+#: seconds for everything from the first process to Ready; a machine that is emulated itself (QEMU without KVM) needs 75
+UP_DEADLINE = 300
 
 
 def build(emulation: Emulation, tell: Callable[[str, str], None]) -> None:

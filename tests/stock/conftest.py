@@ -150,7 +150,8 @@ def _boot(tests: list[str], shared: Path) -> Results:
 
 
 #: vng mounts the host's files without any cache, which makes each import ten times slower; so they are mounted once
-#: more, below a writable layer, and that becomes the root of the tests
+#: more, below a writable layer, and that becomes the root of the tests (a chroot would not do: who enters another mount
+#: namespace leaves it)
 _ENTER = """\
 set -e
 host=$(awk '$2 == "/mnt" {{print $1}}' /proc/mounts)
@@ -165,5 +166,9 @@ for each in proc sys dev lib/modules; do mount --rbind "/$each" "/run/root/$each
 mount -t tmpfs run /run/root/run
 mount --bind {shared} "/run/root"{shared}
 ip link set lo up
-exec chroot /run/root sh {shared}/run
+mount --make-rprivate /
+cd /run/root
+pivot_root . mnt
+umount -l /mnt
+exec sh {shared}/run
 """

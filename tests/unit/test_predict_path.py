@@ -131,6 +131,17 @@ def test_the_way(site, destination, port, chosen, settings, golden):
     assert text(told(world(PODS, SERVICES, SLICES, **settings), site, destination, port, chosen)) == golden
 
 
+def test_a_machine_asks_under_the_address_that_ipvs_has_given_it():
+    """The kernel takes the virtual address, which is its own there, for the source as well."""
+    found = world(PODS, SERVICES, SLICES, proxy="ipvs")
+    packet = Packet("tcp", "10.96.0.80", 40000, "10.96.0.80", 80, 64)
+    prediction = expected(found, Probe("n1", packet), "10.244.2.5:8080")
+    assert prediction.outcome == "delivered"
+    masked = next(hop.translation for hop in prediction.hops if hop.translation and hop.translation.kind == "SNAT")
+    assert masked.before == "10.96.0.80:40000"
+    assert (prediction.hops[-1].kind, prediction.hops[-1].site) == ("deliver", "n1")
+
+
 def site_of(found, name):
     owner = one(name)
     if owner.kind != "pod":

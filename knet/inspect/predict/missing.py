@@ -30,9 +30,10 @@ def does_not_forward(case: Case) -> Diagnosis | None:
 
 
 def interface_down(case: Case) -> Diagnosis | None:
-    """An interface on the next stretch is not there, is down, or has no carrier."""
+    """An interface on the next stretch is not there, is down, or has no carrier; nothing goes out of a dummy
+    (kube-ipvs0)."""
     for site, name, link in _ahead(case):
-        if link and link.up and link.carrier:
+        if link and (link.kind == "dummy" or (link.up and link.carrier)):
             continue
         how = "is not there" if link is None else "has no carrier" if link.up else "is down"
         causes = _behind(case, site, name)

@@ -208,7 +208,7 @@ class Return(NamedTuple):
 
 def returns(world: World, stages: list[Stage]) -> Iterator[Return]:
     """The way back of the answer to a packet that was delivered: from machine to machine that changes its addresses."""
-    last = stages[-1]
+    first, last = stages[0], stages[-1]
     machine, ends = (next_machine(last.leg) if last.leg else "") or last.machine, last.after
     unmasked = False
     for stage in reversed(stages):
@@ -216,7 +216,8 @@ def returns(world: World, stages: list[Stage]) -> Iterator[Return]:
             continue
         yield _stretch(world, machine, ends, unmasked, stage.machine)
         machine, ends, unmasked = stage.machine, stage.before, bool(stage.masquerade)
-    yield _stretch(world, machine, ends, unmasked, "")
+    # IPVS has a Service's address on the machine itself, which takes it for its own as the source, too
+    yield _stretch(world, machine, ends, unmasked, first.machine if first.from_here else "")
 
 
 def _stretch(world: World, machine: str, ends: Ends, unmasked: bool, to: str) -> Return:
