@@ -20,7 +20,10 @@ REPAIRERS = ("network-agent", "kube-proxy")
 ROUTE = "{subnet} via {gateway} dev flannel.1 onlink"
 NEIGHBOUR = "{gateway} lladdr {vtep} dev flannel.1 nud permanent"
 ENTRY = "{vtep} dev flannel.1 dst {n2} self permanent"
-BRIDGED = "net.bridge.bridge-nf-call-iptables"
+BRIDGED, BRIDGED_6 = "net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"
+
+
+SIX = {"family": "IPv6"}
 
 
 class Fault(NamedTuple):
@@ -171,6 +174,61 @@ FAULTS = {
         target="pod/closed:80",
         cure="let a policy allow it: kubectl edit networkpolicy deny-all -n default",
     ),
+    "IPv6, no route": Fault(
+        "n1: ip route del {subnet6}",
+        "n1: ip route add {subnet6} via {gateway6} dev flannel-v6.1 onlink",
+        *("no-route", "n1 has no route to {subnet6}, and takes: ::/0 dev n1-eth0."),
+        options=SIX,
+    ),
+    "IPv6, a route that hides an endpoint": Fault(
+        "n1: ip route add blackhole {server6}",
+        "n1: ip route del blackhole {server6}",
+        *("no-route", "n1 drops what is for {server6}, to which it has translated [{web6}]:80, by the route blackhole"),
+        cure="knet exec n1 -- ip route del blackhole {server6}/128",
+        options=SIX,
+    ),
+    "IPv6, no neighbour": Fault(
+        "n1: ip neigh del {gateway6} dev flannel-v6.1",
+        "n1: ip neigh replace {gateway6} lladdr {vtep6} dev flannel-v6.1 nud permanent",
+        "no-neighbour",
+        "n1 does not know the hardware address of {gateway6} on flannel-v6.1 "
+        "(neighbour discovery is not answered across a VXLAN without learning).",
+        options=SIX,
+    ),
+    "IPv6, a packet that is too big": Fault(
+        "n1: ip link set flannel-v6.1 mtu 1300",
+        "n1: ip link set flannel-v6.1 mtu 1430",
+        *("mtu", "1398 bytes are too much for flannel-v6.1 of n1, whose MTU is 1300."),
+        target="pod/web-0",
+        cure="knet exec n1 -- ip link set flannel-v6.1 mtu 1430",
+        options={**SIX, "protocol": "icmp", "size": 1350},
+    ),
+    "IPv6, a bridge beside the rules": Fault(
+        f"n1: sysctl -w {BRIDGED_6}=0",
+        f"n1: sysctl -w {BRIDGED_6}=1",
+        *("bridge-nf", f"Frames between pods of n1 do not pass by its rules, as {BRIDGED_6} is 0."),
+        target="svc/near:80",
+        options=SIX,
+    ),
+    "IPv6, no way back from the pod": Fault(
+        "web-0: ip -6 route del default",
+        "web-0: ip -6 route add default via {far_bridge6}",
+        *("no-route", "Pod default/web-0 has no route to {client6}: its answer cannot leave."),
+        cure="kubectl delete pod web-0 -n default",
+        options=SIX,
+    ),
+    "IPv6, no endpoints": Fault(
+        *("", "", "no-endpoints", "Service default/empty has no endpoints."),
+        target="svc/empty:80",
+        cure="look for its pods: kubectl describe service empty -n default",
+        options=SIX,
+    ),
+    "IPv6, a policy": Fault(
+        *("", "", "policy", "Ingress is not allowed by NetworkPolicy default/deny-all."),
+        target="pod/closed:80",
+        cure="let a policy allow it: kubectl edit networkpolicy deny-all -n default",
+        options=SIX,
+    ),
 }
 
 
@@ -186,7 +244,7 @@ def pod(name: str, machine: str, image: str = "traefik/whoami", **container: obj
 
 
 def service(called: str, app: str, **port: object) -> dict[str, object]:
-    spec = {"selector": {"app": app}, "ports": [{"port": 80, **port}]}
+    spec = {"ipFamilyPolicy": "PreferDualStack", "selector": {"app": app}, "ports": [{"port": 80, **port}]}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": called}, "spec": spec}
 
 
@@ -215,7 +273,7 @@ OBJECTS = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("home") / "kubeconfig"))
-        with Cluster(name="trace-faults", workers=2) as running:
+        with Cluster(name="trace-faults", workers=2, ip_family="dual") as running:
             for body in OBJECTS:
                 running.apply(body)
             for name in ("client", "near", "web-0", "closed"):
@@ -251,7 +309,12 @@ def facts(cluster: Cluster) -> dict[str, str]:
     found |= {"bridge": subnets["n1"].replace(".0/24", ".1"), "far_bridge": subnets["n2"].replace(".0/24", ".1")}
     found |= {"gone": subnets["n2"].replace(".0/24", ".99"), "dns": "10.96.0.10"}
     found |= {"client": cluster.pod("client").ip, "server": cluster.pod("web-0").ip}
-    found["web"] = cluster.get("service/web")["spec"]["clusterIP"]
+    found["web"], found["web6"] = cluster.get("service/web")["spec"]["clusterIPs"]
+    subnets = {name: cluster.get(f"node/{name}", "")["spec"]["podCIDRs"][1] for name in ("n1", "n2")}
+    found |= {"subnet6": subnets["n2"], "gateway6": subnets["n2"].partition("/")[0], "vtep6": vtep_mac("n2", "IPv6")}
+    found["far_bridge6"] = f"{found['gateway6']}1"
+    for role, name in (("client6", "client"), ("server6", "web-0")):
+        found[role] = cluster.get(f"pod/{name}")["status"]["podIPs"][1]["ip"]
     found["port"] = veth_name("default/web-0")
     return found
 

@@ -120,11 +120,15 @@ HIDING = Route("10.244.2.0/24", type="blackhole")
 
 
 def refusing(seen):
-    """It is told to who has asked."""
-    refusal = replace(seen.hops[-1], kind="reject", interface="", verdict="ICMP host unreachable")
-    told = [replace(hop, way=BACK) for hop in reversed(seen.hops)]
-    seen.hops += [refusal, *told]
-    return seen.asked("n1", route=Route("10.244.2.0/25", type="unreachable"))
+    return told(seen, "ICMP host unreachable").asked("n1", route=Route("10.244.2.0/25", type="unreachable"))
+
+
+def told(seen, error):
+    """Refused where it was seen last, and an error of some bytes comes back."""
+    refusal = replace(seen.hops[-1], kind="reject", interface="", translation=None, verdict=error)
+    back = [replace(hop, way=BACK, packet=hop.packet._replace(size=96)) for hop in reversed(seen.hops)]
+    seen.hops += [refusal, *back]
+    return seen
 
 
 def tunnelled(**changes):
@@ -216,6 +220,10 @@ CASES = {
     ),
     "too large for the tunnel": (
         lambda: Seen(size=1450).until("filter", "n1").link("n1", "flannel.1", mtu=1400),
+        *("mtu", "1450 bytes are too much for flannel.1 of n1, whose MTU is 1400."),
+    ),
+    "too large for the tunnel, of which its sender is told": (
+        lambda: told(Seen(size=1450).until("nat", "n1"), "ICMP fragmentation needed").link("n1", "flannel.1", mtu=1400),
         *("mtu", "1450 bytes are too much for flannel.1 of n1, whose MTU is 1400."),
     ),
     "too large for the other machine": (

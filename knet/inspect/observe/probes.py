@@ -4,7 +4,6 @@ What it sends bears a `Mark`.  A TCP probe's first sequence number is chosen by 
 are taken over from another machine (CRIU); the connection is as real as any, and reset as soon as it is established.
 """
 
-import contextlib
 import errno
 import os
 import random
@@ -205,15 +204,16 @@ class _Echo(_Socket):
 
     def answer(self) -> Answer | None:
         """A raw socket hears all that comes from its peer, and IPv4's with the IP header."""
-        with contextlib.suppress(BlockingIOError):
+        try:
             data = self._socket.recv(1 << 16)
-            if self._kind == _ICMP_ECHO:
-                seen = read_packet(data)
-                if seen and seen.packet.flags == "echo reply" and self.mark.way(seen):
-                    return Answer()
-            elif data[0] == _ICMPV6_ECHO + 1 and data[8:].startswith(self.mark.payload):
-                return Answer()
-        return None
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            return Answer(os.strerror(error.errno or 0))
+        if self._kind == _ICMP_ECHO:
+            seen = read_packet(data)
+            return Answer() if seen and seen.packet.flags == "echo reply" and self.mark.way(seen) else None
+        return Answer() if data[0] == _ICMPV6_ECHO + 1 and data[8:].startswith(self.mark.payload) else None
 
 
 def _checksum(data: bytes) -> int:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 from knet.api.families import family_of
 from knet.inspect.attribution import Causes, attribution
-from knet.inspect.predict.case import Case
+from knet.inspect.predict.case import Case, is_inside
 from knet.inspect.predict.telling import POD
 from knet.inspect.trace.evidence import Diagnosis
 from knet.kernel.links import Link
 
 _FORWARDING = {"IPv4": "net.ipv4.ip_forward", "IPv6": "net.ipv6.conf.all.forwarding"}
+_ASKING = {"IPv4": "ARP", "IPv6": "neighbour discovery"}
 #: the states of a neighbour's entry in which its hardware address is not known
 _UNKNOWN = ("incomplete", "failed", "none")
 #: hops by which a packet leaves a machine
@@ -46,7 +47,7 @@ def interface_down(case: Case) -> Diagnosis | None:
 
 def too_large(case: Case) -> Diagnosis | None:
     """A packet that some interface on the next stretch has no room for."""
-    size = case.last.packet.size
+    size = case.end.packet.size
     for site, name, link in _ahead(case) if size else ():
         declared = case.world.topology.link_at.get(name)
         outside = _overhead(case) if declared else 0
@@ -93,8 +94,10 @@ def no_neighbour(case: Case) -> Diagnosis | None:
     if found is None or not found.mac or found.state in _UNKNOWN:
         if any(hop.kind in ("leave", "link", "tunnel") for hop in left):
             return None
-        quiet = " (ARP is not answered across a VXLAN without learning)" if "flannel" in at.route.interface else ""
-        text = f"{case.site} does not know the hardware address of {at.hop} on {at.route.interface}{quiet}."
+        text = f"{case.site} does not know the hardware address of {at.hop} on {at.route.interface}"
+        if "flannel" in at.route.interface:
+            text += f" ({_ASKING[family_of(at.hop)]} is not answered across a VXLAN without learning)"
+        text += "."
     elif wanted and wanted.mac != found.mac:
         text = f"{case.site} takes {found.mac} for the hardware address of {at.hop} on {at.route.interface}."
     else:
@@ -123,12 +126,13 @@ def lost_on_link(case: Case) -> Diagnosis | None:
 
 
 def _ahead(case: Case) -> Iterator[tuple[str, str, Link | None]]:
-    """The interfaces that a packet has to pass next, from where it was seen last to where it is missing: as their
-    sites' kernels have them, of sites that were asked."""
+    """The interfaces that a packet has to pass next, from where it ended to where it is missing: as their sites'
+    kernels have them, of sites that were asked."""
     names: list[tuple[str, str]] = []
-    if case.stayed and case.at.route:
-        names.append((case.site, case.at.route.interface))
-    names += [(case.site, name) for name in (case.last.interface, case.last.port)]
+    end, route = case.end, case.asked(case.end.site).route
+    if is_inside(end) and route:
+        names.append((end.site, route.interface))
+    names += [(end.site, name) for name in (end.interface, end.port)]
     hops = case.prediction.hops
     place = hops.index(case.missing) if case.missing else len(hops)
     for hop in [hop for hop in hops[max(place - 1, 0) : place + 2] if hop.kind in _THROUGH]:
@@ -164,11 +168,11 @@ def _behind(case: Case, site: str, name: str) -> Causes:
 
 def _overhead(case: Case) -> int:
     """Of the tunnel that the packet is in, or is going to be in, on a cable."""
-    rows = (hop.encapsulation for hop in case.prediction.hops if hop.way == case.last.way and hop.encapsulation)
+    rows = (hop.encapsulation for hop in case.prediction.hops if hop.way == case.end.way and hop.encapsulation)
     found = next(rows, None)
     return found.overhead if found else 0
 
 
 def _expected_mtu(case: Case, site: str, name: str) -> int:
-    rows = (hop.mtu for hop in case.prediction.hops if hop.site == site and name in (hop.interface, hop.port))
-    return next(rows, 0)
+    rows = (hop for hop in case.prediction.hops if hop.site == site and name in (hop.interface, hop.port))
+    return next((hop.mtu for hop in rows if hop.mtu), 0)

@@ -222,13 +222,20 @@ def differences(observed: Hop, expected: Hop) -> list[Difference]:
     found = [Difference(what, read(observed), read(expected)) for what, read in _COMPARED]
     among = expected.translation.among if expected.translation else ()
     chosen = observed.translation is not None and observed.translation.after in among
-    is_error = observed.packet.protocol != expected.packet.protocol  # an ICMP error comes from whoever met it
+    is_error = _is_error(observed.packet, expected.packet)  # which comes from whoever met it
     return [
         row
         for row in found
         if row.observed and row.expected and row.observed != row.expected
         if not (row.what in ("translation", "addresses") and (chosen or is_error))
     ]
+
+
+def _is_error(observed: Packet, expected: Packet) -> bool:
+    """Whether it is an ICMP error about the packet that is expected."""
+    if observed.protocol != expected.protocol:
+        return True
+    return observed.protocol == "icmp" and bool(observed.flags) and not observed.flags.startswith("echo")
 
 
 def _as_told(observed: Hop, expected: Hop) -> Hop:
