@@ -83,7 +83,7 @@ class DNS:
         if self.responder.ready:
             return Page("OK")
         why = "".join(f"\n{feed.trouble}" for feed in self._feeds if feed.trouble)
-        return Page(f"kubernetes{why}", "503 Service Unavailable")
+        return Page(f"kubernetes{why}", 503)
 
     def _metrics(self) -> Page:
         self.responder.count()

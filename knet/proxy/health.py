@@ -9,19 +9,21 @@
 Upstream: pkg/proxy/healthcheck.
 """
 
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
-from aiohttp import web
 
 from knet.api.exposition import CONTENT_TYPE, exposition
 from knet.api.objects import KubeObject, Meta, Node, Service
 from knet.client import observe
+from knet.kernel import pages
+from knet.kernel.pages import NOT_FOUND, Page
 from knet.proxy.metrics import Metrics
 from knet.proxy.snapshot import HealthCheck, Snapshot
 
@@ -31,19 +33,8 @@ log = logging.getLogger(__name__)
 HEALTHZ_PORT, METRICS_PORT = 10256, 10249
 #: the cluster autoscaler is about to remove the machine
 TO_BE_DELETED_TAINT = "ToBeDeletedByClusterAutoscaler"
-_JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
-_PLAIN = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-
-
-class Answer(NamedTuple):
-    """An HTTP response."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: str
-
-
-NOT_FOUND = Answer(404, _PLAIN, "404 page not found\n")
+_JSON = "application/json"
+_NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 
 
 class Freshness:
@@ -74,7 +65,7 @@ class Freshness:
         late = [family for family, since in self._waiting_since.items() if now - since >= self._timeout]
         return not any(family in self._updated for family in late)
 
-    def answer(self, path: str, eligible: bool) -> Answer:
+    def answer(self, path: str, eligible: bool) -> Page:
         """To GET ``path``; ``eligible``: the machine is there to stay."""
         now = self._clock()
         if path == "/livez":
@@ -86,7 +77,7 @@ class Freshness:
         last = now if good else min(self._updated.values(), default=now)
         began = time.time() - (now - self._started)
         times = f'"lastUpdated": "{self._spelled(last, began)}","currentTime": "{self._spelled(now, began)}"'
-        return Answer(200 if good else 503, _JSON, "{" + times + more + "}")
+        return Page("{" + times + more + "}", 200 if good else 503, _JSON, _NO_SNIFF)
 
     def _spelled(self, moment: float, began: float) -> str:
         """As Go prints a time.Time: with the seconds since the process began."""
@@ -94,14 +85,14 @@ class Freshness:
         return f"{datetime.fromtimestamp(began + passed, UTC):%Y-%m-%d %H:%M:%S.%f} +0000 UTC m=+{passed:.9f}"
 
 
-def service_answer(namespace: str, name: str, local_endpoints: int, healthy: bool) -> Answer:
+def service_answer(namespace: str, name: str, local_endpoints: int, healthy: bool) -> Page:
     """What a load balancer is told about a Service on this machine."""
     body = (
         f'{{\n\t"service": {{\n\t\t"namespace": "{namespace}",\n\t\t"name": "{name}"\n\t}},\n'
         f'\t"localEndpoints": {local_endpoints},\n\t"serviceProxyHealthy": {_go(healthy)}\n}}'
     )
-    headers = {**_JSON, "X-Load-Balancing-Endpoint-Weight": str(local_endpoints)}
-    return Answer(200 if local_endpoints and healthy else 503, headers, body)
+    headers = {**_NO_SNIFF, "X-Load-Balancing-Endpoint-Weight": str(local_endpoints)}
+    return Page(body, 200 if local_endpoints and healthy else 503, _JSON, headers)
 
 
 def eligible(machine: Node | None) -> bool:
@@ -144,33 +135,33 @@ class Health:
         self.fresh = fresh
         self._machine = machine
         self._tell = tell
-        self._own: list[web.ServerRunner] = []
+        self._own: list[asyncio.Server] = []
         self._answered: dict[int, Snapshot] = {}
         self._checks: dict[int, Mapping[tuple[str, str], HealthCheck]] = {}
-        self._open: dict[tuple[str, str], tuple[int, web.ServerRunner]] = {}
+        self._open: dict[tuple[str, str], tuple[int, asyncio.Server]] = {}
         self._local_endpoints: dict[tuple[str, str], int] = {}
         self.metrics = Metrics()
 
     async def __aenter__(self) -> "Health":
-        def modes(path: str) -> Answer:
+        def modes(path: str) -> Page:
             if path == "/metrics":
                 families = [*self.metrics.families(), *observe.process()]
-                return Answer(200, {"Content-Type": CONTENT_TYPE}, exposition(families))
-            return Answer(200, _PLAIN, self._mode) if path == "/proxyMode" else NOT_FOUND
+                return Page(exposition(families), content_type=CONTENT_TYPE)
+            return Page(self._mode, headers=_NO_SNIFF) if path == "/proxyMode" else NOT_FOUND
 
-        def health(path: str) -> Answer:
+        def health(path: str) -> Page:
             return self.fresh.answer(path, eligible(self._machine()))
 
-        for host, port, answer in ((None, HEALTHZ_PORT, health), ("127.0.0.1", METRICS_PORT, modes)):
+        for host, port, page in (("", HEALTHZ_PORT, health), ("127.0.0.1", METRICS_PORT, modes)):
             try:
-                self._own.append(await _serve(answer, host, port))
+                self._own.append(await pages.serve(host, port, page))
             except OSError as error:
                 log.error("failed to listen on port %d: %s", port, error)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for runner in (*self._own, *(runner for _, runner in self._open.values())):
-            await runner.cleanup()
+        for server in (*self._own, *(server for _, server in self._open.values())):
+            server.close()
 
     async def synced(self, snapshot: Snapshot) -> None:
         """The rules are in force: answer for what they lead to."""
@@ -189,20 +180,20 @@ class Health:
             for service, check in checks.items():
                 wanted[service] = max(check, wanted.get(service, check))
         self._local_endpoints = {service: check.local_endpoints for service, check in wanted.items()}
-        for service, (port, runner) in list(self._open.items()):
+        for service, (port, server) in list(self._open.items()):
             if service not in wanted or wanted[service].port != port:
-                await runner.cleanup()
+                server.close()
                 del self._open[service]
         for service, check in wanted.items():
             if service not in self._open:
                 await self._listen(service, check.port)
 
     async def _listen(self, service: tuple[str, str], port: int) -> None:
-        def answer(_path: str) -> Answer:
+        def page(_path: str) -> Page:
             return service_answer(*service, self._local_endpoints.get(service, 0), self.fresh.healthy)
 
         try:
-            self._open[service] = port, await _serve(answer, None, port)
+            self._open[service] = port, await pages.serve("", port, page)
         except OSError as error:
             name = "/".join(service)
             reason = f"listen tcp :{port}: bind: {os.strerror(error.errno or 0).lower()}"
@@ -210,21 +201,3 @@ class Health:
             log.error("%s", message)
             about = Service(metadata=Meta(namespace=service[0], name=service[1], uid=name))
             self._tell(about, "Warning", "FailedToStartServiceHealthcheck", message)
-
-
-async def _serve(answer: Callable[[str], Answer], host: str | None, port: int) -> web.ServerRunner:
-    """Serve every request by its path until the runner is cleaned up; OSError where the port is taken."""
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        status, headers, body = answer(request.path)
-        return web.Response(status=status, headers=headers, body=body.encode())
-
-    handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] = handle
-    runner = web.ServerRunner(web.Server(handler), shutdown_timeout=0.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError:
-        await runner.cleanup()
-        raise
-    return runner

@@ -433,7 +433,7 @@ async def probe(port: int, path: str) -> tuple[str, str]:
 def test_probes():
     async def body() -> None:
         ready = False
-        await serve_page(HERE, 8181, "/ready", lambda: Page("OK") if ready else Page("no", "503 Service Unavailable"))
+        await serve_page(HERE, 8181, "/ready", lambda: Page("OK") if ready else Page("no", 503))
         assert await probe(8181, "/ready") == ("503 Service Unavailable", "no")
         ready = True
         assert await probe(8181, "/ready") == ("200 OK", "OK")
