@@ -25,9 +25,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks_api import Measured, median
-from benchmarks_pods import deployment
+from benchmarks_pods import cpu, deployment
 
 from knet import Cluster
 
@@ -38,7 +39,7 @@ RATE, PLACES, SECONDS, PORT = 50_000, 2, 5, 9999
 #: pods among which it is tried who reaches whom
 REACHED = 50
 #: deployments without and with a recording, each
-PAIRS = 3
+PAIRS = 7
 SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -145,42 +146,72 @@ def _prepare_trace(cluster: Cluster) -> None:
 
 
 def timeline(cluster: Cluster) -> Measured:
-    """By how many per cent a recording makes the deployment of 100 pods longer; CPU time of the recorder for each."""
-    times: dict[bool, list[float]] = {False: [], True: []}
-    busy = []
+    """By how many per cent a recording makes the deployment of 100 pods longer; CPU time of the recorder for each.
+
+    Each deployment with it is compared with the one without it beside it, and those change places from pair to pair:
+    what else a busy computer does meets both alike.  Both sides are told on stderr, with the cluster's CPU time.
+    """
+    rounds: dict[bool, list[Deployed]] = {False: [], True: []}
     cluster.apply(SERVICE)
-    for turn in range(1 + 2 * PAIRS):
-        recorded = bool(turn % 2)
-        with recording(busy) if recorded else contextlib.nullcontext():
-            begin = time.monotonic()
-            cluster.apply(deployment(100, "hundred"))
-            cluster.rollout("deployment/hundred")
-            if turn:  # the first one finds everything cold
-                times[recorded].append(time.monotonic() - begin)
-        cluster.delete("deployment/hundred")
-        for pod in cluster.objects("pods", selector="app=hundred"):
-            cluster.wait(f"pod/{pod['metadata']['name']}", "deleted")
-    plain, slowed = (statistics.median(times[key]) for key in (False, True))
-    return Measured(100 * (slowed / plain - 1), statistics.median(busy) / 100)
+    _deploy(cluster)  # the first one finds everything cold
+    for pair in range(PAIRS):
+        for recorded in (bool(pair % 2), not pair % 2):
+            with recording(cluster) if recorded else contextlib.nullcontext() as recorder:
+                rounds[recorded].append(_deploy(cluster, recorder))
+    for recorded, name in ((False, "without"), (True, "with")):
+        seconds, busy, recorder_busy = (statistics.median(column) for column in zip(*rounds[recorded], strict=True))
+        told = (
+            f"timeline: {name} {seconds:.3f} s, CPU of the cluster {busy:.2f} s, of the recorder {recorder_busy:.2f} s"
+        )
+        print(f"{told} (medians of {PAIRS})", file=sys.stderr)
+    ratios = [slowed.seconds / plain.seconds for plain, slowed in zip(rounds[False], rounds[True], strict=True)]
+    return Measured(
+        100 * (statistics.median(ratios) - 1), statistics.median(row.recorder for row in rounds[True]) / 100
+    )
+
+
+class Deployed(NamedTuple):
+    """Seconds until all were ready; CPU seconds of the cluster and of whoever records meanwhile."""
+
+    seconds: float
+    cluster: float
+    recorder: float
+
+
+def _deploy(cluster: Cluster, recorder: int | None = None) -> Deployed:
+    """100 pods, and away with them again; ``recorder`` is a process."""
+    begin, before, recorded = time.monotonic(), cpu(NAME), cpu_seconds(recorder)
+    cluster.apply(deployment(100, "hundred"))
+    cluster.rollout("deployment/hundred")
+    found = Deployed(time.monotonic() - begin, cpu(NAME) - before, cpu_seconds(recorder) - recorded)
+    cluster.delete("deployment/hundred")
+    for pod in cluster.objects("pods", selector="app=hundred"):
+        cluster.wait(f"pod/{pod['metadata']['name']}", "deleted")
+    return found
 
 
 @contextlib.contextmanager
-def recording(busy: list[float]) -> Iterator[None]:
-    """Meanwhile a timeline is followed; its CPU seconds, without those of its start, are added."""
+def recording(cluster: Cluster) -> Iterator[int]:
+    """Meanwhile a timeline is followed, by that process; it has told of all that was before."""
     words = [KNET, "timeline", "--name", NAME, "-f", "--json"]
+    mark = f"mark-{time.monotonic_ns()}"
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         process.stdout.readline()  # from now on it records
+        cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": mark}})
+        while mark.encode() not in process.stdout.readline():
+            pass
         reader = threading.Thread(target=process.stdout.read)
         reader.start()
-        before = cpu_seconds(process.pid)
-        yield
-        busy.append(cpu_seconds(process.pid) - before)
+        yield process.pid
         process.send_signal(signal.SIGINT)
         reader.join()
+    cluster.delete(f"configmap/{mark}")
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int | None) -> float:
+    if pid is None:
+        return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -2,13 +2,14 @@
 
 Each line is a write: ``at`` (CLOCK_MONOTONIC, nanoseconds, when it became visible), ``type``, ``user`` and ``manager``
 where they are known, ``collection``, ``object`` as stored and, unless an earlier line has it, ``previous``, as it was.
-With ``since`` (such a stamp) the lines begin there; with ``follow=true`` they go on as writes are made.
+With ``since`` (such a stamp) the lines begin there; with ``follow=true`` they go on as writes are made; the collections
+in ``without``, between commas, are left out.
 
 The path is no resource, so RBAC lets nobody read it but those who may get all nonResourceURLs: cluster-admin.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Container, Iterable, Iterator
 
 import orjson
 
@@ -28,16 +29,19 @@ PAUSE = 0.1
 def answer(store: Store, request: Request) -> Streamed:
     """The page; StatusError 400 for a ``since`` that is no number."""
     since = integer(request.query, "since") / 1e9
-    return Streamed(pieces(store, since, flag(request.query, "follow")), content_type="application/x-ndjson")
+    without = frozenset(request.query.get("without", "").split(","))
+    found = pieces(store, since, flag(request.query, "follow"), without)
+    return Streamed(found, content_type="application/x-ndjson")
 
 
-async def pieces(store: Store, since: float, follow: bool) -> AsyncGenerator[bytes, None]:
+async def pieces(store: Store, since: float, follow: bool, without: Container[str] = ()) -> AsyncGenerator[bytes, None]:
     """Lines, gathered to what is worth a write."""
     seen: dict[str, int] = {}
     revision = 0
     while True:
         found, revision = store.history(since, revision), store.revision
-        for piece in _gathered(_line(past, seen) for past in found):
+        rows = ((past, collection_of(past.event.record.key)) for past in found)
+        for piece in _gathered(_line(past, name, seen) for past, name in rows if name not in without):
             yield piece
             await asyncio.sleep(0)  # other requests have their turn
         if not follow:
@@ -59,11 +63,11 @@ def _gathered(lines: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-def _line(past: Past, seen: dict[str, int]) -> bytes:
+def _line(past: Past, collection: str, seen: dict[str, int]) -> bytes:
     """``seen``: the revision of each key's latest line."""
     event = past.event
     record, previous = event.record, event.previous
-    head = {"at": round(past.at * 1e9), "type": event.type, "collection": collection_of(record.key)}
+    head = {"at": round(past.at * 1e9), "type": event.type, "collection": collection}
     if isinstance(event.by, Writer):
         head |= {"user": event.by.user.name, "manager": event.by.manager}
     parts = [orjson.dumps(head)[:-1], b',"object":', record.data]

@@ -17,7 +17,7 @@ from knet.cluster.state import StateDir
 from knet.errors import KnetError
 from knet.inspect.timeline.blame import blame, leaving
 from knet.inspect.timeline.event import Event, ordered
-from knet.inspect.timeline.gather import Gathered, follow, gather, learn
+from knet.inspect.timeline.gather import PATIENCE, Gathered, follow, gather, learn
 from knet.inspect.timeline.listening import Listening
 from knet.inspect.timeline.recorded import Door
 from knet.inspect.timeline.relations import meant, selected
@@ -34,6 +34,8 @@ _SILENT = ("etcd", "bootstrap", "faults")
 QUIET, LONGEST = 1.0, 60.0
 #: nanoseconds after which what happened is known to all who tell of it: events, and the packets that followed
 SETTLED = 400_000_000
+#: of these, since events are
+_LATER = SETTLED - round(PATIENCE * 1e9)
 
 
 class Observatory:
@@ -95,6 +97,7 @@ class Observatory:
         finally:
             following.cancel()
             await asyncio.wait((following,))
+            found.read()
             await asyncio.to_thread(listening.close)
 
     def _listen(self, ports: Collection[int]) -> Listening:
@@ -118,7 +121,7 @@ class Observatory:
                     if (await asyncio.wait((coming,), timeout=SETTLED / 2e9))[0]:
                         held += coming.result()
                         coming = asyncio.ensure_future(anext(source))
-                    until = time.monotonic_ns() - SETTLED
+                    until = found.known - _LATER
                     attempts, heard = listening.after(heard)
                     if heard:
                         held += packets.look(attempts, found.events, self._names(found), until)
@@ -180,6 +183,7 @@ class Recording:
     async def _quiet(self, calm: float, longest: float) -> None:
         deadline = time.monotonic() + longest
         while (now := time.monotonic()) < deadline:
+            self._found.read()
             mine = self._observatory._mine(self._found, ordered(self._found.events))
             last = max((row.at for row in mine), default=self._found.since) / 1e9
             if now - last >= calm and not leaving(mine):
@@ -191,9 +195,14 @@ class Recording:
         if done:
             self._following.result()
 
+    async def _read(self) -> None:
+        self._found.read()
+
     @property
     def timeline(self) -> Timeline:
         """What has been seen so far."""
+        if self._found.unread:
+            self._call(self._read())
         return self._observatory._timeline(self._found, self._listening)
 
 

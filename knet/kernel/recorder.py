@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from typing import cast
 
 import msgspec
@@ -98,9 +99,9 @@ class Recorder:
 
     def entries(self, since: int = 0, after: int = 0) -> list[Entry]:
         """Those from a stamp on and after a number, in order."""
-        with self._lock:
-            kept = list(self._entries)
-        return [_told(row) for row in kept if row[0] > after and row[1] >= since]
+        with self._lock:  # numbers have no gaps, so a follower's question costs what is new, not what is kept
+            kept = list(islice(reversed(self._entries), max(self._number - after, 0)))
+        return [_told(row) for row in reversed(kept) if row[1] >= since]
 
     def head(self, name: str) -> Head:
         """What a reader has to know first."""
@@ -113,7 +114,8 @@ class Recorder:
         fresh, loop, last = asyncio.Event(), asyncio.get_running_loop(), 0
 
         def wake() -> None:
-            loop.call_soon_threadsafe(fresh.set)
+            if not fresh.is_set():  # else it is about to look, or waits for more to look at
+                loop.call_soon_threadsafe(fresh.set)
 
         if wanted.follow:
             self._followers.add(wake)

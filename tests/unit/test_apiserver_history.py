@@ -78,6 +78,19 @@ def test_it_can_be_followed(server: Server) -> None:
     server.run(test)
 
 
+def test_collections_are_left_out(server: Server) -> None:
+    async def test(api: Api) -> None:
+        before = time.monotonic_ns()
+        await api("POST", MAPS, {"metadata": {"name": "left-out"}})
+        await api("POST", PODS, pod("left-in"))
+        answer = await api("GET", f"/debug/history?since={before}&without=/registry/leases/,/registry/configmaps/")
+        rows = [orjson.loads(line) for line in answer.body.splitlines()]
+        assert "left-in" in {row["object"]["metadata"]["name"] for row in rows}
+        assert "/registry/configmaps/" not in {row["collection"] for row in rows}
+
+    server.run(test)
+
+
 def test_a_follower_misses_nothing_that_is_written_while_he_is_told(tmp_path: Path) -> None:
     """Three lines that go out one by one; what comes between the first and the second is the fourth."""
 

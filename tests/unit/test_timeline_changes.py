@@ -149,9 +149,9 @@ def test_who_wrote_it(user: str, manager: str, written: str, who: str) -> None:
 
 
 def test_lines_of_the_history_become_events_by_what_earlier_lines_said() -> None:
-    def line(at: int, type_: str, value: JSON, collection: str = "/registry/pods/", **more: Any) -> bytes:
+    def line(at: int, type_: str, value: JSON, **more: Any) -> bytes:
         value["metadata"]["resourceVersion"] = str(at)
-        return orjson.dumps({"at": at, "type": type_, "collection": collection, "object": value, **more})
+        return orjson.dumps({"at": at, "type": type_, "collection": "/registry/pods/", "object": value, **more})
 
     who = {"user": "kubernetes-admin", "manager": "kubectl-create"}
     history = History(Relations())
@@ -163,7 +163,7 @@ def test_lines_of_the_history_become_events_by_what_earlier_lines_said() -> None
     second = history.event(line(2, "MODIFIED", obj("Pod", spec={"nodeName": "n1"})))
     assert second is not None
     assert (second.text, second.objects, second.revision) == ("bound to n1", ("pod/default/web", "node/n1"), 2)
-    assert history.event(line(3, "ADDED", obj("Event", "web.1"), "/registry/events/")) is None
+    assert history.event(line(3, "MODIFIED", obj("Pod", spec={"nodeName": "n1"}))) is None
 
 
 # ---- what belongs to what --------------------------------------------------------------------------------------------

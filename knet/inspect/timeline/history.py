@@ -16,6 +16,12 @@ SILENT = ("/registry/events/", "/registry/leases/", "/registry/services/endpoint
 _NODE_USER = "system:node:"
 
 
+def lines(client: Client, since: int, follow: bool = False) -> AsyncIterator[bytes]:
+    """Writes from a stamp on, in order, for `History`; with ``follow`` it goes on for ever.  Unavailable, ApiError."""
+    params = {"since": str(since), "without": ",".join(SILENT)} | ({"follow": "true"} if follow else {})
+    return client.lines(PATH, params)
+
+
 class History:
     """Makes events of the lines of `knet.apiserver.history`; remembers each object, and whose it is."""
 
@@ -23,18 +29,9 @@ class History:
         self._relations = relations
         self._known: dict[str, Any] = {}
 
-    async def read(self, client: Client, since: int, follow: bool = False) -> AsyncIterator[Event]:
-        """Writes from a stamp on; with ``follow`` it goes on for ever.  Unavailable, ApiError."""
-        params = {"since": str(since)} | ({"follow": "true"} if follow else {})
-        async for line in client.lines(PATH, params):
-            if event := self.event(line):
-                yield event
-
     def event(self, line: bytes) -> Event | None:
         """What a line tells; None where it is no news."""
         row = orjson.loads(line)
-        if row["collection"] in SILENT:
-            return None
         value = row["object"]
         name = changes.ref_of(value)
         previous = row.get("previous", self._known.get(name)) if row["type"] != "ADDED" else None

@@ -42,15 +42,17 @@ class Recording(NamedTuple):
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def lines(self) -> AsyncIterator[bytes]:
         """To the end of the answer, which does not come where it is followed; then the connection is closed."""
         try:
             while line := await self.reader.readline():
-                event = _event(_entry.decode(line), self.door)
-                if event is not None:
-                    yield event
+                yield line
         finally:
             self.writer.close()
+
+    def event(self, line: bytes) -> Event | None:
+        """What a line tells; None where others tell it better."""
+        return _event(_entry.decode(line), self.door)
 
 
 async def opened(door: Door, since: int, follow: bool = False) -> Recording:
