@@ -25,9 +25,8 @@ from knet.inspect.places import Site
 from knet.inspect.world import World, addresses_of
 from knet.kernel.conntrack import Conntrack, ConntrackEvents, Tracked
 from knet.kernel.namespaces import Namespaces, entered
-from knet.proxy.ipvs.servers import PROTOCOLS
+from knet.kernel.protocols import NUMBERS, name_of
 
-_NAMES = {number: name.lower() for name, number in PROTOCOLS.items()} | {1: "icmp", 58: "icmpv6"}
 #: what `followed` says where events came faster than they were read
 LOST = "lost"
 #: kinds that connections are of
@@ -100,8 +99,8 @@ def _with_any(addresses: set[str]) -> Test:
 
 def _of_service(world: World, service: Service) -> Test:
     own, nodes = set(addresses_of(service)), {row for row, owner in world.owners.items() if owner.kind == "node"}
-    ports = {(PROTOCOLS[row.protocol], row.port) for row in service.spec.ports}
-    node_ports = {(PROTOCOLS[row.protocol], row.nodePort) for row in service.spec.ports if row.nodePort}
+    ports = {(NUMBERS[row.protocol.lower()], row.port) for row in service.spec.ports}
+    node_ports = {(NUMBERS[row.protocol.lower()], row.nodePort) for row in service.spec.ports if row.nodePort}
 
     def test(row: Tracked) -> bool:
         flow = row.flow
@@ -134,7 +133,7 @@ def _end(address: str, port: int, names: Names) -> str:
 
 
 def protocol(tracked: Tracked) -> str:
-    return _NAMES.get(tracked.flow.protocol, str(tracked.flow.protocol))
+    return name_of(tracked.flow.protocol)
 
 
 def state(tracked: Tracked) -> str:
@@ -173,10 +172,7 @@ def as_json(row: Row, names: Names) -> JSON:
 
 def number_of(name: str) -> int:
     """Of a protocol: tcp, udp, sctp, icmp …; KnetError for others."""
-    for number, known in _NAMES.items():
-        if name.lower() == known:
-            return number
     try:
-        return socket.getprotobyname(name)
+        return NUMBERS.get(name.lower()) or socket.getprotobyname(name)
     except OSError:
-        raise KnetError(f"there is no protocol called {name!r}: {', '.join(sorted(_NAMES.values()))}") from None
+        raise KnetError(f"there is no protocol called {name!r}: {', '.join(sorted(NUMBERS))}") from None

@@ -5,11 +5,11 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from knet.kernel.nflog import Logged
+from knet.kernel.protocols import name_of
 from knet.policy.policies import DIRECTIONS, INGRESS
 
 #: seconds for which the table remembers (``timeout`` of `knet.policy.table.Set`)
 MEMORY = 600
-_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 _WITH_PORTS = ("tcp", "udp", "sctp")
 
 
@@ -65,7 +65,8 @@ def logged(entry: Logged) -> Drop | None:
     header = _header(entry.packet)
     if direction not in DIRECTIONS or header is None:
         return None
-    protocol = _NAMES.get(header.protocol, str(header.protocol))
+    # as in the memory, where nft(8) has the names of /etc/protocols
+    protocol = {"icmpv6": "ipv6-icmp"}.get(name := name_of(header.protocol), name)
     port = 0
     if protocol in _WITH_PORTS and len(entry.packet) >= header.end + 4:
         port = struct.unpack_from(">H", entry.packet, header.end + 2)[0]

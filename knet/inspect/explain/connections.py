@@ -11,8 +11,8 @@ from typing import NamedTuple
 from knet.inspect import desired
 from knet.inspect.world import World
 from knet.kernel.conntrack import Flow, Tracked
+from knet.kernel.protocols import NUMBERS
 from knet.proxy.conntrack_cleanup import ANY, changed, stale, udp_frontends
-from knet.proxy.ipvs.servers import PROTOCOLS
 from knet.proxy.snapshot import Snapshot
 
 FORGOTTEN, KEPT = "forgotten", "kept"
@@ -66,7 +66,7 @@ def _serving(snapshot: Snapshot) -> Mapping[_At, frozenset[tuple[str, int]]]:
     found: dict[_At, frozenset[tuple[str, int]]] = {}
     for port in snapshot.ports.values():
         endpoints = frozenset((row.ip, row.port) for row in port.endpoints if row.serving or row.ready)
-        protocol = PROTOCOLS[port.protocol]
+        protocol = NUMBERS[port.protocol.lower()]
         for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
             found[protocol, address, port.port] = endpoints
         if port.node_port:

@@ -23,6 +23,7 @@ from knet.api.objects import JSON
 from knet.inspect.explain.connections import FORGOTTEN, Connection
 from knet.inspect.explain.difference import ADDED, CHANGED, GONE, NEW, REMOVED, SAME, Change
 from knet.inspect.explain.explain import Explanation
+from knet.kernel.protocols import kind_of
 
 #: rich's styles
 _STYLES = {ADDED: "green", REMOVED: "red", SAME: "", "@": "cyan"}
@@ -75,9 +76,9 @@ def _change(change: Change, explanation: Explanation) -> Iterator[Piece]:
 def connection(row: Connection) -> str:
     """``udp 10.244.1.9:40000 → 10.96.0.10:53 ⇒ 10.244.2.2:53 forgotten``"""
     flow = row.tracked.flow
-    kind = {6: "tcp", 17: "udp", 132: "sctp"}.get(flow.protocol, str(flow.protocol))
     source, destination = host_port(flow.source, flow.source_port), host_port(flow.destination, flow.destination_port)
-    return f"{kind} {source} → {destination} ⇒ {host_port(flow.answered_by, flow.answered_by_port)} {row.fate}"
+    answering = host_port(flow.answered_by, flow.answered_by_port)
+    return f"{kind_of(flow.protocol)} {source} → {destination} ⇒ {answering} {row.fate}"
 
 
 def tag(line: str, owners: Mapping[str, str]) -> str:

@@ -18,14 +18,8 @@ from typing import Any, NamedTuple
 from knet.inspect.flows.sample import Count, Ends, Sample
 from knet.inspect.names import Names
 from knet.kernel.conntrack import Tracked
+from knet.kernel.protocols import kind_of
 
-_NAMES = {
-    socket.IPPROTO_TCP: "tcp",
-    socket.IPPROTO_UDP: "udp",
-    socket.IPPROTO_SCTP: "sctp",
-    socket.IPPROTO_ICMP: "icmp",
-    socket.IPPROTO_ICMPV6: "icmp",
-}
 #: of tracked echoes: their identifiers are no ports
 _ECHO = (socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6)
 #: ports from here on are whoever begins's (net.ipv4.ip_local_port_range)
@@ -118,7 +112,7 @@ def _flow(
     last = book.last(begun)
     translated = (begun.destination, begun.destination_port) != (last.destination, last.destination_port)
     return Flow(
-        protocol=_NAMES.get(begun.protocol, str(begun.protocol)),
+        protocol=kind_of(begun.protocol),
         source=names.text(begun.source),
         source_port=begun.source_port,
         service=names.text(begun.destination) if translated else "",

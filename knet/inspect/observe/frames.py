@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from knet.inspect.icmp import IPV4_ERRORS, IPV6_ERRORS
 from knet.inspect.trace.hops import Packet
+from knet.kernel.protocols import kind_of
 
 _ETHERNET = 14
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TCP, _UDP, _ICMP, _ICMPV6 = socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6
-NAMES = {_TCP: "tcp", _UDP: "udp", _ICMP: "icmp", _ICMPV6: "icmp"}
 #: hop-by-hop, routing and destination options of IPv6, and fragments
 _EXTENSIONS = (0, 43, 60)
 #: the ports of VXLAN: Linux' own and flannel's, IANA's
@@ -115,7 +115,7 @@ def _ipv4(data: bytes) -> Seen:
     size, ttl, protocol = int.from_bytes(data[2:4], "big"), data[8], data[9]
     source, destination = (socket.inet_ntop(socket.AF_INET, data[at : at + 4]) for at in (12, 16))
     header = (data[0] & 15) * 4
-    ip = Packet(NAMES.get(protocol, str(protocol)), source, 0, destination, 0, ttl, "", size)
+    ip = Packet(kind_of(protocol), source, 0, destination, 0, ttl, "", size)
     return _transport(ip, protocol, data[header:size], size - header)
 
 
@@ -127,7 +127,7 @@ def _ipv6(data: bytes) -> Seen:
     while protocol in _EXTENSIONS:
         extension = (rest[1] + 1) * 8
         protocol, rest, left = rest[0], rest[extension:], left - extension
-    name = NAMES.get(protocol, str(protocol))
+    name = kind_of(protocol)
     return _transport(Packet(name, source, 0, destination, 0, ttl, "", length + 40), protocol, rest, left)
 
 

@@ -28,6 +28,7 @@ from knet.inspect.world import World
 from knet.kernel.conntrack import Conntrack, Flow
 from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.nftrace import Event
+from knet.kernel.protocols import NUMBERS
 from knet.kernel.rules import RulesError
 from knet.kernel.sniffer import await_stamps
 from knet.underlay.impairment import NONE, changed
@@ -36,7 +37,6 @@ from knet.underlay.impairment import NONE, changed
 PATIENCE = 0.4
 #: … and for a program that has got a datagram to answer it
 ANSWERING = 1.0
-_NUMBERS = {"tcp": 6, "udp": 17, "icmp": 1}
 #: pods that are looked at besides the packet's ends, at most
 _MOST = 64
 _NOWHERE = ("0.0.0.0", "::")
@@ -231,7 +231,7 @@ class _Kernels:
         found = {}
         for site in sites:
             with entered(Namespaces({"net": self._spaces[site]})), Conntrack() as conntrack:
-                flows = conntrack.flows_to(_NUMBERS[packet.protocol], packet.destination, packet.destination_port)
+                flows = conntrack.flows_to(NUMBERS[packet.protocol], packet.destination, packet.destination_port)
             found[site] = tuple(flow for flow in flows if packet.source in ("", flow.source))
         return {site: flows for site, flows in found.items() if flows}
 

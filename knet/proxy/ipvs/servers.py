@@ -5,16 +5,15 @@ upstream's, because pods of this machine may use it too (who comes from outside 
 so to him it is the same as none).
 """
 
-import socket
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from knet.kernel.ipvs import Real, Scheduling, Server
+from knet.kernel.protocols import NUMBERS
 from knet.proxy.snapshot import Endpoints, ServicePort, Snapshot, usable_endpoints
 
 #: the interface that bears the Services' addresses; it is never up
 INTERFACE = "kube-ipvs0"
-PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
 
 
 class Wanted(NamedTuple):
@@ -39,7 +38,7 @@ def servers(snapshot: Snapshot, node_addresses: Collection[str], scheduler: str)
         scheduling = Scheduling(scheduler, port.affinity_seconds)
         for address, number, endpoints in _frontends(port, node_addresses):
             reals = frozenset(Real(row.ip, row.port) for row in endpoints)
-            virtual.setdefault(Server(PROTOCOLS[port.protocol], address, number), Wanted(scheduling, reals))
+            virtual.setdefault(Server(NUMBERS[port.protocol.lower()], address, number), Wanted(scheduling, reals))
             if address not in node_addresses:
                 bound.add(address)
     return Servers(virtual, frozenset(bound))

@@ -16,6 +16,7 @@ from ipaddress import collapse_addresses, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from knet.kernel.nft_elements import comment, element, value, verdict
+from knet.kernel.protocols import NUMBERS
 from knet.kernel.rules import RulesError
 from knet.proxy.nftables.frame import Family, container, declaration
 from knet.proxy.snapshot import Endpoint, Endpoints, ServicePort, UsableEndpoints, usable_endpoints
@@ -27,7 +28,6 @@ Claimed = tuple[str, bytes | str]
 Content = bytes | tuple[str, ...] | str
 Claims = dict[Claimed, Content]
 
-_PROTOCOLS = {"TCP": socket.IPPROTO_TCP, "UDP": socket.IPPROTO_UDP, "SCTP": socket.IPPROTO_SCTP}
 #: protocol and port, each padded to 4 bytes
 _SERVICE = struct.Struct(">B3xH2x")
 _PORT = struct.Struct(">H2x")
@@ -91,7 +91,7 @@ def packed(address: str) -> bytes:
 
 
 def _frontends(port: ServicePort, cluster_ip: bytes) -> Iterator[_Frontend]:
-    protocol = _PROTOCOLS[port.protocol]
+    protocol = NUMBERS[port.protocol.lower()]
     number = _SERVICE.pack(protocol, port.port)
     yield _Frontend(cluster_ip + number, "service", False)
     for address in (*port.external_ips, *port.load_balancer_ips):
@@ -206,7 +206,7 @@ def _firewall(port: ServicePort, scope: Scope, found: Claims) -> None:
         ranges += map(ip_network, port.load_balancer_ips)
     listed = ", ".join(map(str, collapse_addresses(ranges)))
     found[CHAIN, chain] = (f"{scope.family.keyword} saddr != {{ {listed} }} drop",)
-    number = _SERVICE.pack(_PROTOCOLS[port.protocol], port.port)
+    number = _SERVICE.pack(NUMBERS[port.protocol.lower()], port.port)
     for address in port.load_balancer_ips:
         key = packed(address) + number
         found["firewall-ips", key] = element(key, verdict(f"goto {chain}"), comment(str(port.name)))

@@ -4,11 +4,10 @@ import socket
 from collections.abc import Callable, Iterable, Mapping
 
 from knet.kernel import nft_elements
+from knet.kernel.protocols import name_of
 from knet.proxy.nftables.desired import Change, Desired
 from knet.proxy.nftables.frame import BASE_CHAINS, FAMILIES, TABLE, Container, Family, container, declarations, rules
 from knet.proxy.snapshot import Snapshot
-
-_PROTOCOLS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_SCTP: "sctp"}
 
 
 def frame(family: Family) -> str:
@@ -94,7 +93,7 @@ def _address(data: bytes) -> str:
 
 _READ: dict[str, Callable[[bytes], str]] = {
     "a": _address,
-    "p": lambda data: _PROTOCOLS[data[0]],
+    "p": lambda data: name_of(data[0]),
     "s": lambda data: str(int.from_bytes(data[:2], "big")),
 }
 
