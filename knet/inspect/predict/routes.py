@@ -6,7 +6,7 @@ A machine's routes come from its interfaces (the kernel's own), from the topolog
     default dev n1-eth0            topology       10.244.2.0/24 via 10.244.2.0 dev flannel.1    Node n2 podCIDR
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from knet.cni.bridge import BRIDGE
 from knet.inspect import desired
 from knet.inspect.predict.announcements import learned
 from knet.inspect.predict.cables import Crossing, cables
+from knet.inspect.predict.holders import Place, holders
 from knet.inspect.trace.hops import Cause
 from knet.inspect.world import World
 from knet.kernel.routes import PROTOCOL_KERNEL, Route
-from knet.speaker import ranking
 from knet.underlay.state import RUNNING
 
 #: a packet that has crossed so many machines goes round in a circle
@@ -119,12 +119,14 @@ def _network(route: Route) -> IPv4Network | IPv6Network:
     return ip_network("0.0.0.0/0" if route.destination == "default" else route.destination)
 
 
-def leg(world: World, machine: str, address: str, gateway: str = "") -> Leg | Problem:
+def leg(world: World, machine: str, address: str, gateway: str = "", answered: str = "") -> Leg | Problem:
     """From one machine to the next, or to its pod, of a packet that is not for the machine itself.
 
-    ``gateway`` is the next hop, where chance decides among several and it is known on which.
+    ``gateway`` is the next hop, where chance decides among several and it is known on which; ``answered`` the machine
+    that has said that it holds a load balancer's address, where that was seen.
     """
-    return world.once(("leg", machine, address, gateway), lambda: _leg(world, machine, address, gateway))
+    key = "leg", machine, address, gateway, answered
+    return world.once(key, lambda: _leg(world, machine, address, gateway, answered))
 
 
 def next_machine(taken: Leg) -> str:
@@ -148,7 +150,7 @@ def _trail(world: World, machine: str, address: str) -> Trail:
     return Trail(tuple(legs), problem=Problem("no-route", f"a packet to {address} goes round in a circle"))
 
 
-def _leg(world: World, machine: str, address: str, gateway: str) -> Leg | Problem:
+def _leg(world: World, machine: str, address: str, gateway: str, answered: str) -> Leg | Problem:
     known = lookup(world, machine, address, gateway)
     if known is None:
         return Problem("no-route", f"{machine} has no route to {address}")
@@ -165,26 +167,31 @@ def _leg(world: World, machine: str, address: str, gateway: str) -> Leg | Proble
         far = next(row.destination for row in state.fdb if row.mac == macs[hop])
         outer = trail(world, machine, far)
         return outer.problem or Leg(machine, known, hop, outer=outer.legs)
-    return _cross(world, machine, known, hop)
+    return _cross(world, machine, known, hop, answered)
 
 
-def _cross(world: World, machine: str, known: Known, hop: str) -> Leg | Problem:
+def _cross(world: World, machine: str, known: Known, hop: str, answered: str) -> Leg | Problem:
     """Over cables, to the machine whose interface has the next hop's address."""
     interface, net = known.route.interface, cables(world)
-    holders = [row for row in _interfaces(world).get(hop, ()) if row[0] != machine]
+    rows = _interfaces(world).get(hop) or _holding(world, hop, answered)
+    bearers = [row for row in rows if row[0] != machine]
     across = net.across(interface)
-    for node, port in holders:
+    problem = None
+    for node, port in bearers:
         if port not in across:
             continue
         if split := net.deaf(machine, node):
             text = " | ".join(",".join(group) for group in split)
-            return Problem("partition", f"{machine} and {node} are kept apart by the partition {text}")
-        if (state := world.topology.machines[node].state) != RUNNING:
-            return Problem("machine-off", f"{node} is {state}")
-        return Leg(machine, known, hop, across[port])
-    if not holders:
+            problem = problem or Problem("partition", f"{machine} and {node} are kept apart by the partition {text}")
+        elif (state := world.topology.machines[node].state) != RUNNING:
+            problem = problem or Problem("machine-off", f"{node} is {state}")
+        else:
+            return Leg(machine, known, hop, across[port])
+    if problem:
+        return problem
+    if not bearers:
         return Problem("no-neighbour", f"nobody behind {interface} of {machine} has the address {hop}")
-    for node, _ in holders:
+    for node, _ in bearers:
         if (state := world.topology.machines[node].state) != RUNNING:
             return Problem("machine-off", f"{node} is {state}")
     for link in net.broken(interface):
@@ -192,12 +199,14 @@ def _cross(world: World, machine: str, known: Known, hop: str) -> Leg | Problem:
     return Problem("no-neighbour", f"{hop} is not behind {interface} of {machine}")
 
 
-def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
-    """Who has an address of the topology, or may have it: machine and interface.
+def _holding(world: World, address: str, answered: str) -> Sequence[Place]:
+    """Who holds a load balancer's address: the machine that was seen to have answered, if it may."""
+    found = holders(world, address)
+    return [row for row in found.standing if row[0] == answered] or found.holding
 
-    In layer-2 mode a load balancer's address is borne by one of the Nodes; all are named that may, in the speakers'
-    order.
-    """
+
+def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
+    """Who has an address of the topology: machine and interface."""
 
     def make() -> Mapping[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {}
@@ -205,14 +214,6 @@ def _interfaces(world: World) -> Mapping[str, list[tuple[str, str]]]:
             for interface in machine.interfaces:
                 for address in interface.addresses:
                     found.setdefault(address.partition("/")[0], []).append((machine.name, interface.name))
-        machines, homes = world.topology.machines, ranking.homes(world.slices.values())
-        nodes = [node for node in world.nodes.values() if node.name in machines]
-        for service in world.services.values() if world.settings.lb_mode == "layer2" else ():
-            names = ranking.candidates(service, homes.get((service.namespace, service.name), set()), nodes)
-            for row in service.status.loadBalancer.ingress:
-                if row.ip:
-                    bearers = ranking.ranking(row.ip, names)
-                    found[row.ip] = [(name, machines[name].interfaces[0].name) for name in bearers]
         return found
 
     return world.once("interfaces", make)

@@ -58,7 +58,7 @@ class Teller:
         if stage.endpoint or stage.mapped:
             self._translate(stage)
         if stage.problem:
-            kind = "reject" if stage.problem.culprit == "no-route" else "drop"
+            kind = "reject" if stage.refused or stage.problem.culprit == "no-route" else "drop"
             self._say(kind, stage.machine, "", stage.problem.because, verdict=stage.problem.text)
         if stage.leg is None:
             return

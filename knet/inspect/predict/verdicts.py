@@ -97,7 +97,7 @@ def ended(stage: Stage) -> Verdict | None:
     if (found := stage.translated) and found.verdict:
         return Verdict(REFUSED if found.verdict == REJECT else DROPPED, *(stage.problem or _unserved(found)))
     if stage.problem:
-        return Verdict(DROPPED, *stage.problem)
+        return Verdict(REFUSED if stage.refused else DROPPED, *stage.problem)
     if row := stage.refusal:
         causes = tuple(Cause("NetworkPolicy", policy.name, policy.namespace) for policy in row.policies)
         return Verdict(DROPPED, "policy", f"{row.direction} is not allowed by {row}", causes)

@@ -24,6 +24,7 @@ from knet.client.controller import Key
 from knet.cni.masquerade import MULTICAST
 from knet.cni.portmap import PortMapping
 from knet.inspect import desired
+from knet.inspect.predict.holders import holders
 from knet.inspect.predict.permits import Ruling, permits
 from knet.inspect.predict.routes import LONGEST, Leg, Problem, leg, lookup, next_machine, trail
 from knet.inspect.predict.services import Translated, services
@@ -65,6 +66,8 @@ class Stage:
     masquerade: str = ""
     """who has it leave under the machine's address: kube-proxy or flanneld; "" nobody"""
     problem: Problem | None = None
+    refused: bool = False
+    """its sender is told of that, by a kernel that has the address and no socket"""
 
     @property
     def refusal(self) -> Ruling | None:
@@ -79,7 +82,7 @@ class Stage:
 
 #: which of the endpoints that may be meant
 Choice = Callable[[Translated], Endpoint]
-#: machine and destination of a route → its next hop
+#: machine and destination of a route → its next hop; machine and address → the machine that has answered for it
 Gateways = Mapping[tuple[str, str], str]
 NONE: Gateways = MappingProxyType({})
 
@@ -89,7 +92,7 @@ def walk(
 ) -> Iterator[Stage]:
     """The stages of a connection's first packet, from the machine that it starts on; a pod's starts on its machine.
 
-    ``gateways`` are the next hops that chance has chosen, as far as they are known.
+    ``gateways`` are the next hops that chance has chosen, and who has answered for them, as far as that is known.
     """
     for _ in range(LONGEST):
         stage = _stage(world, machine, packet, from_here, choose, gateways)
@@ -117,11 +120,13 @@ def _stage(world: World, machine: str, before: Ends, from_here: bool, choose: Ch
         after = after._replace(destination=endpoint.ip, port=endpoint.port)
     elif mapped := _mapped(world, machine, before):
         after = after._replace(destination=mapped.address, port=mapped.port)
-    if after.destination in desired.own_addresses(world, machine):
-        return Stage(machine, before, after, from_here, translated, endpoint, mapped)
+    if after.destination in desired.own_addresses(world, machine) or _holds(world, machine, after.destination):
+        problem = _no_such_port(world, after)
+        refused = problem is not None
+        return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=problem, refused=refused)
     known = lookup(world, machine, after.destination)
     chosen = gateways.get((machine, known.route.destination), "") if known else ""
-    taken = leg(world, machine, after.destination, chosen)
+    taken = leg(world, machine, after.destination, chosen, gateways.get((machine, after.destination), ""))
     if isinstance(taken, Problem):
         problem = _no_such_port(world, after) or taken
         return Stage(machine, before, after, from_here, translated, endpoint, mapped, problem=problem)
@@ -142,6 +147,11 @@ def _mapped(world: World, machine: str, packet: Ends) -> PortMapping | None:
     rows = world.once(("host ports", machine), lambda: desired.host_ports(world, machine))
     wanted = packet.port, packet.protocol, family_of(packet.destination)
     return next((row for row in rows if (row.host_port, row.protocol, family_of(row.address)) == wanted), None)
+
+
+def _holds(world: World, machine: str, address: str) -> bool:
+    """Whether it is a load balancer's, and the machine has it."""
+    return any(name == machine for name, _ in holders(world, address).holding)
 
 
 def _no_such_port(world: World, packet: Ends) -> Problem | None:

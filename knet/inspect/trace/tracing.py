@@ -292,8 +292,15 @@ def _outcome(found: Observed, watched: Watched, probe: Probe, kernels: _Kernels)
 
 
 def _gateways(hops: Sequence[Hop]) -> dict[tuple[str, str], str]:
-    """The next hops, by machine and destination of the route, among which chance may have chosen, too."""
-    return {(hop.site, hop.route.destination): hop.route.gateway for hop in hops if hop.way == THERE and hop.route}
+    """The next hops, by machine and destination of the route, among which chance may have chosen, too; of what is on
+    the link, by machine and address, the machine that has answered for it."""
+    there = [hop for hop in hops if hop.way == THERE]
+    found = {(hop.site, hop.route.destination): hop.route.gateway for hop in there if hop.route}
+    for place, hop in enumerate(there):
+        entered = next((row.site for row in there[place:] if row.kind == "enter"), "")
+        if hop.route and not hop.route.gateway:
+            found[hop.site, hop.packet.destination] = entered
+    return found
 
 
 def _chosen(hops: Sequence[Hop]) -> str:
