@@ -162,7 +162,7 @@ def as_json(row: Row, names: Names) -> JSON:
         "answersTo": (tracked.answers_to, tracked.answers_to_port),
     }
     for name, (address, port) in pairs.items():
-        found[name] = {"address": address, "port": port, "name": str(names.of(address) or "")}
+        found[name] = {"address": address, "port": port, "name": owner.short if (owner := names.of(address)) else ""}
     found |= {"timeoutSeconds": tracked.timeout, "mark": tracked.mark, "zone": tracked.zone}
     for name, counted in (("sent", tracked.sent), ("answered", tracked.answered)):
         if counted is not None:

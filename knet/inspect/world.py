@@ -86,6 +86,11 @@ class Owner(NamedTuple):
         """``pod default/web-0``, ``node n1``"""
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
 
+    @property
+    def short(self) -> str:
+        """``default/web-0``, ``svc/default/web``, ``n1``"""
+        return "/".join(filter(None, ("svc" if self.kind == "service" else "", self.namespace, self.name)))
+
 
 @dataclass(frozen=True, eq=False)
 class World:
@@ -146,11 +151,7 @@ class World:
             for interface in machine.interfaces:
                 for address in interface.addresses:
                     found[address.partition("/")[0]] = Owner(kind, machine.name)
-        for node in self.nodes.values():
-            found |= {row.address: Owner("node", node.name) for row in node.status.addresses if row.type != "Hostname"}
-        for service in self.services.values():
-            owner = Owner("service", service.name, service.namespace)
-            found |= dict.fromkeys(addresses_of(service), owner)
+        found |= owners_of(self.nodes.values(), self.services.values())
         found |= {address: Owner("pod", pod.name, pod.namespace) for address, pod in self.pod_at.items()}
         return found
 
@@ -170,6 +171,17 @@ class World:
                     for endpoint in member.addresses
                 }
         return frozenset(found)
+
+
+def owners_of(nodes: Iterable[Node], services: Iterable[Service]) -> dict[str, Owner]:
+    """The addresses that these have."""
+    found: dict[str, Owner] = {}
+    for node in nodes:
+        owner = Owner("node", node.name)
+        found |= {row.address: owner for row in node.status.addresses if row.type != "Hostname"}
+    for service in services:
+        found |= dict.fromkeys(addresses_of(service), Owner("service", service.name, service.namespace))
+    return found
 
 
 def addresses_of(service: Service) -> tuple[str, ...]:

@@ -104,8 +104,8 @@ def test_addresses_have_the_names_of_their_owners() -> None:
     names = Names()
     names.know(PODS, NODES, SERVICES)
     assert {address: names.text(address) for address in NAMED} == NAMED
-    assert str(names.of_hardware(VTEPS["n2"])) == "n2"
-    assert str(names.of_hardware("0a:58:0a:f4:01:02")) == "default/web-0"
+    assert names.hardware_text(VTEPS["n2"]) == "n2"
+    assert names.hardware_text("0a:58:0a:f4:01:02") == "default/web-0"
     assert "10.244.9.9" not in names
 
 

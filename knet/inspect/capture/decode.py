@@ -73,7 +73,7 @@ def _ethernet(frame: bytes, names: Names, text: str) -> Message:
 
 def _hardware(address: bytes, names: Names) -> str:
     text = address.hex(":")
-    return "everybody" if text == "ff:ff:ff:ff:ff:ff" else str(names.of_hardware(text) or text)
+    return "everybody" if text == "ff:ff:ff:ff:ff:ff" else names.hardware_text(text)
 
 
 def _arp(data: bytes, names: Names) -> Message:
@@ -88,7 +88,7 @@ def _arp(data: bytes, names: Names) -> Message:
 def _both(address: str, names: Names) -> str:
     """An address where the address is what matters, with its owner's name."""
     name = names.of(address)
-    return f"{address} ({name})" if name else address
+    return f"{address} ({name.short})" if name else address
 
 
 # ---- IP ------------------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ fd00:10:244:1::2)``, which pcap-filter(7) understands.  Pure.
 import re
 
 from knet.errors import KnetError
-from knet.inspect.names import NODE, POD, SERVICE, Name, Names
+from knet.inspect.names import Names
+from knet.inspect.world import Owner
 
 #: how a kind may be written → what it is
-_KINDS = {"pod": POD, "po": POD, "svc": SERVICE, "service": SERVICE, "node": NODE, "machine": NODE}
+_KINDS = {"pod": "pod", "po": "pod", "svc": "service", "service": "service", "node": "node", "machine": "node"}
 _NAME = re.compile(rf"(?<![\w./-])(?:([\w.-]+)/)?({'|'.join(_KINDS)})/([\w.-]+)(?![\w/-])")
 
 
@@ -19,7 +20,7 @@ def resolved(expression: str, names: Names, namespace: str = "default") -> str:
 
     def addresses(found: "re.Match[str]") -> str:
         place, kind, name = found.groups()
-        owner = Name(_KINDS[kind], name, "" if _KINDS[kind] == NODE else place or namespace)
+        owner = Owner(_KINDS[kind], name, "" if _KINDS[kind] == "node" else place or namespace)
         held = names.addresses(owner)
         if not held:
             raise KnetError(f"filter {expression!r}: {found[0]} has no address in namespace {place or namespace}")

@@ -66,10 +66,7 @@ class End(NamedTuple):
 
     def __str__(self) -> str:
         """``default/web-0``, ``svc/default/web:80``, ``n1``"""
-        _, name, namespace = self.owner
-        if self.spot is None:
-            return f"svc/{namespace}/{name}:{self.port}"
-        return f"{namespace}/{name}" if namespace else name
+        return self.owner.short if self.spot else f"{self.owner.short}:{self.port}"
 
     @property
     def word(self) -> str:
