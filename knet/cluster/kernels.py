@@ -41,7 +41,8 @@ def held(world: World, view: NetworkView, node: str) -> Kernel:
     overlays = tuple(filter(None, (desired.overlay(world, node, family) for family in settings.families)))
     try:
         return run_in(
-            view.namespaces(node).only("net"), lambda: kernel.read(settings.proxy, overlays, settings.families)
+            view.namespaces(node).only("net"),
+            lambda: kernel.read(settings.proxy, overlays, settings.families, settings.lb_mode == "bgp"),
         )
     except (RulesError, NetlinkError) as error:
         raise KnetError(f"{node}: {error}") from None

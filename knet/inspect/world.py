@@ -18,7 +18,7 @@ from knet.api.families import IPV4, family_of
 from knet.api.ingress import Ingress
 from knet.api.names import CLUSTER_CIDR, CLUSTER_DNS, SERVICE_CIDR, SERVICE_NAME_LABEL
 from knet.api.networking import NetworkPolicy
-from knet.api.objects import EndpointSlice, K, Namespace, Node, Pod, Service
+from knet.api.objects import EndpointSlice, K, Namespace, Node, Pod, Secret, Service
 from knet.client import Client
 from knet.client.controller import Key, key_of
 from knet.cni.bridge import veth_name
@@ -105,6 +105,8 @@ class World:
     policies: Mapping[Key, NetworkPolicy] = field(default_factory=dict)
     namespaces: Mapping[str, Namespace] = field(default_factory=dict)
     ingresses: Mapping[Key, Ingress] = field(default_factory=dict)
+    secrets: Mapping[Key, Secret] = field(default_factory=dict)
+    """those with certificates"""
     _memory: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -201,6 +203,9 @@ async def read(client: Client, settings: Settings, topology: Topology) -> World:
     nodes, pods, services, slices, policies, namespaces = await asyncio.gather(
         every(Node), every(Pod), every(Service), every(EndpointSlice), every(NetworkPolicy), every(Namespace)
     )
+    ingresses, secrets = await asyncio.gather(
+        every(Ingress), client.list(Secret, field_selector="type=kubernetes.io/tls")
+    )
     return World(
         settings=settings,
         topology=topology,
@@ -210,7 +215,8 @@ async def read(client: Client, settings: Settings, topology: Topology) -> World:
         slices=by_key(slices),
         policies=by_key(policies),
         namespaces={row.name: row for row in namespaces},
-        ingresses=by_key(await every(Ingress)),
+        ingresses=by_key(ingresses),
+        secrets=by_key(secrets.items),
     )
 
 

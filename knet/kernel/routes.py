@@ -196,14 +196,15 @@ def _parse(message: Any, netlink: Netlink) -> Route:
         message, "RTA_DST", "RTA_OIF", "RTA_GATEWAY", "RTA_PREFSRC", "RTA_PRIORITY", "RTA_TABLE"
     )
     anywhere = "default" if message["family"] == socket.AF_INET else "::/0"
+    kind = rtnl.rt_type.get(message["type"], str(message["type"]))
     return Route(
         destination=f"{address}/{message['dst_len']}" if address else anywhere,
-        interface=netlink.name(index) if index else "",
+        interface=netlink.name(index) if index and kind not in REFUSING else "",  # IPv6's say lo
         gateway=gateway or "",
         onlink=bool(message["flags"] & rtmsg.RTNH_F_ONLINK),
         source=source or "",
         metric=0 if metric == _METRIC6 and message["family"] == socket.AF_INET6 else metric or 0,
         protocol=message["proto"],
-        type=rtnl.rt_type.get(message["type"], str(message["type"])),
+        type=kind,
         table=table or message["table"],
     )

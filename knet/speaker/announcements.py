@@ -1,9 +1,11 @@
-"""Which addresses a node announces by BGP.  Pure."""
+"""Which addresses a node announces by BGP, and the routes that say so.  Pure."""
 
 from collections.abc import Iterable, Mapping, Set
+from ipaddress import ip_address
 
-from knet.api.load_balancers import held, is_ours
+from knet.api.load_balancers import ANNOUNCED_TABLE, held, is_ours
 from knet.api.objects import Node, Service
+from knet.kernel.routes import Route
 from knet.speaker.ranking import candidates
 
 
@@ -23,3 +25,8 @@ def announced(
         if is_ours(service) and local and candidates(service, local, [node]):
             found.update(held(service))
     return frozenset(found)
+
+
+def route(address: str) -> Route:
+    """What says in the kernel that an address is announced: it forwards nothing, for no rule points to its table."""
+    return Route(f"{address}/{ip_address(address).max_prefixlen}", type="blackhole", table=ANNOUNCED_TABLE)

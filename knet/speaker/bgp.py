@@ -6,7 +6,6 @@ is what is announced.
 """
 
 import asyncio
-import ipaddress
 import socket
 
 import msgspec
@@ -15,8 +14,7 @@ from knet.api.load_balancers import ANNOUNCED_TABLE
 from knet.client import Client
 from knet.kernel import routes
 from knet.kernel.netlink import Netlink
-from knet.kernel.routes import Route
-from knet.speaker.announcements import announced
+from knet.speaker import announcements
 from knet.speaker.balancers import Balancers
 
 
@@ -55,27 +53,22 @@ class Announcer:
                     self._wake.clear()
                     await balancers.follow(tasks)
                     node = balancers.nodes.get("", self._node)
-                    self._announce(announced(balancers.services.list(), balancers.homes(), node))
+                    self._announce(announcements.announced(balancers.services.list(), balancers.homes(), node))
                     await self._wake.wait()
             finally:
                 self._announce(frozenset())
 
     def _announce(self, addresses: frozenset[str]) -> None:
         """Let the table hold these addresses and no others."""
-        wanted = {_single(address) for address in addresses}
+        wanted = {route.destination: route for route in map(announcements.route, addresses)}
         present = {
             route.destination: route
             for family in self._families
             for route in routes.list_routes(self._netlink, table=ANNOUNCED_TABLE, family=family)
         }
-        for destination in present.keys() - wanted:
+        for destination in present.keys() - wanted.keys():
             routes.remove(self._netlink, present[destination])
             self._balancers.withdrawn(destination.partition("/")[0])
-        for destination in wanted - present.keys():
-            self._netlink.send(routes.add(Route(destination, type="blackhole", table=ANNOUNCED_TABLE), 0))
+        for destination in wanted.keys() - present.keys():
+            self._netlink.send(routes.add(wanted[destination], 0))
             self._balancers.announced(destination.partition("/")[0])
-
-
-def _single(address: str) -> str:
-    """As the destination of a route."""
-    return f"{address}/{ipaddress.ip_address(address).max_prefixlen}"

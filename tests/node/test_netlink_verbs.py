@@ -153,17 +153,19 @@ def test_an_address_that_belongs_to_a_service_is_nobodys_source(machine: Namespa
         Route("default", "eth0", "172.18.0.1", metric=100, protocol=70),
         Route("192.0.2.7/32", "eth0", source="172.18.0.3"),
         Route("10.9.0.0/16", type="blackhole"),
+        Route("fd00:9::/64", type="blackhole", table=179),
         Route("10.244.3.0/24", "eth0", "172.18.0.5", table=1000),
     ],
     ids=str,
 )
 def test_routes(netlink: Netlink, route: Route):
+    listed = {"table": route.table, "family": socket.AF_INET6 if ":" in route.destination else socket.AF_INET}
     assert routes.ensure(netlink, route)
-    assert route in routes.list_routes(netlink, table=route.table)
+    assert route in routes.list_routes(netlink, **listed)
     assert not routes.ensure(netlink, route)
     assert routes.remove(netlink, route)
     assert not routes.remove(netlink, route)
-    assert route not in routes.list_routes(netlink, table=route.table)
+    assert route not in routes.list_routes(netlink, **listed)
 
 
 def test_of_a_route_each_next_hop_is_told(machine: Namespaces, netlink: Netlink):

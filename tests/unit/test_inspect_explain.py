@@ -1,5 +1,6 @@
 """What an object makes different, told of worlds in code: golden text in each proxy mode, and what cannot be told."""
 
+import base64
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from knet.api.load_balancers import held
 from knet.api.objects import Condition, ServicePort
 from knet.client.controller import Key, key_of
 from knet.cni.lease import BackendData, Lease, annotations, vtep_mac
+from knet.ingress import fake
 from knet.inspect.explain.connections import FORGOTTEN, KEPT
 from knet.inspect.explain.explain import Subject, differences, explain
 from knet.inspect.explain.notes import notes, pods_of
@@ -162,6 +164,49 @@ def test_an_ingress_is_a_server_of_nginx():
     assert "@@ nginx nginx.conf" in found
     assert "+         server_name web.lab;" in found
     assert sum("10.244.1.5:8080" in row for row in found) == 1
+
+
+TLS = {
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"ingressClassName": "nginx", "tls": [{"hosts": ["web.lab"], "secretName": "cert"}]},
+}
+
+
+def secret(directory, name="cert"):
+    """With a certificate that is another one each time."""
+    fake.write(directory / "own.pem")
+    chain, begin, key = (directory / "own.pem").read_text().partition("-----BEGIN PRIVATE")
+    data = {"tls.crt": chain, "tls.key": begin + key}
+    encoded = {part: base64.b64encode(text.encode()).decode() for part, text in data.items()}
+    return {"metadata": {"name": name, "namespace": "default"}, "type": "kubernetes.io/tls", "data": encoded}
+
+
+def test_a_secret_is_the_certificate_of_an_ingress(tmp_path):
+    before = settled(world(), with_object(world(), "Ingress", TLS))
+    first, second = secret(tmp_path), secret(tmp_path)
+    came = brief(applied(before, "Secret", first))
+    assert "@@ certificate default-cert (new)" in came
+    assert [row for row in came if "ssl_certificate " in row][-1].endswith("/ssl/default-cert.pem;")
+    assert {"+ subject CN=Kubernetes Ingress Controller Fake Certificate,O=Acme Co", "+ for ingress.local"} < {*came}
+    assert not [row for row in came if "PRIVATE" in row or "tls.key" in row]
+    changed = brief(applied(with_object(before, "Secret", first), "Secret", second))
+    assert {row[:8] for row in changed if row[0] in "+-"} - {"- until ", "+ until "} == {"- sha256", "+ sha256"}
+    assert brief(applied(before, "Secret", secret(tmp_path, "other")))[1:] == ["  nothing changes on any machine"]
+
+
+def test_addresses_that_are_announced_by_bgp_are_routes_of_a_table():
+    status = {"loadBalancer": {"ingress": [{"ip": "198.51.100.1"}]}}
+    balanced = {**SERVICE, "spec": {**SERVICE["spec"], "type": "LoadBalancer"}, "status": status}
+    cluster = world(WEB[:1], lb_mode="bgp", load_balancers="198.51.100.1")
+    cluster = replace(cluster, nodes={name: ready(row) for name, row in cluster.nodes.items()})
+    found = applied(cluster, "Service", balanced)
+    announced = {
+        effect.machines: [str(line.text) for line in change.lines]
+        for effect in found.effects
+        for change in effect.changes
+        if str(change.section) == "route table 179 IPv4"
+    }
+    assert announced == {("n1", "n2"): ["blackhole 198.51.100.1/32 table 179"]}
 
 
 def deployment(replicas, **labels):

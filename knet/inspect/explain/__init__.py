@@ -10,6 +10,7 @@ renderers); what is there is read from the kernel.  Both become one kind of valu
     objects     a world with an object in it, changed, or without it, and what the controllers make of that
     narrowing   which of many Services matter for that, so that no others are drawn
     records     DNS, which is one for all machines
+    ingress     likewise the Ingress controller's configuration and certificates
     explain     all of it for one object, machines that agree together
     report      as text, in colour, and as JSON
 """

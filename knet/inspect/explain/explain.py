@@ -8,23 +8,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from knet.api.families import FAMILIES
-from knet.api.ingress import IngressClass, IngressClassSpec
-from knet.api.objects import Meta
 from knet.client.controller import Key
-from knet.ingress import model, nginx
 from knet.inspect import desired
-from knet.inspect.explain import records
+from knet.inspect.explain import ingress, records
 from knet.inspect.explain.agreement import agreeing
 from knet.inspect.explain.connections import Connection, fates
 from knet.inspect.explain.difference import Change, difference
 from knet.inspect.explain.narrowing import narrowed
-from knet.inspect.explain.picture import Picture, Section, is_flannels, picture, workers
+from knet.inspect.explain.picture import Picture, is_flannels, picture, workers
 from knet.inspect.world import World
 from knet.kernel.conntrack import Tracked
-
-NGINX = Section("nginx", "nginx.conf")
-#: as the controller's own flags have it
-_CLASS = IngressClass(metadata=Meta(name="nginx"), spec=IngressClassSpec(controller="k8s.io/ingress-nginx"))
 
 
 class Subject(NamedTuple):
@@ -92,15 +85,8 @@ def differences(before: World, after: World, node: str) -> list[Change]:
 def cluster_changes(before: World, after: World) -> list[Change]:
     """Of what there is one for all machines."""
     names = records.changed(before, after)
-    drawn = ({**records.records(world, names), **_nginx(world)} for world in (before, after))
+    drawn = ({**records.records(world, names), **ingress.drawn(world)} for world in (before, after))
     return difference(next(drawn), next(drawn))
-
-
-def _nginx(world: World) -> Picture:
-    """The Ingress controller's configuration, but for certificates, which are Secrets."""
-    ours = [row for row in world.ingresses.values() if model.is_ours(row, [_CLASS], "k8s.io/ingress-nginx", "nginx")]
-    built = model.build(ours, dict(world.services.items()), world.slices.values(), {})
-    return {NGINX: tuple(nginx.render(built, nginx.Settings()).splitlines())}
 
 
 def _tunnels(world: World) -> Iterable[tuple[str, str]]:

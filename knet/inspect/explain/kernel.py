@@ -5,14 +5,17 @@ To be called in the machine's network namespace (`knet.kernel.namespaces.run_in`
 
 import errno
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from knet.api.families import IPV4
+from knet.api.load_balancers import ANNOUNCED_TABLE
 from knet.cni.masquerade import PROGRAMS
 from knet.cni.reconciler import Reconciler
 from knet.cni.state import State
-from knet.inspect.explain.picture import ADDRESS, FDB, IPSET, IPVS, NEIGH, ROUTE, Section, element
-from knet.kernel import addresses, ipset, links, nft, rules
+from knet.inspect.explain.picture import ADDRESS, ANNOUNCED, FDB, IPSET, IPVS, NEIGH, ROUTE, Section, element
+from knet.kernel import addresses, ipset, links, nft, routes, rules
 from knet.kernel.ipvs import Ipvs
 from knet.kernel.neighbours import FdbEntry, Neighbour
 from knet.kernel.netlink import Netlink, NetlinkError
@@ -35,12 +38,16 @@ class Held(NamedTuple):
 Kernel = dict[Section, tuple[Held, ...]]
 
 
-def read(proxy: str, overlays: tuple[State, ...], families: tuple[str, ...]) -> Kernel:
-    """All of it, for a proxy mode and what flanneld wants (which says what is its).  RulesError, NetlinkError."""
+def read(proxy: str, overlays: tuple[State, ...], families: tuple[str, ...], announces: bool = False) -> Kernel:
+    """All of it, for a proxy mode and what flanneld wants (which says what is its), and what is announced by BGP.
+
+    RulesError, NetlinkError.
+    """
     found: Kernel = {}
     for family in families:
         found |= _iptables(family)
         found |= _PROXIES[proxy](FAMILIES[int(family[-1])])
+        found |= _announced(family) if announces else {}
     for state in overlays:
         found |= _overlay(state)
     return found | _policies()
@@ -80,12 +87,12 @@ def _nothing(family: Family) -> Kernel:
 def _nftables(family: Family) -> Kernel:
     kind = f"{family.keyword} {TABLE}"
     found = {Section(kind, f"chain {name}"): tuple(map(_counted, rows)) for name, rows in _chains(kind).items()}
-    with NftSocket() as socket:
-        there = [name for what, name in socket.outline(family.nfproto, TABLE) if what != "chain"]
+    with NftSocket() as nftables:
+        there = [name for what, name in nftables.outline(family.nfproto, TABLE) if what != "chain"]
         for name in there:
             if name in CONTAINERS or name.rpartition("-")[0] in NUMBERED:
                 row = frame.container(name)
-                held = socket.dump(Container(family.nfproto, TABLE, name, frame.key_length(row, family)))
+                held = nftables.dump(Container(family.nfproto, TABLE, name, frame.key_length(row, family)))
                 elements = sorted(element(one, name, family) for one in held.values())
                 found[Section(kind, f"{row.kind} {name}")] = tuple(map(Held, elements))
             else:  # of who was there last, for session affinity: the kernel fills it in
@@ -153,6 +160,13 @@ def _overlay(wanted: State) -> Kernel:
         kind = FDB if isinstance(entry, FdbEntry) else NEIGH if isinstance(entry, Neighbour) else ROUTE
         found[kind].append(str(entry))
     return {Section(kind, wanted.family): tuple(map(Held, sorted(rows))) for kind, rows in found.items()}
+
+
+def _announced(family: str) -> Kernel:
+    with Netlink() as netlink:
+        number = socket.AF_INET if family == IPV4 else socket.AF_INET6
+        rows = map(str, routes.list_routes(netlink, table=ANNOUNCED_TABLE, family=number))
+        return {Section(ANNOUNCED, family): tuple(map(Held, sorted(rows)))}
 
 
 def _policies() -> Kernel:

@@ -14,6 +14,7 @@ from knet.api.objects import JSON, LabelSelector
 from knet.api.selectors import from_label_selector, from_labels
 from knet.client.controller import Key
 from knet.inspect import desired
+from knet.inspect.explain.ingress import served
 from knet.inspect.explain.objects import KINDS, selected
 from knet.inspect.world import World
 
@@ -93,6 +94,15 @@ def _node(written: JSON, becomes: JSON, world: World, new: bool) -> Iterator[str
 def _ingress(written: JSON, becomes: JSON, world: World, new: bool) -> Iterator[str]:
     if not any(row.metadata.labels.get("app.kubernetes.io/name") == "ingress-nginx" for row in world.pods.values()):
         yield "no Ingress controller runs here (knet up --ingress nginx): this is what one would be configured with"
+    name = f"{becomes['metadata']['namespace']}/{becomes['metadata']['name']}"
+    yield from (why for who, why in served(world).faults if who == name)
+
+
+def _secret(written: JSON, becomes: JSON, world: World, new: bool) -> Iterator[str]:
+    name, namespace = becomes["metadata"]["name"], becomes["metadata"]["namespace"]
+    rows = [key for key, row in world.ingresses.items() if any(tls.secretName == name for tls in row.spec.tls)]
+    using = [f"Ingress {key}" for key in rows if key.namespace == namespace]
+    yield f"the certificate of {', '.join(using)}" if using else "no Ingress has it for its certificate"
 
 
 _NOTES = {
@@ -101,6 +111,7 @@ _NOTES = {
     "NetworkPolicy": _policy,
     "Node": _node,
     "Ingress": _ingress,
+    "Secret": _secret,
 }
 
 

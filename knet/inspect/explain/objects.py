@@ -25,6 +25,7 @@ from knet.api.objects import (
     Namespace,
     Node,
     Pod,
+    Secret,
     Service,
 )
 from knet.api.selectors import from_labels
@@ -44,6 +45,7 @@ KINDS: Mapping[str, tuple[str, type[KubeObject]]] = {
     "EndpointSlice": ("slices", EndpointSlice),
     "NetworkPolicy": ("policies", NetworkPolicy),
     "Ingress": ("ingresses", Ingress),
+    "Secret": ("secrets", Secret),
 }
 
 

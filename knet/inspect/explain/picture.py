@@ -11,6 +11,7 @@ section                 lines                                 of
 ``address kube-ipvs0``  addresses                             likewise
 ``route``               routes to other machines' pods        flanneld
 ``neigh`` ``fdb``       the tunnel's entries                  flanneld
+``route table 179``     addresses of load balancers           the speaker, mode bgp: what BIRD announces
 ======================  ====================================  ===========================================
 """
 
@@ -20,6 +21,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from knet.api.families import family_of
+from knet.api.load_balancers import ANNOUNCED_TABLE
 from knet.cni import portmap
 from knet.cni.masquerade import PROGRAMS
 from knet.cni.state import State
@@ -32,17 +34,20 @@ from knet.proxy.nftables import frame, text
 from knet.proxy.nftables.desired import Desired
 from knet.proxy.nftables.frame import FAMILIES, TABLE
 from knet.proxy.snapshot import Snapshot
+from knet.speaker import announcements
+from knet.speaker.ranking import homes
 from knet.underlay.plan import WORKER
 
 IPTABLES, IPVS, IPSET, ADDRESS = "iptables", "ipvs", "ipset", "address"
 ROUTE, NEIGH, FDB = "route", "neigh", "fdb"
+ANNOUNCED = f"route table {ANNOUNCED_TABLE}"
 
 
 class Section(NamedTuple):
     """Where lines stand."""
 
     kind: str
-    """iptables, ip6tables, "ip kube-proxy", "inet knet-policy", ipvs, ipset, address, route, neigh, fdb, dns, nginx"""
+    """iptables, ip6tables, "ip kube-proxy", "inet knet-policy", ipvs, ipset, address, route, neigh, fdb, nginx …"""
     name: str = ""
     """"nat KUBE-SERVICES", "map service-ips", …"""
 
@@ -82,6 +87,7 @@ def picture(world: World, node: str) -> Picture:
                 section = Section(PROGRAMS[family][0], f"{chain.table} {chain.name}")
                 found[section] = tuple(_rule(line) for line in chain.rules)
             found |= _host_ports(world, node, family)
+            found |= _announced(world, node, family)
         return found | of_policies(desired.isolation(world, node))
 
     return world.once(("picture", node), make)
@@ -167,6 +173,15 @@ _PROXIES: Mapping[str, Callable[[World, str, Snapshot], Picture]] = {
 def _overlay(state: State) -> Picture:
     rows: Mapping[str, Iterable[object]] = {ROUTE: state.routes, NEIGH: state.neighbours, FDB: state.fdb}
     return {Section(kind, state.family): tuple(sorted(map(str, entries))) for kind, entries in rows.items()}
+
+
+def _announced(world: World, node: str, family: str) -> Picture:
+    if world.settings.lb_mode != "bgp":
+        return {}
+    local = world.once("homes", lambda: homes(world.slices.values()))
+    addresses = announcements.announced(world.services.values(), local, world.nodes.get(node))
+    rows = (str(announcements.route(address)) for address in addresses if family_of(address) == family)
+    return {Section(ANNOUNCED, family): tuple(sorted(rows))}
 
 
 def _host_ports(world: World, node: str, family: str) -> Picture:
