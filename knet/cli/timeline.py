@@ -1,6 +1,7 @@
 """What happened, in one order."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from knet.cluster.config import DEFAULT_NAME
 from knet.errors import KnetError
 
 if TYPE_CHECKING:
+    from knet.cluster.timeline import Recording
+    from knet.inspect.timeline.event import Event
     from knet.inspect.timeline.grouping import Line
     from knet.inspect.timeline.timeline import Timeline
 
@@ -22,6 +25,8 @@ app = typer.Typer()
 _COMMAND = "knet.command"
 #: seconds of the past that are shown where nothing else is said
 SINCE = 30.0
+#: nice(2) of who follows: a busy cluster goes before, and one reads still
+_MODESTY = 10
 #: columns of actor, object and text where what comes is not known yet
 Widths = tuple[int, int, int]
 WIDTHS: Widths = (23, 34, 56)
@@ -84,11 +89,11 @@ def timeline(
     if html is not None:
         _check_writable(html)
     code = 0
+    if follow:
+        os.nice(_MODESTY)  # all threads are yet to come
     with attached(name) as cluster:
         if follow:
-            ago = SINCE if past is None else past
-            with contextlib.suppress(KeyboardInterrupt), cluster.recording(target, namespace, ago) as recording:
-                _print(recording.batches(), json)
+            _follow(cluster.recording(target, namespace, SINCE if past is None else past), json)
             return
         if command or lasting:
             with cluster.recording(target, namespace) as recording:
@@ -118,18 +123,44 @@ def _run(command: list[str]) -> int:
         raise KnetError(f"{command[0]}: {error.strerror}") from None
 
 
-def _print(batches: Iterator[Any], json: bool) -> None:
-    from knet.inspect.timeline.event import realtime_offset
-    from knet.inspect.timeline.grouping import grouped
-    from knet.inspect.timeline.timeline import plain
+def _follow(session: "contextlib.AbstractContextManager[Recording]", json: bool) -> None:
+    """Print until Ctrl-C, then what was put off, and what was lost."""
+    printer = _Printer(json)
+    with contextlib.suppress(KeyboardInterrupt):
+        with session as recording, contextlib.suppress(KeyboardInterrupt):
+            printer.print(recording.batches())
+        printer.print(recording.batches())
+        printer.gaps(recording.lost)
 
-    begin, offset, widths = 0, realtime_offset(), WIDTHS
-    for events in batches:
-        begin = begin or events[0].at
-        if json:
-            print("".join(plain(event, offset) for event in events), end="", flush=True)
-            continue
-        widths = _table(grouped(events), begin, widths)
+
+class _Printer:
+    """Events as they come."""
+
+    def __init__(self, json: bool) -> None:
+        from knet.inspect.timeline.event import realtime_offset
+
+        self._json = json
+        self._begin, self._offset, self._widths = 0, realtime_offset(), WIDTHS
+
+    def print(self, batches: "Iterator[list[Event]]") -> None:
+        from knet.inspect.timeline.grouping import grouped
+        from knet.inspect.timeline.timeline import plain
+
+        for events in batches:
+            self._begin = self._begin or events[0].at
+            if self._json:
+                print("".join(plain(event, self._offset) for event in events), end="", flush=True)
+            else:
+                self._widths = _table(grouped(events), self._begin, self._widths)
+
+    def gaps(self, sentences: Sequence[str]) -> None:
+        from knet.inspect.timeline.timeline import gap
+
+        for sentence in sentences:
+            if self._json:
+                print(gap(sentence), end="")
+            else:
+                out.print(sentence, style="dim", markup=False)
 
 
 def _show(found: "Timeline", every: bool, json: bool, html: Path | None) -> None:

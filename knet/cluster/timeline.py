@@ -74,7 +74,7 @@ class Observatory:
         attempts = listening.attempts if listening else None
         events = self._mine(found, ordered(found.events))
         events = ordered(events, Sightings(facts).look(attempts or (), events, names, now))
-        gaps = dict.fromkeys([*found.gaps, *(listening.gaps if listening else ())])
+        gaps = dict.fromkeys([*found.gaps, *found.lost, *(listening.gaps if listening else ())])
         report = blame(events, facts, names, attempts, self._delays, now)
         return Timeline(tuple(events), tuple(gaps), blame=report)
 
@@ -133,6 +133,12 @@ class Observatory:
             finally:
                 coming.cancel()
                 await asyncio.wait((coming,))
+                held = ordered(held, found.rest())
+                held = ordered(
+                    held, packets.look(listening.after(heard)[0], found.events, self._names(found), time.monotonic_ns())
+                )
+                if mine := self._mine(found, held):
+                    batches.put(mine)
 
 
 #: from the loop to the thread that waits; None is the end
@@ -164,10 +170,19 @@ class Recording:
         self._call = call
 
     def batches(self) -> Iterator[list[Event]]:
-        """Events as they come, some at a time, each in its place; KnetError where the recording breaks off."""
+        """Events as they come, some at a time, each in its place; KnetError where the recording breaks off.
+
+        When it has ended: what was put off until then.
+        """
         while events := self._batches.get():
             yield events
-        self._following.result()
+        if not self._following.cancelled():
+            self._following.result()
+
+    @property
+    def lost(self) -> list[str]:
+        """What nobody can tell of the time since it began, in sentences; of packets when it has ended."""
+        return list(dict.fromkeys([*self._found.lost, *self._listening.gaps]))
 
     def quiet(self, calm: float = QUIET, longest: float = LONGEST) -> None:
         """Wait until nothing has happened for some seconds and no pod is about to end.

@@ -2,8 +2,12 @@
 
 import time
 
+import msgspec
+
 from knet.inspect.timeline.event import Event
 from knet.inspect.timeline.gather import PATIENCE, Gathered
+from knet.inspect.timeline.recorded import Door, Entries
+from knet.kernel.recorder import Entry, ask
 
 LONG_AGO = round(2 * PATIENCE * 1e9)
 
@@ -39,3 +43,13 @@ def test_what_others_tell_waits_for_what_is_not_read_yet() -> None:
     assert found.ready() == []
     assert not found.idle
     assert begin <= found.known <= time.monotonic_ns()
+
+
+def test_entries_that_are_missing_are_a_gap() -> None:
+    gaps: list[str] = []
+    entries = Entries(Door("kubelet", "n1", True, ask), gaps)
+    for number in (7, 8, 12):
+        event = entries.event(msgspec.json.encode(Entry(number, 1, "kubelet", "probe", (), "fails")))
+        assert event is not None
+        assert event.actor == "kubelet@n1"
+    assert gaps == ["kubelet@n1 did so much that 3 things were forgotten before they were told"]

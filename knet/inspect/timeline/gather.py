@@ -14,7 +14,7 @@ from knet.errors import KnetError
 from knet.inspect.timeline import recorded
 from knet.inspect.timeline.event import Event, ordered
 from knet.inspect.timeline.history import History, lines
-from knet.inspect.timeline.recorded import Door, Recording
+from knet.inspect.timeline.recorded import Door, Entries, Recording
 from knet.inspect.timeline.relations import Relations
 
 #: kinds that own others, or are in Services: what belongs together is known even where nobody has written it lately
@@ -52,6 +52,8 @@ class Gathered:
         self.relations = Relations()
         self.events: list[Event] = []
         self.gaps: list[str] = []
+        self.lost: list[str] = []
+        """likewise, of the time since it was begun to gather"""
         self.came = 0
         """how many lines so far"""
         self.unread: list[tuple[Reader, bytes]] = []
@@ -71,12 +73,17 @@ class Gathered:
 
     def ready(self) -> list[Event]:
         """Read, and take the next events in order: those whose elders have come by now."""
-        self.read()
         self._ripe = time.monotonic_ns() - round(PATIENCE * 1e9)
-        held, self._taken = ordered(self._held, self.events[self._taken :]), len(self.events)
+        held = self.rest()
         found = [row for row in held if row.at <= self._ripe]
         self._held = held[len(found) :]
         return found
+
+    def rest(self) -> list[Event]:
+        """Read, and take all events, whatever may come."""
+        self.read()
+        held, self._held, self._taken = ordered(self._held, self.events[self._taken :]), [], len(self.events)
+        return held
 
     @property
     def idle(self) -> bool:
@@ -95,7 +102,7 @@ async def gather(client: Client, doors: Sequence[Door], found: Gathered) -> None
     recordings = await _opened(doors, since, found.gaps)
     found.gaps += recorded.gaps(recordings, since, now)
     for row in recordings:
-        await _pump(row.lines(), row.event, found.put)
+        await _pump(row.lines(), Entries(row.door, found.lost).event, found.put)
     try:
         await learn(client, found.relations)
         # an object's state from before is in the line of its first write
@@ -165,10 +172,10 @@ async def _stay(
         if recording.head.began >= since:
             happened(recorded.began(recording))
         with contextlib.suppress(OSError):
-            await _pump(recording.lines(), recording.event, arrived)
+            await _pump(recording.lines(), Entries(door, found.lost).event, arrived)
         since = time.monotonic_ns()
         happened(recorded.ended(recording, since))
-        found.gaps.append(f"{door.title} ended meanwhile; of its last moments something may be missing")
+        found.lost.append(f"{door.title} ended meanwhile; of its last moments something may be missing")
 
 
 async def _pump(source: AsyncIterator[bytes], reader: Reader, arrived: Callable[[Reader, bytes], None]) -> None:

@@ -13,8 +13,8 @@ from knet.kernel.packets import BLOCK, EVERYWHERE, Ring, Seen
 from knet.kernel.tap import Tap
 
 #: of kernel memory, for each machine; a connection takes two dozen packets of 200 bytes
-_MEMORY = 4 * BLOCK
-#: seconds after which a reader looks whether it is to stop
+_MEMORY = 8 * BLOCK
+#: seconds for which packets gather; there is room for 50,000 a second
 _TURN = 0.1
 
 
@@ -30,6 +30,7 @@ class Listening:
         self._offset = realtime_offset()
         self._lost: dict[str, int] = {}
         self._until = 0
+        self._over = threading.Event()
         self._lock = threading.Lock()
         rings: dict[str, Ring] = {}
         try:
@@ -47,11 +48,12 @@ class Listening:
         """Hear what has been sent until now, and nothing more."""
         if not self._until:
             self._until = time.time_ns()
+            self._over.set()
             self._thread.join()
 
     @property
     def attempts(self) -> list[Attempt]:
-        """The connections heard so far; the latest packets settle a tenth of a second after they were sent."""
+        """The connections heard so far; the latest packets settle two tenths of a second after they were sent."""
         return self.after(0)[0]
 
     def after(self, count: int) -> tuple[list[Attempt], int]:
@@ -70,8 +72,8 @@ class Listening:
 
     def _run(self) -> None:
         with self._tap as tap:
-            while not self._until:
-                self._learn(tap.read(_TURN))
+            while not self._over.wait(_TURN):
+                self._learn(tap.read(0))
             self._learn(tap.finish(self._until))
             self._lost = tap.lost
 

@@ -50,9 +50,24 @@ class Recording(NamedTuple):
         finally:
             self.writer.close()
 
+
+class Entries:
+    """Makes events of a recorder's lines; what is missing among these becomes a gap."""
+
+    def __init__(self, door: Door, gaps: list[str]) -> None:
+        self._door = door
+        self._gaps = gaps
+        self._next = 0
+
     def event(self, line: bytes) -> Event | None:
         """What a line tells; None where others tell it better."""
-        return _event(_entry.decode(line), self.door)
+        entry = _entry.decode(line)
+        if missing := entry.number - self._next if self._next else 0:
+            self._gaps.append(
+                f"{self._door.title} did so much that {missing} things were forgotten before they were told"
+            )
+        self._next = entry.number + 1
+        return _event(entry, self._door)
 
 
 async def opened(door: Door, since: int, follow: bool = False) -> Recording:
