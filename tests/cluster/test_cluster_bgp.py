@@ -8,6 +8,7 @@ import pytest
 
 from knet import Cluster
 from knet.api.objects import JSON
+from knet.inspect.rules.compare import MISSING, UNEXPECTED
 from tests.cluster.test_cluster_faults import eventually
 from tests.cluster.test_cluster_load_balancers import MERGE, _deployment, _service
 
@@ -69,6 +70,17 @@ def test_connections_come_by_several_nodes_with_the_clients_address(cluster: Clu
         assert len({homes[name] for name in answers(cluster, address, "hostname")}) > 1
         seen |= {source.rpartition(":")[0].strip("[]") for source in answers(cluster, address, "clientip", 3)}
     assert seen == own, "policy Local: nobody puts an address of his own in"
+
+
+def test_what_is_announced_is_told_of_its_service(cluster: Cluster) -> None:
+    leads_to(cluster, "local", NODES)
+    eventually(lambda: not cluster.rules("svc/local")[0].wrong(MISSING), "a machine does not hold what it should")
+    [found] = cluster.rules("svc/local")
+    lines = {str(row.section): [line.text for line in row.lines] for part in found.parts for row in part.rows}
+    for family, address in zip(("IPv4/32", "IPv6/128"), addresses(cluster, "local"), strict=True):
+        name, slash, length = family.partition("/")
+        assert lines[f"route table 179 {name}"] == [f"blackhole {address}{slash}{length} table 179"]
+    assert not found.wrong(UNEXPECTED)
 
 
 #: asks several times from the same port, which a reset makes free at once; prints the answers' last lines
