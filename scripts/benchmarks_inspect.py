@@ -210,10 +210,8 @@ def recording(cluster: Cluster) -> Iterator[int]:
 
 
 def cpu_seconds(pid: int | None) -> float:
-    if pid is None:
-        return 0.0
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Of all its threads, to the nanosecond: a process's clock, as clock_getcpuclockid(3) names it."""
+    return 0.0 if pid is None else time.clock_gettime(~pid << 3 | 2)
 
 
 def packets_in(path: Path) -> int:
