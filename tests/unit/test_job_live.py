@@ -111,8 +111,10 @@ def test_suspended_it_has_no_pods_and_deadline_ends_it() -> None:
 
 def test_a_finished_job_goes_after_its_time_and_a_deleted_one_lets_its_pods_go() -> None:
     async def story(world: World) -> None:
+        seen: set[str] = set()
+        world.jobs.subscribe(lambda old, new: seen.add(new.uid) if new is not None else None)
         await make(world, ttlSecondsAfterFinished=0)
-        await world.until(lambda: len(world.jobs) == 0 and len(world.pods) == 0)
+        await world.until(lambda: len(seen) == 1 and len(world.jobs) == 0 and len(world.pods) == 0)
         await make(world, "v1", parallelism=2)
         await world.until(lambda: len(world.ready_pods()) == 2)
         await world.client.delete(Job, "work", "default", propagation="Background")
