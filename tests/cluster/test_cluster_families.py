@@ -6,6 +6,8 @@ from ipaddress import ip_address
 import pytest
 
 from knet import Cluster
+from knet.api.objects import JSON
+from tests.cluster.test_cluster_faults import eventually
 
 pytestmark = pytest.mark.root
 
@@ -44,7 +46,12 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     with Cluster(name=f"family-{request.param['ip_family']}", workers=2, **request.param) as cluster:
         cluster.apply(WEB)
         cluster.pod("web")
+        eventually(lambda: all(row["endpoints"] for row in _slices(cluster)), "no endpoints")
         yield cluster
+
+
+def _slices(cluster: Cluster) -> list[JSON]:
+    return cluster.objects("endpointslices", selector="kubernetes.io/service-name=web")
 
 
 def versions(addresses: list[str]) -> list[int]:
@@ -69,8 +76,7 @@ def test_every_object_has_an_address_of_each_family(cluster: Cluster) -> None:
         internal[0],
         ips[0],
     )
-    slices = cluster.objects("endpointslices", selector="kubernetes.io/service-name=web")
-    assert {row["addressType"]: row["endpoints"][0]["addresses"] for row in slices} == {
+    assert {row["addressType"]: row["endpoints"][0]["addresses"] for row in _slices(cluster)} == {
         f"IPv{family}": [ip] for family, ip in zip(families, ips, strict=True)
     }
     assert cluster.pod("web").run("echo $IPS").strip() == ",".join(ips)
