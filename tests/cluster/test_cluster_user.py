@@ -180,7 +180,7 @@ def test_entering_a_machine_costs_the_supervisor_no_descriptor(cluster: Cluster)
     before = len(list(descriptors.iterdir()))
     for _ in range(5):
         machine.run("true")
-    assert len(list(descriptors.iterdir())) == before
+    assert len(list(descriptors.iterdir())) <= before
 
 
 def test_links_are_listed_cut_and_mended(cluster: Cluster) -> None:

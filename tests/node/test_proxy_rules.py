@@ -135,24 +135,6 @@ def test_policy_local_keeps_the_address_of_who_comes_from_outside(lab: Lab):
         assert lab.connect(lab.outsider, address, port) == ("web-1", OUTSIDER)
 
 
-def test_sctp_is_translated_where_the_kernel_has_it(lab: Lab):
-    lab.apply(snapshot(WEB_1, protocol="SCTP", node_port=30080))
-    try:
-        server = run_in(lab.pods["web-1"], lambda: _sctp())
-    except OSError as error:
-        pytest.skip(f"this kernel has no SCTP sockets: {error}")
-    with server, run_in(lab.pods["client"], _sctp) as caller:
-        server.bind(("", 8080))
-        server.listen()
-        caller.settimeout(PATIENCE)
-        caller.connect((VIP, 80))
-        assert server.accept()[1][0] == CLIENT
-
-
-def _sctp() -> socket.socket:
-    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
-
-
 def test_endpoints_come_and_go(lab: Lab):
     lab.apply(snapshot(WEB_1))
     lab.apply(snapshot(WEB_1, WEB_2))

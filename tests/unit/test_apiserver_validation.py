@@ -100,6 +100,7 @@ GO_ZERO = 'intstr.IntOrString{Type:0, IntVal:0, StrVal:""}'
         ({"strategy": {"type": "Recreate", "rollingUpdate": {}}}, "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is 'Recreate'"),
         ({"strategy": {"type": "Sideways"}}, 'spec.strategy.type: Unsupported value: "Sideways": supported values: "Recreate", "RollingUpdate"'),
         ({"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}}, f"spec.strategy.rollingUpdate.maxUnavailable: Invalid value: {GO_ZERO}: may not be 0 when `maxSurge` is 0"),
+        ({"strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": ""}}}, """spec.strategy.rollingUpdate.maxUnavailable: Invalid value: intstr.IntOrString{Type:1, IntVal:0, StrVal:""}: a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')"""),
         ({"minReadySeconds": 600}, "spec.progressDeadlineSeconds: Invalid value: 600: must be greater than minReadySeconds"),
         ({"template": None}, "spec.template: Required value"),
     ],

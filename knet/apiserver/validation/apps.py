@@ -9,6 +9,7 @@ from knet.apiserver.validation import metadata as metadata_validation
 from knet.apiserver.validation.claim import claim_spec
 from knet.apiserver.validation.pod import pod_template
 from knet.apiserver.validation.rules import (
+    EvenEmpty,
     Required,
     both,
     each,
@@ -134,7 +135,7 @@ _STATEFUL_SET = shape(
             {
                 "type": Required(one_of("RollingUpdate", "OnDelete")),
                 "rollingUpdate": shape(
-                    {"partition": not_negative, "maxUnavailable": both(int_or_percent, at_most_all)}
+                    {"partition": not_negative, "maxUnavailable": EvenEmpty(both(int_or_percent, at_most_all))}
                 ),
             }
         ),
@@ -270,7 +271,9 @@ def _strategy(strategy: Object) -> Errors:
     return errors
 
 
-_ROLLING = shape({"maxUnavailable": both(int_or_percent, at_most_all), "maxSurge": int_or_percent})
+_ROLLING = shape(
+    {"maxUnavailable": EvenEmpty(both(int_or_percent, at_most_all)), "maxSurge": EvenEmpty(int_or_percent)}
+)
 
 
 def _is_zero(value: Any) -> bool:

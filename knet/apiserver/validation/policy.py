@@ -6,6 +6,7 @@ from knet.api.quantity import parse_quantity
 from knet.apiserver import field, formats
 from knet.apiserver.field import Errors
 from knet.apiserver.validation.rules import (
+    EvenEmpty,
     Required,
     Rule,
     at_most_100_percent,
@@ -173,8 +174,8 @@ def validate_autoscaler(value: Object) -> Errors:
 
 _BUDGET = shape(
     {
-        "minAvailable": both(int_or_percent, at_most_100_percent),
-        "maxUnavailable": both(int_or_percent, at_most_100_percent),
+        "minAvailable": EvenEmpty(both(int_or_percent, at_most_100_percent)),
+        "maxUnavailable": EvenEmpty(both(int_or_percent, at_most_100_percent)),
         "selector": label_selector,
         "unhealthyPodEvictionPolicy": one_of("AlwaysAllow", "IfHealthyBudget"),
     }

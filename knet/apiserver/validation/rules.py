@@ -29,20 +29,35 @@ class Required:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class EvenEmpty:
+    """A field in which "" is a value like others, and mostly a wrong one: an IntOrString."""
+
+    rule: Rule
+
+
 def anything(_value: Any, _path: str) -> Errors:
     """Nothing is wrong with it."""
     return []
 
 
-def shape(fields: Mapping[str, Rule | Required], *whole: Rule) -> Rule:
+def shape(fields: Mapping[str, Rule | Required | EvenEmpty], *whole: Rule) -> Rule:
     """An object: its fields in this order, then the rules for all of it."""
-    rows = [(key, rule.rule, rule) if isinstance(rule, Required) else (key, rule, None) for key, rule in fields.items()]
+    rows = [
+        (
+            key,
+            rule.rule if isinstance(rule, Required | EvenEmpty) else rule,
+            rule if isinstance(rule, Required) else None,
+            (None,) if isinstance(rule, EvenEmpty) else (None, ""),
+        )
+        for key, rule in fields.items()
+    ]
 
     def check(value: Any, path: str) -> Errors:
         errors: Errors = []
-        for key, rule, required in rows:
+        for key, rule, required, absent in rows:
             item = value.get(key)
-            if item is None or item == "" or (required and item in ([], {})):
+            if item in absent or (required and item in ([], {})):
                 if required:
                     errors.append(field.required(f"{path}.{key}" if path else key, required.detail))
             elif rule is not None:

@@ -42,8 +42,8 @@ class Channels:
     async def begin(self) -> None:
         """An empty message tells the client that all is open.
 
-        A ping goes before it, and its answer is waited for: client-go 0.30 to 0.33 (kubectl likewise) may begin to
-        read before it knows its own channels, and drops what is said to them until then.
+        A ping goes before it, and a moment is left after its answer: client-go 0.30 to 0.33 (kubectl likewise) may
+        begin to read before it knows its own channels, and drops what is said to them until then.
         """
         await self._socket.greet(lambda: self.send(STDOUT, b""))
 

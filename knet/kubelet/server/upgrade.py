@@ -59,6 +59,10 @@ def _agreed(request: web.Request, header: str, ours: Sequence[str]) -> str:
     raise web.HTTPForbidden(text=f"unable to upgrade: unable to negotiate protocol: {text}")
 
 
+#: seconds in which a client that reads already opens its channels, of which it tells nobody (`Channels.begin`)
+_TO_OPEN = 0.02
+
+
 class WebSocket:
     """Its messages may be texts, which are received as UTF-8."""
 
@@ -115,6 +119,7 @@ class WebSocket:
         if message.type is WSMsgType.PING:
             await self.response.pong(message.data)
         elif message.type is WSMsgType.PONG and self._greeting is not None and not self._greeted.is_set():
+            await asyncio.sleep(_TO_OPEN)
             self._greeted.set()
             await self._greeting()
         return message
