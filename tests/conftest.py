@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,6 @@ if EXAMPLES := os.environ.get("KNET_EXAMPLES"):
 
     settings.register_profile("soak", max_examples=int(EXAMPLES), deadline=None)
     settings.load_profile("soak")
-#: directories of tests that share nothing with others: each of its files goes to whoever is free
-ALONE = ("unit", "durability")
 KNET = str(Path(sys.executable).with_name("knet"))
 
 
@@ -29,20 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.root)
             if os.geteuid() != 0:
                 item.add_marker(pytest.mark.skip(reason="needs root: sudo scripts/test"))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """How two processes share the tests (``scripts/test``): one has all that want machines and time for themselves."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Turns(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            place = Path(file).parts[1]
-            return file if place in ALONE else place if place == "stock" else "machines"
-
-    return Turns(config, log)
 
 
 def knet(*words: str, check: bool = True, **options: object) -> "subprocess.CompletedProcess[str]":
