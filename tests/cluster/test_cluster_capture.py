@@ -14,6 +14,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.utils import PcapNgReader
 
 from knet import Cluster
+from tests.cluster.test_cluster_faults import eventually
 from tests.conftest import KNET, knet
 
 NAME = "capture"
@@ -63,7 +64,8 @@ def cluster() -> Iterator[Cluster]:
         running.apply(WEB + "---" + CLIENT)
         running.wait("pod/web-0", "Ready")
         running.wait("pod/client", "Ready")
-        running.pod("client").run(REQUEST)  # neighbours know each other
+        # rules and names may come after the pods; and neighbours know each other then
+        eventually(lambda: running.pod("client").run(f"{REQUEST} || true") != "", "no answer")
         yield running
 
 

@@ -1,4 +1,7 @@
-"""`knet trace` through IPVS, in a whole cluster: who translates is no rule, but what was translated is seen."""
+"""`knet trace` through IPVS, in a whole cluster: who translates is no rule, but what was translated is seen.
+
+It takes a minute, so it is run by its name only: ``sudo scripts/test tests/stock/trace_of_ipvs.py``.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
