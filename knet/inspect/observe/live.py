@@ -48,9 +48,8 @@ class Picked:
         self.protocol = protocol
         self._ends = ends
         self._has_ports = protocol != "icmp"
-        self._sequence = self._next = 0
-        self._is_syn = False
-        self._words: Mark | None = None
+        self._picked: Seen | None = None
+        self._words = Mark(protocol, 0)
         self._learnt: set[tuple[End, End]] = set()
         self._answer: tuple[int, int, str] | bytes | None = None
 
@@ -63,13 +62,11 @@ class Picked:
         return len(seen.payload) >= ENOUGH and flags != ["echo reply"]
 
     def pick(self, seen: Seen) -> None:
-        flags = seen.packet.flags.split(",")
-        self._sequence, self._is_syn = seen.sequence, "SYN" in flags
-        self._next = (seen.sequence + seen.length + ("SYN" in flags) + ("FIN" in flags)) & _MASK
+        self._picked = seen
         self._words = Mark(self.protocol, seen.sequence, seen.payload)
 
     def way(self, seen: Seen) -> str:
-        if self._words is None:
+        if self._picked is None:
             return ""
         if self.protocol != "tcp" or seen.error:
             way = self._words.way(seen)
@@ -79,35 +76,33 @@ class Picked:
             return ""
         source, destination = ends_of(seen.packet)
         if (source, destination) in self._learnt:
-            return THERE if self._is_it(seen) else ""
+            return THERE if self._is_it(seen, self._picked) else ""
         if (destination, source) in self._learnt:
-            return BACK if self._answers(seen) else ""
-        if destination not in self._ends or not self._is_it(seen):
+            return BACK if self._answers(seen, self._picked) else ""
+        if destination not in self._ends or not self._is_it(seen, self._picked):
             return ""
         self._learnt.add((source, destination))
         return THERE
 
-    def _is_it(self, seen: Seen) -> bool:
+    def _is_it(self, seen: Seen, picked: Seen) -> bool:
         """An acknowledgement without data has the sequence number of the data after it."""
-        same = seen.sequence == self._sequence and ("SYN" in seen.packet.flags) == self._is_syn
+        same = seen.sequence == picked.sequence and ("SYN" in seen.packet.flags) == ("SYN" in picked.packet.flags)
         return same and self.wants_an_answer(seen)
 
     def _carries_the_answer(self, seen: Seen) -> bool:
         """The first datagram that came back, or of the DNS the first with the question's ID (RFC 1035, 4.1.1): two
         questions may be sent at once."""
-        asked = self._words.payload if self._words else b""
-        if seen.packet.source_port == _DNS and seen.payload[:2] != asked[:2]:
+        if seen.packet.source_port == _DNS and seen.payload[:2] != self._words.payload[:2]:
             return False
         if not isinstance(self._answer, bytes):
             self._answer = seen.payload
         size = min(len(self._answer), len(seen.payload))
         return self._answer[:size] == seen.payload[:size]
 
-    def _answers(self, seen: Seen) -> bool:
-        flags = seen.packet.flags
-        if self._answer is None and (
-            "RST" in flags or ("ACK" in flags and (seen.acknowledged - self._next) & _MASK < _HALF)
-        ):
+    def _answers(self, seen: Seen, picked: Seen) -> bool:
+        flags, asked = seen.packet.flags, picked.packet.flags
+        end = picked.sequence + picked.length + ("SYN" in asked) + ("FIN" in asked)
+        if self._answer is None and ("RST" in flags or ("ACK" in flags and (seen.acknowledged - end) & _MASK < _HALF)):
             self._answer = seen.sequence, seen.acknowledged, flags
         return self._answer == (seen.sequence, seen.acknowledged, flags)
 

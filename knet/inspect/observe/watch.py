@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from knet.inspect.observe.frames import Seen, frame, packet
 from knet.inspect.observe.probes import Answer, Sender
-from knet.inspect.trace.hops import BACK, THERE
 from knet.kernel import bpf, nft
 from knet.kernel.namespaces import Namespaces, entered
 from knet.kernel.nftrace import Event, Nftrace
@@ -67,7 +66,7 @@ class Watch:
         self._closing: list[Callable[[], None]] = []
         self._sniffers: dict[str, Sniffer] = {}
         self._traces: dict[str, Nftrace] = {}
-        self._raw: deque[tuple[str, Sniffed]] = deque(maxlen=_KEPT)
+        self._raw: deque[tuple[str, Sniffed, Seen]] = deque(maxlen=_KEPT)
         self._events: dict[str, deque[Event]] = {name: deque(maxlen=_KEPT) for name in spaces}
         self._told: dict[str, bool] = {}
         """whether what a namespace's rules tell of just now is what is followed"""
@@ -135,7 +134,7 @@ class Watch:
                 seen = frame(row.packet.data)
                 if seen is None:
                     continue
-                self._raw.append((name, row))  # an answer, perhaps, that was read before what it answers
+                self._raw.append((name, row, seen))  # an answer, perhaps, that was read before what it answers
                 self._sender.hear(name, row, seen)
                 ours |= bool(self._sender.mark.way(seen))
         for name, trace in self._traces.items():
@@ -150,10 +149,8 @@ class Watch:
     def _sorted(self, answer: Answer | None) -> Watched:
         """By time; within a namespace in the order in which packets passed."""
         found = Watched(events={name: list(rows) for name, rows in self._events.items() if rows}, answer=answer)
-        for name, (interface, row) in sorted(self._raw, key=lambda row: row[1].packet.time):
-            seen = frame(row.data)
-            way = self._sender.mark.way(seen) if seen is not None else ""
-            if seen is not None and way in (THERE, BACK):
+        for name, (interface, row), seen in sorted(self._raw, key=lambda row: row[1].packet.time):
+            if way := self._sender.mark.way(seen):
                 out, foreign = row.kind == OUTGOING, row.kind == TO_OTHERS
                 found.sights.append(Sight(name, interface, out, foreign, row.time, seen, way))
         return found
